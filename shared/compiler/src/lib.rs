@@ -1,0 +1,1 @@
+//! A pipeline to its plan, its state machines and its forecast.

@@ -1,0 +1,1 @@
+//! Load, decide, write, perform: the body of every function.

@@ -1,0 +1,1 @@
+//! Every decision: rules, retries, slots, schedules. Pure.

@@ -1,0 +1,1 @@
+//! Interpreter, driver and ports together: executions, tokens, timers.

@@ -1,0 +1,1 @@
+//! Executes Amazon States Language, without input or output of its own.

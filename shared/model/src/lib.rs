@@ -1,0 +1,1 @@
+//! Words everyone shares: ids, statuses, time, the plan, store items, error codes.

@@ -1,0 +1,1 @@
+//! What the drivers ask of the outside world.

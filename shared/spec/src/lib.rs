@@ -1,0 +1,1 @@
+//! Pipeline files: YAML text to a checked pipeline and its diagnostics.

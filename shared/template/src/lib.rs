@@ -1,0 +1,1 @@
+//! Jinja templates: parse, list the names used, render strictly.

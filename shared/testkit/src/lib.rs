@@ -1,0 +1,1 @@
+//! Contract suites and fault-injecting ports for tests.

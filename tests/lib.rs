@@ -1,0 +1,1 @@
+//! Whole-system tests: each area is one integration-test binary.

@@ -1,0 +1,2 @@
+//! The program inside a data task.
+fn main() {}
