@@ -1,2 +1,2 @@
-//! The program inside a data task.
+//! cauce-worker.
 fn main() {}
