@@ -1,0 +1,508 @@
+//! The plan: what the decisions need to know of a pipeline, immutable per version and free of any
+//! environment (`${{ env.x }}` stays a placeholder until the host or Terraform fills it).
+//!
+//! Tasks are in topological order and named by their position, a [`TaskIndex`]. Every string that
+//! a run can fill is a Jinja template as written in the pipeline file.
+
+use crate::Json;
+use crate::params::ParamSpec;
+use crate::rule::TriggerRule;
+use crate::status::FailureClass;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The shape of `plan.json` that this code writes and reads.
+pub const PLAN_SCHEMA: u32 = 1;
+
+/// A task's position in [`Plan::tasks`].
+pub type TaskIndex = u32;
+
+/// A compiled pipeline, as the decisions see it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`PLAN_SCHEMA`].
+    pub schema: u32,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Declared parameters, in the order of the file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, ParamSpec>,
+    /// Its schedules; the first one gives runs their data interval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<SchedulePlan>,
+    /// IANA zone of `ds` and of dates without a time, where no schedule says otherwise.
+    #[serde(default = "utc")]
+    pub timezone: String,
+    /// Runs that may be let in at once.
+    pub max_active_runs: u32,
+    /// Tasks of one pipeline that may hold a slot at once, over all its runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_active_tasks: Option<u32>,
+    /// When a run is late, and what then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<DeadlinePlan>,
+    /// Who is told of what.
+    #[serde(default, skip_serializing_if = "NotifyPlan::is_empty")]
+    pub notify: NotifyPlan,
+    /// The tasks, every one after those it needs.
+    pub tasks: Vec<TaskPlan>,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+impl Plan {
+    /// The position of a task.
+    pub fn index_of(&self, task: &str) -> Option<TaskIndex> {
+        self.tasks
+            .iter()
+            .position(|t| t.name == task)
+            .map(|i| i as TaskIndex)
+    }
+}
+
+/// One schedule of a pipeline.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchedulePlan {
+    /// When it ticks.
+    pub every: Tick,
+    /// IANA zone in which cron and `ds` are read.
+    pub timezone: String,
+    /// False for snapshot pipelines: the logical date is the tick itself.
+    pub data_interval: bool,
+    /// No tick before this moment (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<crate::Instant>,
+    /// No tick from this moment on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<crate::Instant>,
+    /// Which missed ticks are made up for: `none`, `last`, `all` or a count.
+    pub catchup: Catchup,
+    /// What becomes of a local time that a clock change skips.
+    pub dst_gap: DstGap,
+}
+
+/// What makes a schedule tick.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tick {
+    /// Five fields of Unix cron.
+    Cron(String),
+    /// Every so many seconds, counted from the epoch in UTC.
+    RateSeconds(u64),
+    /// Once.
+    Once(crate::Instant),
+}
+
+/// Which missed ticks are made up for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Catchup {
+    /// None of them.
+    None,
+    /// The newest.
+    #[default]
+    Last,
+    /// All of them.
+    All,
+    /// The newest so many.
+    Newest(u32),
+}
+
+/// What becomes of a local time that a clock change skips.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DstGap {
+    /// The tick fires at the first moment after the gap.
+    #[default]
+    RunAfter,
+    /// The tick is left out, as EventBridge Scheduler does.
+    Skip,
+}
+
+/// When a run is late.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadlinePlan {
+    /// So long after `from`.
+    pub after_seconds: u64,
+    /// What the time is counted from.
+    pub from: DeadlineFrom,
+    /// What then.
+    pub action: DeadlineAction,
+}
+
+/// What a deadline is counted from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadlineFrom {
+    /// The tick (the end of the data interval); the run's creation where there is none.
+    #[default]
+    Scheduled,
+    /// The moment the run was let in.
+    Started,
+}
+
+/// What happens when a deadline passes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadlineAction {
+    /// The `deadline` channels are told.
+    #[default]
+    Notify,
+    /// They are told and the run is cancelled.
+    Cancel,
+}
+
+/// Channel names by what is told.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NotifyPlan {
+    /// The run (or task) failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+    /// An attempt failed and another follows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retrying: Vec<String>,
+    /// The deadline passed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deadline: Vec<String>,
+    /// The run (or task) succeeded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub success: Vec<String>,
+}
+
+impl NotifyPlan {
+    /// Whether nobody is told of anything.
+    pub fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+}
+
+/// One task.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskPlan {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub kind: TaskKind,
+    /// Declared upstreams, as written; rules are evaluated on these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<TaskIndex>,
+    /// Which endings of its upstreams let it run.
+    #[serde(default)]
+    pub rule: TriggerRule,
+    /// The gate it waits behind, when the nest of its machine does not already order it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GatePlan>,
+    /// The gates at which it arrives when it ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opens: Vec<Arrival>,
+    /// The `if` template; a false value skips the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// Tasks whose outputs its templates read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<TaskIndex>,
+    /// How it fans out over items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<MapPlan>,
+    /// Longest time of one attempt, from the moment it runs.
+    pub timeout_seconds: u64,
+    /// Longest time to get an attempt running, where the platform provisions.
+    pub start_timeout_seconds: u64,
+    /// From SIGTERM to SIGKILL.
+    pub stop_timeout_seconds: u64,
+    /// What follows a failed attempt.
+    pub retry: RetryPlan,
+    /// A failure of this task counts as success below it and for the run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_failure: bool,
+    /// Datasets it reads (templates), for lineage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<String>,
+    /// Datasets it writes (templates).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<String>,
+    /// Declared fields of its output.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub returns: BTreeMap<String, ReturnType>,
+    /// Who is told of this task, besides the pipeline's own channels.
+    #[serde(default, skip_serializing_if = "NotifyPlan::is_empty")]
+    pub notify: NotifyPlan,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields by reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// The gate of one task: it opens once every member has arrived, or once one decides an early rule.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatePlan {
+    /// The tasks whose ends are waited for. For an early rule: all declared upstreams.
+    pub waits: Vec<TaskIndex>,
+}
+
+/// A gate keeps its members in one item up to this many; above, in leaves of this many each that
+/// arrive at the root as one member.
+pub const GATE_LEAF_MEMBERS: usize = 64;
+
+/// An edge that the nest does not imply: the task arrives at `task`'s gate as member number `member`
+/// (its position in that gate's `waits`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arrival {
+    /// The gated task.
+    pub task: TaskIndex,
+    /// The arriving task's position in its `waits`.
+    pub member: u32,
+}
+
+/// How a task fans out.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MapPlan {
+    /// A template that renders to a list, or a literal list.
+    pub over: Json,
+    /// More items than this fail the task.
+    pub max_items: u32,
+    /// Items under way at once.
+    pub max_concurrency: u32,
+    /// Failed items that the task survives.
+    #[serde(default)]
+    pub tolerated_failures: u32,
+    /// Whether the machine fans out by Distributed Map.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub distributed: bool,
+}
+
+/// What follows a failed attempt.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryPlan {
+    /// More attempts after failures of the user's own program.
+    pub retries: u32,
+    /// Seconds before the first of them.
+    pub delay_seconds: f64,
+    /// Factor from one delay to the next.
+    pub backoff: f64,
+    /// Longest delay.
+    pub max_delay_seconds: f64,
+    /// Share of the delay by which it is moved either way, 0 to 1.
+    pub jitter: f64,
+    /// More attempts after failures in which the program never started.
+    pub infrastructure_retries: u32,
+    /// Whether the program may be started again after an interruption, beyond `retries`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub restartable: bool,
+    /// Only these classes are retried, when not empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retry_on: Vec<FailureClass>,
+    /// These classes are never retried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_retry_on: Vec<FailureClass>,
+    /// Exit codes that skip the task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip_on_exit_code: Vec<i32>,
+}
+
+impl Default for RetryPlan {
+    fn default() -> Self {
+        Self {
+            retries: 0,
+            delay_seconds: 60.0,
+            backoff: 2.0,
+            max_delay_seconds: 3600.0,
+            jitter: 0.1,
+            infrastructure_retries: 5,
+            restartable: false,
+            retry_on: Vec::new(),
+            no_retry_on: Vec::new(),
+            skip_on_exit_code: Vec::new(),
+        }
+    }
+}
+
+/// The type of a declared output field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReturnType {
+    /// Text.
+    String,
+    /// A whole number.
+    Integer,
+    /// Any number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A list.
+    List,
+    /// An object.
+    Object,
+    /// Anything.
+    Any,
+}
+
+/// What a task does.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type", deny_unknown_fields)]
+pub enum TaskKind {
+    /// A program in a container (a data task is one whose program is the worker).
+    Container(ContainerPlan),
+    /// Waits until every object exists.
+    WaitFor(WaitForPlan),
+    /// Chooses which of its direct downstreams run.
+    Branch {
+        /// In order; the first whose condition holds is taken.
+        choices: Vec<BranchChoice>,
+    },
+    /// Fails.
+    Fail {
+        /// Why: a template.
+        message: String,
+    },
+    /// Tells channels.
+    Notify {
+        /// Channel names of the project file.
+        channels: Vec<String>,
+        /// A template.
+        subject: String,
+        /// A template.
+        message: String,
+    },
+    /// Does nothing; may give an output.
+    Pass {
+        /// The output, a JSON tree of templates.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<Json>,
+    },
+    /// Starts a run of another pipeline.
+    Pipeline(PipelineTaskPlan),
+}
+
+impl TaskKind {
+    /// The lifecycle machine that runs it, or `None` for kinds that begin-task performs itself.
+    pub const fn machine(&self) -> Option<&'static str> {
+        match self {
+            Self::Container(_) => Some("container"),
+            Self::WaitFor(_) => Some("wait_for"),
+            Self::Pipeline(_) => Some("pipeline"),
+            Self::Branch { .. } | Self::Fail { .. } | Self::Notify { .. } | Self::Pass { .. } => {
+                None
+            }
+        }
+    }
+}
+
+/// A container task. All values are templates; they reach the program as argv items and environment.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContainerPlan {
+    /// The image's name in the project file.
+    pub image: String,
+    /// The argv; an item that renders to a list is spliced in.
+    pub command: Vec<Json>,
+    /// Environment variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Json>,
+    /// Environment variables whose values are secret references, resolved at launch by the platform.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+    /// A data task's configuration, rendered into `CAUCE_CONFIG` or the input document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Json>,
+    /// The task definition's family: one per image, roles, secrets and architecture.
+    pub task_definition: String,
+    /// CPU units of 1/1024 vCPU.
+    pub cpu: u32,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// What it runs on.
+    #[serde(default)]
+    pub capacity: Capacity,
+    /// Ephemeral storage in GiB beyond the platform's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral_storage_gib: Option<u32>,
+    /// What to run instead on one machine: an argv of templates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Vec<Json>>,
+}
+
+/// What a container runs on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capacity {
+    /// On-demand only.
+    #[default]
+    OnDemand,
+    /// Spot only.
+    Spot,
+    /// Spot first, on-demand after an interruption or without capacity.
+    SpotThenOnDemand,
+}
+
+/// Waiting for objects.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitForPlan {
+    /// Object URIs, templates; `*` in the last segment matches any object there.
+    pub files: Vec<String>,
+    /// Seconds between looks.
+    pub poll_seconds: u64,
+    /// Objects smaller than this are not there yet.
+    #[serde(default)]
+    pub min_bytes: u64,
+}
+
+/// One way out of a branch.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BranchChoice {
+    /// The condition; `None` is `else`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// The direct downstreams that go on.
+    pub to: Vec<TaskIndex>,
+    /// The direct downstreams that are skipped: not chosen, and not below a chosen one.
+    pub skips: Vec<TaskIndex>,
+}
+
+/// Starting a run of another pipeline.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineTaskPlan {
+    /// The other pipeline.
+    pub pipeline: String,
+    /// Its parameters: an object of templates.
+    pub params: Json,
+    /// The logical date of its run, a template; without it, this run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logical_date: Option<String>,
+    /// Whether the task waits for that run's end, and fails with it.
+    pub wait: bool,
+    /// What if that run exists.
+    #[serde(default)]
+    pub on_existing: OnExisting,
+}
+
+/// What a pipeline task does when the run it would start exists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExisting {
+    /// Take its result; wait for it when it is under way.
+    #[default]
+    Join,
+    /// Start its next generation, from its failed tasks.
+    Rerun,
+    /// Fail.
+    Fail,
+}

@@ -1,0 +1,471 @@
+//! How runs and task runs lie in the store: the fields of their items, and where they are.
+
+use crate::Json;
+use crate::ids::{RunKey, RunRef};
+use crate::item::{Body, Item, Key};
+use crate::status::{FailureClass, RunStatus, TaskStatus, TriggerKind};
+use crate::time::Instant;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A record that is stored as one item.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The item's fields.
+    fn to_body(&self) -> Body {
+        match serde_json::to_value(self) {
+            Ok(Json::Object(body)) => body,
+            // A record is a struct with text keys: it always serialises to an object.
+            other => unreachable!("a record is an object: {other:?}"),
+        }
+    }
+
+    /// Reads an item's fields.
+    ///
+    /// # Errors
+    /// Fields that a newer version wrote and this one does not know how to read.
+    fn from_item(item: &Item) -> Result<Self, RecordError> {
+        serde_json::from_value(Json::Object(item.body.clone())).map_err(|source| RecordError {
+            key: item.key.clone(),
+            source,
+        })
+    }
+}
+
+/// An item that does not hold the record expected there.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored item {key} cannot be read")]
+pub struct RecordError {
+    /// Which item.
+    pub key: Key,
+    /// What is wrong with it.
+    #[source]
+    pub source: serde_json::Error,
+}
+
+/// The partition of a run: its record, its task runs, its gates.
+pub fn run_partition(run_key: &RunKey) -> String {
+    format!("run#{run_key}")
+}
+
+/// The key of a run's record.
+pub fn run_item(run_key: &RunKey) -> Key {
+    Key::new(run_partition(run_key), "R")
+}
+
+/// What the sort keys of task runs begin with.
+pub const TASK_PREFIX: &str = "T#";
+
+/// The key of a task run, or of one item of a mapped one.
+pub fn task_item(run_key: &RunKey, task: &str, index: Option<u32>) -> Key {
+    let sort = match index {
+        // Padded, so that items sort by their number.
+        Some(index) => format!("{TASK_PREFIX}{task}#{index:06}"),
+        None => format!("{TASK_PREFIX}{task}"),
+    };
+    Key::new(run_partition(run_key), sort)
+}
+
+/// The key of a task's gate in one generation; `leaf` for a gate kept in several items.
+pub fn gate_item(run_key: &RunKey, generation: u32, task: &str, leaf: Option<u32>) -> Key {
+    let sort = match leaf {
+        Some(leaf) => format!("G#{generation}#{task}#{leaf}"),
+        None => format!("G#{generation}#{task}"),
+    };
+    Key::new(run_partition(run_key), sort)
+}
+
+/// The index list of all runs, newest last by their creation.
+pub const RUNS_LIST: &str = "runs";
+
+/// The index list of what is due at a moment: deadlines and other timers.
+pub const DUE_LIST: &str = "due";
+
+/// A run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRecord {
+    /// Pipeline and run id.
+    pub run: RunRef,
+    /// The present generation, from 1.
+    pub generation: u32,
+    /// The pipeline version it is pinned to.
+    pub version: String,
+    /// The present generation's status.
+    pub status: RunStatus,
+    /// Why it exists.
+    pub trigger: TriggerRecord,
+    /// Validated parameters, defaults filled in.
+    pub params: Json,
+    /// Start of the data covered, or the moment itself for a run without a data interval.
+    pub logical_date: Instant,
+    /// The half-open range of the data covered; empty when both are equal.
+    pub data_interval_start: Instant,
+    /// Its end.
+    pub data_interval_end: Instant,
+    /// IANA zone in which `ds` is read.
+    pub timezone: String,
+    /// When the run was first written.
+    pub created_at: Instant,
+    /// When the present generation was let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Instant>,
+    /// When the present generation ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Instant>,
+    /// Name of the present generation's execution.
+    pub execution: String,
+    /// The token with which Open waits to be let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Tasks that keep their status and output in the present generation: a bitmap over the plan's
+    /// tasks in hex, lowest task first, four to a digit. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<String>,
+    /// Whether branch decisions of earlier generations are made anew.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub force: bool,
+    /// Set once somebody asked for the run's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<CancelRecord>,
+    /// When the present generation is late, if its pipeline has a deadline that has not passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<Instant>,
+    /// Why it failed or was rejected, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Notices not yet delivered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outbox: Vec<Notice>,
+    /// How earlier generations ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<GenerationRecord>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields by reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+impl Record for RunRecord {}
+
+impl RunRecord {
+    /// The run's key.
+    pub fn key(&self) -> RunKey {
+        self.run.key()
+    }
+
+    /// Whether a task keeps its earlier ending in the present generation.
+    pub fn carries(&self, task: usize) -> bool {
+        self.carried.as_deref().is_some_and(|bits| {
+            bits.as_bytes()
+                .get(task / 4)
+                .and_then(|digit| (*digit as char).to_digit(16))
+                .is_some_and(|digit| digit >> (task % 4) & 1 == 1)
+        })
+    }
+
+    /// Writes a bitmap for [`RunRecord::carried`].
+    pub fn carry_bits(tasks: &[bool]) -> Option<String> {
+        tasks.iter().any(|carried| *carried).then(|| {
+            tasks
+                .chunks(4)
+                .map(|four| {
+                    let digit = four
+                        .iter()
+                        .enumerate()
+                        .map(|(i, set)| u32::from(*set) << i)
+                        .sum::<u32>();
+                    char::from_digit(digit, 16).unwrap_or('0')
+                })
+                .collect()
+        })
+    }
+}
+
+/// Why a run exists, in detail.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerRecord {
+    /// The kind of trigger.
+    pub kind: TriggerKind,
+    /// Who or what: a user, a schedule, a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// What the trigger brought (events, captures).
+    #[serde(default, skip_serializing_if = "Json::is_null")]
+    pub detail: Json,
+}
+
+/// A request to end a run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelRecord {
+    /// When.
+    pub at: Instant,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// How an earlier generation of a run ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenerationRecord {
+    /// Which.
+    pub generation: u32,
+    /// The version it ran.
+    pub version: String,
+    /// How it ended; a generation cut off by a crash keeps the status it had.
+    pub status: RunStatus,
+    /// When it was let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Instant>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Instant>,
+}
+
+/// A message for a channel.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// Unique for what it tells, so that a repeat can be recognised.
+    pub id: String,
+    /// The channel's name in the project file.
+    pub channel: String,
+    /// `failed`, `retrying`, `deadline`, `success` or `message`.
+    pub event: String,
+    /// One line.
+    pub subject: String,
+    /// The rest.
+    pub message: String,
+    /// The run concerned.
+    pub run: String,
+    /// The task concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// When it was decided.
+    pub at: Instant,
+}
+
+/// A task run, or one item of a mapped one.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskRecord {
+    /// The task's name.
+    pub task: String,
+    /// The item's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
+    /// Its status in `generation`.
+    pub status: TaskStatus,
+    /// The last generation that decided about it.
+    pub generation: u32,
+    /// Grows with every attempt and every takeover; every later write must bring it.
+    pub fence: u64,
+    /// All attempts, of all generations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptRecord>,
+    /// Attempts of earlier generations, which no longer count against its budgets.
+    #[serde(default)]
+    pub settled_attempts: u32,
+    /// Begin's stored answer for the attempt under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch: Option<Json>,
+    /// Where the attempt under way will leave its output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_uri: Option<String>,
+    /// The token with which Begin waits for slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Pools in which the attempt under way holds slots.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<HoldRecord>,
+    /// Its output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputRecord>,
+    /// For a branch: the direct downstreams it skips.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skips: Vec<String>,
+    /// Why it was skipped or failed without an attempt, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// For a mapped task: its items, or the URI of the document that holds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<OutputRecord>,
+    /// For a mapped task: how many items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_count: Option<u32>,
+    /// When it came to wait for slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_at: Option<Instant>,
+    /// When it was decided to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Instant>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Instant>,
+    /// A failure that `allow_failure` excuses.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allowed_failure: bool,
+    /// When the next attempt may start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Instant>,
+}
+
+impl Record for TaskRecord {}
+
+impl TaskRecord {
+    /// A task run about which nothing is decided.
+    pub const fn new(task: String, index: Option<u32>, generation: u32) -> Self {
+        Self {
+            task,
+            index,
+            status: TaskStatus::Waiting,
+            generation,
+            fence: 0,
+            attempts: Vec::new(),
+            settled_attempts: 0,
+            launch: None,
+            output_uri: None,
+            token: None,
+            holds: Vec::new(),
+            output: None,
+            skips: Vec::new(),
+            reason: None,
+            items: None,
+            item_count: None,
+            queued_at: None,
+            started_at: None,
+            ended_at: None,
+            allowed_failure: false,
+            retry_at: None,
+        }
+    }
+}
+
+/// Slots held.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldRecord {
+    /// The pool.
+    pub pool: String,
+    /// How many of its slots.
+    pub slots: u32,
+    /// The name under which they are held.
+    pub holder: String,
+    /// The fence minted with the grant.
+    pub fence: u64,
+}
+
+/// One attempt.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptRecord {
+    /// From 1, over all generations.
+    pub number: u32,
+    /// The generation it belongs to.
+    pub generation: u32,
+    /// When Begin let it start.
+    pub started_at: Instant,
+    /// When Finish or Settle heard of its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Instant>,
+    /// The exit code, when there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Why it failed; absent while it runs and when it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<FailureClass>,
+    /// The failure in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Where its log is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
+
+/// An output: kept in the item when small, else in Objects.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputRecord {
+    /// The value.
+    Inline(Json),
+    /// Where the value is.
+    Uri(String),
+}
+
+/// Outputs up to this many bytes are kept in the item.
+pub const OUTPUT_INLINE_MAX: usize = 8 * 1024;
+
+/// Largest output of a task.
+pub const OUTPUT_MAX: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carried_tasks_are_read_back_from_their_bitmap() {
+        let tasks: Vec<bool> = (0..11).map(|i| i % 3 == 0).collect();
+        let bits = RunRecord::carry_bits(&tasks);
+        let mut run = sample();
+        run.carried = bits;
+        for (task, carried) in tasks.iter().enumerate() {
+            assert_eq!(run.carries(task), *carried, "{task}");
+        }
+        assert!(!run.carries(400));
+        assert_eq!(RunRecord::carry_bits(&[false, false]), None);
+    }
+
+    #[test]
+    fn a_run_record_is_read_back() {
+        let run = sample();
+        let item = Item::new(run_item(&run.key()), run.to_body());
+        assert_eq!(RunRecord::from_item(&item).unwrap(), run);
+    }
+
+    #[test]
+    fn a_field_of_a_newer_version_is_an_error_not_a_loss() {
+        let mut item = Item::new(run_item(&sample().key()), sample().to_body());
+        item.body.insert("invented_later".into(), Json::from(1));
+        assert!(RunRecord::from_item(&item).is_err());
+    }
+
+    fn sample() -> RunRecord {
+        let at = Instant::from_micros(1);
+        RunRecord {
+            run: RunRef {
+                pipeline: "p".into(),
+                run_id: "r".into(),
+            },
+            generation: 1,
+            version: "v".into(),
+            status: RunStatus::Queued,
+            trigger: TriggerRecord {
+                kind: TriggerKind::Manual,
+                by: None,
+                detail: Json::Null,
+            },
+            params: Json::Null,
+            logical_date: at,
+            data_interval_start: at,
+            data_interval_end: at,
+            timezone: "UTC".into(),
+            created_at: at,
+            started_at: None,
+            ended_at: None,
+            execution: "r-g1".into(),
+            token: None,
+            carried: None,
+            force: false,
+            cancel: None,
+            deadline_at: None,
+            message: None,
+            outbox: Vec::new(),
+            history: Vec::new(),
+        }
+    }
+}
