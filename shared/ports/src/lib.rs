@@ -1,1 +1,24 @@
-//! What the drivers ask of the outside world.
+//! What the drivers ask of the outside world, and how it may fail.
+//!
+//! What this is: one trait per kind of outside (`Table`, `StateMachines`, `Compute`, `Objects`,
+//! `Notifier`, `Clock`, `Ids`), each method with what a crash before and after it means.
+//! What it never does: implement one; name an SDK; decide.
+//! Where to start reading: [`Table`], which carries all truth.
+//!
+//! The traits are used through generics, never as trait objects: a caller knows its ports when it
+//! is built, so futures need no box.
+
+mod table;
+
+mod machines;
+
+mod objects;
+
+mod outside;
+
+pub use machines::{
+    Answer, Answered, Described, ExecutionStatus, Started, StateMachineError, StateMachines,
+};
+pub use objects::{ObjectError, ObjectInfo, Objects};
+pub use outside::{Clock, Compute, ComputeError, Ids, Notifier, NotifyError, RunningTask};
+pub use table::{Cursor, Page, Table, TableError};
