@@ -117,6 +117,13 @@ pub fn child_execution_name(
     name
 }
 
+/// The name of an attempt's log: a path below the log root of one machine, and the log stream's
+/// name on AWS.
+pub fn log_name(run: &RunRef, task: &str, index: Option<u32>, attempt: u32) -> String {
+    let item = index.map(|index| format!("-{index}")).unwrap_or_default();
+    format!("{}/{}/{task}{item}/{attempt}.log", run.pipeline, run.run_id)
+}
+
 /// The lower-case hex of the sha256 of a text.
 pub fn sha256_hex(text: impl AsRef<[u8]>) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(text))

@@ -20,5 +20,7 @@ pub use machines::{
     Answer, Answered, Described, ExecutionStatus, Started, StateMachineError, StateMachines,
 };
 pub use objects::{ObjectError, ObjectInfo, Objects};
-pub use outside::{Clock, Compute, ComputeError, Ids, Notifier, NotifyError, RunningTask};
+pub use outside::{
+    Clock, Compute, ComputeError, Ids, Notifier, NotifyError, RunningTask, TaskFailure, TaskRunner,
+};
 pub use table::{Cursor, Page, Table, TableError};

@@ -42,6 +42,28 @@ pub enum ComputeError {
     Unknown(String),
 }
 
+/// How a state that ran a program failed: what `ecs:runTask.sync` fails with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaskFailure {
+    /// `States.TaskFailed`, `AmazonECS.Unknown`, `ECS.*Exception`.
+    pub error: String,
+    /// The task as a JSON text, or the API's message.
+    pub cause: String,
+}
+
+/// The platform behind `ecs:runTask.sync`, as the embedded engine's states call it. On AWS this is
+/// Step Functions' own integration and has no code of ours.
+pub trait TaskRunner {
+    /// Runs one program to its end. `request` is the RunTask request of the state (`TaskDefinition`,
+    /// `ClientToken`, `Overrides.ContainerOverrides[0].{Command, Environment}`, `Tags`); the result is
+    /// the stopped task in PascalCase. A repeat with the `ClientToken` of a program under way waits
+    /// for that program. The program's id, for [`Compute::stop`], is its `ClientToken`.
+    fn run(
+        &self,
+        request: &cauce_model::Json,
+    ) -> impl Future<Output = Result<cauce_model::Json, TaskFailure>>;
+}
+
 /// Programs under way. Starting one is the state machine's work, not a decision's.
 pub trait Compute {
     /// Every program under way that carries our tags, of one run.
