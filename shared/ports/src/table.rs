@@ -40,6 +40,14 @@ pub enum TableError {
     /// The store's folder or table was written by a newer version of this program.
     #[error("{0}")]
     NewerFormat(String),
+    /// The caller broke a rule of [`Table`]: too many writes, one key twice, a token used before by
+    /// other writes. A bug of the caller's; nothing was changed.
+    #[error("not a request the store takes: {0}")]
+    Refused(String),
+    /// The store cannot be used as it is: no room left, damaged, not permitted. Nothing was changed,
+    /// and nothing will be until somebody helps.
+    #[error("{0}")]
+    Unusable(String),
     /// The reply was lost or the store failed: the write may or may not have been applied.
     #[error("the store did not answer: {0}")]
     Unknown(String),
