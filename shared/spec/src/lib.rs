@@ -1,1 +1,25 @@
 //! Pipeline files: YAML text to a checked pipeline and its diagnostics.
+//!
+//! [`check`] reads a pipeline file, [`check_project`] the project file `cauce.yaml`. Both report
+//! everything that is wrong at once, with code, place and help, and give the typed result only when
+//! nothing is.
+//!
+//! What this crate never does: read files, clocks or environments; run anything; decide how a
+//! pipeline is executed (that is `cauce-compiler`). It does not panic, whatever the bytes are.
+//!
+//! Start reading at [`Pipeline`] for what a file says; `tree` for how text becomes a tree with
+//! places, `shape` for how a tree becomes types, `checks` for what types cannot say, [`render`] for how a
+//! diagnostic is shown.
+
+mod code;
+mod diagnostic;
+pub mod file;
+mod shape;
+mod tree;
+
+pub use diagnostic::{Code, Diagnostic, Position, Severity, Span};
+pub use file::kind::{Container, Kind};
+pub use file::pipeline::Pipeline;
+pub use file::project::Project;
+pub use file::task::Task;
+pub use shape::{Argv, Cron, Moment, Name, Seconds, TimeZoneName};

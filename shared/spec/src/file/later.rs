@@ -1,0 +1,280 @@
+//! What a later release brings: in the schema, read and checked for its types, and reported as not
+//! supported yet wherever a file uses it.
+
+use cauce_template::{Template, TemplateValue};
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+
+use crate::shape::{Name, Seconds, choice, record};
+
+record! {
+    /// Trigger: one event that starts runs.
+    pub struct Trigger {
+        /// File: objects that arrive in a bucket.
+        file: Option<FileTrigger> = None;
+        /// Dataset: datasets that other tasks write.
+        dataset: Option<DatasetTrigger> = None;
+        /// Webhook: a signed call from outside.
+        webhook: Option<WebhookTrigger> = None;
+    }
+}
+
+record! {
+    /// File trigger: objects that arrive in a bucket.
+    pub struct FileTrigger {
+        /// Bucket: the bucket's name.
+        bucket: Template;
+        /// Keys: patterns of object keys; `{name:type}` captures a part.
+        keys: Vec<String>;
+        /// Wait for: whether all patterns must have a file, or one is enough.
+        wait_for: Quorum = Quorum::Any;
+        /// Logical date: the capture that gives the run's date.
+        logical_date: Option<String> = None;
+        /// Deadline: how long after the first file the set must be complete.
+        deadline: Option<Seconds> = None;
+        /// Settle: how long no further file may arrive before the run starts.
+        settle: Option<Seconds> = None;
+    }
+}
+
+choice! {
+    /// Quorum: how many of several things are needed.
+    pub enum Quorum {
+        /// Each of them.
+        All = "all";
+        /// One of them.
+        Any = "any";
+    }
+}
+
+record! {
+    /// Dataset trigger: updates of datasets.
+    pub struct DatasetTrigger {
+        /// Any: one update of one of these datasets starts a run.
+        any: Vec<String> = Vec::new();
+        /// All: a run starts once each of these was updated.
+        all: Vec<String> = Vec::new();
+        /// Partitioned by: `day` runs once per changed partition.
+        partitioned_by: Option<String> = None;
+    }
+}
+
+record! {
+    /// Webhook trigger: a signed call from outside.
+    pub struct WebhookTrigger {
+        /// Key: the secret that signs the call.
+        key: String;
+        /// Parameters: which parts of the body become parameters.
+        params: IndexMap<Name, Template> = IndexMap::new();
+    }
+}
+
+record! {
+    /// Matrix: one series of runs per item.
+    pub struct Matrix {
+        /// As: the word under which templates read the item.
+        name as "as": Name;
+        /// From: the file of items.
+        from: String;
+        /// Key: the column that identifies an item.
+        key: String;
+    }
+}
+
+record! {
+    /// Idempotency: when an earlier result is used again.
+    pub struct Idempotency (short "key") {
+        /// Key: the name of "the same request".
+        key: Template;
+        /// Time to live: how long a result counts.
+        ttl: Seconds = Seconds(86_400);
+        /// On duplicate: what happens when the key is known.
+        on_duplicate: OnDuplicate = OnDuplicate::Reuse;
+    }
+}
+
+choice! {
+    /// On duplicate: what happens when an idempotency key is known.
+    pub enum OnDuplicate {
+        /// The recorded outputs are used.
+        Reuse = "reuse";
+        /// The task fails.
+        Fail = "fail";
+        /// The task runs and its result replaces the recorded one.
+        Overwrite = "overwrite";
+    }
+}
+
+record! {
+    /// Breaker: the circuit breaker that a task stands behind.
+    pub struct BreakerUse (short "name") {
+        /// Name: under `breakers` of the project file.
+        name: Name;
+        /// On open: what happens while it is open.
+        on_open: OnOpen = OnOpen::Wait;
+    }
+}
+
+choice! {
+    /// On open: what happens while a breaker is open.
+    pub enum OnOpen {
+        /// The task fails.
+        Fail = "fail";
+        /// The task waits.
+        Wait = "wait";
+        /// The task is skipped.
+        Skip = "skip";
+    }
+}
+
+record! {
+    /// Rate limit: what an attempt takes.
+    pub struct RateLimitUse (short "name") {
+        /// Name: under `rate_limits` of the project file.
+        name: Name;
+        /// Tokens: how many it takes.
+        tokens: u32 = 1, within 1..=1_000_000;
+    }
+}
+
+record! {
+    /// Out of memory: how a retry grows.
+    pub struct OutOfMemory {
+        /// Memory: the factor, such as `x2`.
+        memory: String;
+        /// Most memory: MiB that it never passes.
+        max: u32;
+    }
+}
+
+record! {
+    /// Lambda: a function to invoke.
+    pub struct Lambda (short "function") {
+        /// Function: its name.
+        function: Template;
+        /// Payload: what it receives.
+        payload: Option<TemplateValue> = None;
+    }
+}
+
+record! {
+    /// Glue: a job run.
+    pub struct Glue (short "job") {
+        /// Job: its name.
+        job: Template;
+        /// Arguments: what it receives.
+        arguments: IndexMap<String, Template> = IndexMap::new();
+    }
+}
+
+record! {
+    /// EMR Serverless: a job run.
+    pub struct EmrServerless {
+        /// Application: its id.
+        application: Template;
+        /// Job driver: what runs, as the service's API takes it.
+        job_driver: TemplateValue;
+    }
+}
+
+record! {
+    /// Batch: a job.
+    pub struct Batch {
+        /// Queue: the job queue.
+        queue: Template;
+        /// Definition: the job definition.
+        definition: Template;
+        /// Parameters: values for the definition.
+        parameters: IndexMap<String, Template> = IndexMap::new();
+    }
+}
+
+record! {
+    /// Athena: a query.
+    pub struct Athena {
+        /// Query: the SQL; values are bound, never written into it.
+        query: String;
+        /// Parameters: values for the question marks in the query.
+        params: Vec<TemplateValue> = Vec::new();
+        /// Database: where names are looked up.
+        database: Option<Template> = None;
+        /// Workgroup: whose limits and results location apply.
+        workgroup: Option<Template> = None;
+    }
+}
+
+record! {
+    /// HTTP: a call of a web service.
+    pub struct Http (short "url") {
+        /// URL: where.
+        url: Template;
+        /// Method: GET, POST and so on.
+        method: String = "GET".to_owned();
+        /// Headers: by name.
+        headers: IndexMap<String, Template> = IndexMap::new();
+        /// Body: sent as JSON.
+        body: Option<TemplateValue> = None;
+        /// Connection: the credentials' name in the project file.
+        connection: Option<Name> = None;
+    }
+}
+
+record! {
+    /// State machine: an execution.
+    pub struct StateMachine (short "arn") {
+        /// ARN: the state machine's, or a version's.
+        arn: Template;
+        /// Input: what it receives.
+        input: Option<TemplateValue> = None;
+        /// Wait: whether the task ends with the execution.
+        wait: bool = true;
+    }
+}
+
+record! {
+    /// Approval: a person's yes or no.
+    pub struct Approval {
+        /// Message: what is asked.
+        message: Template;
+        /// Channels: where it is asked.
+        channels: Vec<Name> = Vec::new();
+    }
+}
+
+record! {
+    /// Extract: rows of a database.
+    pub struct Extract {
+        /// Connection: its name in the project file.
+        connection: Name;
+        /// Query: one SELECT; values are bound, never written into it.
+        query: String;
+        /// Parameters: values to bind.
+        params: IndexMap<Name, TemplateValue> = IndexMap::new();
+        /// Output: where the rows go.
+        output: Json;
+    }
+}
+
+record! {
+    /// Upsert: rows merged into a table.
+    pub struct Upsert {
+        /// Source: the rows.
+        source: Json;
+        /// Target: the table.
+        target: Json;
+        /// Keys: the columns that identify a row.
+        keys: Vec<String>;
+        /// Order by: of two rows with the same keys, the greater here wins.
+        order_by: Option<String> = None;
+    }
+}
+
+record! {
+    /// Chunk: parts of a source.
+    pub struct Chunk {
+        /// Source: what is cut.
+        source: Template;
+        /// Size: rows per part.
+        size: u32 = 10_000, within 1..=100_000_000;
+    }
+}

@@ -1,0 +1,14 @@
+//! The pipeline file, type by type.
+//!
+//! Read [`pipeline`] first, then [`task`] and [`kind`]. `data` holds the kinds that the worker
+//! runs, `words` the lists of words that the plan shares, `later` what is in the schema already and
+//! not supported yet.
+
+pub mod data;
+pub mod kind;
+pub mod later;
+pub mod params;
+pub mod pipeline;
+pub mod project;
+pub mod task;
+mod words;

@@ -1,0 +1,154 @@
+//! The file as a whole: [`Pipeline`].
+
+use cauce_model::params::ParamSpec;
+use cauce_model::plan::{Catchup, DeadlineAction, DeadlineFrom, DstGap};
+use indexmap::IndexMap;
+
+use crate::file::later::{Matrix, Trigger};
+use crate::file::task::{Defaults, Task};
+use crate::shape::{Cron, Moment, Name, Seconds, TimeZoneName, choice, record};
+
+record! {
+    /// Pipeline file: one pipeline, its settings and its tasks.
+    pub struct Pipeline {
+        /// Name: the pipeline's name, unique in the project.
+        name as "pipeline": Name;
+        /// Description: one sentence for lists and the console.
+        description: Option<String> = None;
+        /// Owner: the team or person to ask.
+        owner: Option<String> = None;
+        /// Documentation: longer text, in Markdown.
+        docs: Option<String> = None;
+        /// Tags: words to filter by.
+        tags: Vec<String> = Vec::new();
+        /// Paused: whether schedules and triggers start nothing for now.
+        paused: bool = false;
+        /// Schedule: when runs start by the clock; several schedules may stand in a list.
+        schedule: Vec<Schedule> = Vec::new();
+        /// Triggers: events that start a run.
+        triggers: Vec<Trigger> = Vec::new() => later;
+        /// Active runs: how many runs may be under way at once; further ones are queued.
+        max_active_runs: u32 = 16, within 1..=1000;
+        /// Active tasks: how many tasks of this pipeline may run at once, over all its runs.
+        max_active_tasks: Option<u32> = None, within 1..=10_000;
+        /// Overlap: what a new run does when the active runs are at their limit.
+        overlap: Overlap = Overlap::Queue;
+        /// Deadline: how long a run may take before somebody is told or it is cancelled.
+        deadline: Option<Deadline> = None;
+        /// Notifications: which channels hear of what.
+        notify: Notifications = Notifications::default();
+        /// Parameters: the values a run takes, with their types.
+        params: IndexMap<Name, ParamSpec> = IndexMap::new();
+        /// Defaults: settings merged into every task, key by key; a task's own value wins.
+        defaults: Defaults = Defaults::default();
+        /// Matrix: one series of runs per item of a list.
+        matrix: Option<Matrix> = None => later;
+        /// Uses: the template that this pipeline fills in.
+        uses: Option<Name> = None => later;
+        /// With: the values for that template.
+        with: IndexMap<Name, serde_json::Value> = IndexMap::new() => later;
+        /// Tasks: what is done, by name.
+        tasks: IndexMap<Name, Task>;
+    }
+}
+
+record! {
+    /// Schedule: one of cron, rate and at, and how its ticks are read. A string is a cron expression.
+    pub struct Schedule (short "cron") {
+        /// Cron: five fields of Unix cron, or a preset such as `@daily`.
+        cron: Option<Cron> = None;
+        /// Rate: a tick every so often, counted from 1970-01-01T00:00:00Z.
+        rate: Option<Seconds> = None, within 60..=31_536_000;
+        /// At: one tick at this moment.
+        at: Option<Moment> = None;
+        /// Time zone: the zone in which cron and the logical date are read.
+        timezone: TimeZoneName = TimeZoneName::utc();
+        /// Data interval: whether a run covers the interval before its tick, or the tick alone.
+        data_interval: DataInterval = DataInterval::Previous;
+        /// Catch-up: which missed ticks are made up for: none, last, all, or the newest so many.
+        catchup: Catchup = Catchup::default();
+        /// Start: no tick before this moment.
+        start: Option<Moment> = None;
+        /// End: no tick from this moment on.
+        end: Option<Moment> = None;
+        /// Gap: what becomes of a local time that a clock change skips.
+        dst_gap: DstGap = DstGap::default();
+        /// Calendar: the named days on which runs happen.
+        calendar: Option<Name> = None => later;
+        /// Calendar filter: whether the calendar filters the data day or the time of firing.
+        calendar_filters: CalendarFilter = CalendarFilter::DataDay => later;
+        /// Select: the column of the matrix that chooses a schedule.
+        select: Option<Name> = None => later;
+        /// Cases: a schedule for each value of that column.
+        cases: IndexMap<String, serde_json::Value> = IndexMap::new() => later;
+    }
+}
+
+choice! {
+    /// Data interval: which data a scheduled run covers.
+    pub enum DataInterval {
+        /// From the tick before to this tick; the logical date is its start.
+        Previous = "previous";
+        /// None: the logical date is the tick itself.
+        None = "none";
+    }
+}
+
+choice! {
+    /// Calendar filter: what the calendar is asked about.
+    pub enum CalendarFilter {
+        /// The first day of the data interval.
+        DataDay = "data_day";
+        /// The moment of firing.
+        FireTime = "fire_time";
+    }
+}
+
+choice! {
+    /// Overlap: what a new run does when the active runs are at their limit.
+    pub enum Overlap {
+        /// It waits.
+        Queue = "queue";
+        /// It does not happen.
+        Skip = "skip" => later;
+        /// It cancels the run before it.
+        CancelPrevious = "cancel_previous" => later;
+    }
+}
+
+record! {
+    /// Deadline: when a run is late, and what then. A duration alone is `after`.
+    pub struct Deadline (short "after") {
+        /// After: how long a run may take.
+        after: Seconds, within 1..=31_536_000;
+        /// From: what the time is counted from.
+        from: DeadlineFrom = DeadlineFrom::default();
+        /// Action: what happens when it passes.
+        action: DeadlineAction = DeadlineAction::default();
+    }
+}
+
+record! {
+    /// Notifications: channel names by what is told.
+    pub struct Notifications {
+        /// Success: the run, or the task, succeeded.
+        success: Vec<Name> = Vec::new();
+        /// Failed: the run, or the task, failed.
+        failed: Vec<Name> = Vec::new();
+        /// Retrying: an attempt failed and another follows.
+        retrying: Vec<Name> = Vec::new();
+        /// Deadline: the deadline passed.
+        deadline: Vec<Name> = Vec::new();
+    }
+}
+
+impl Default for Notifications {
+    fn default() -> Self {
+        Self {
+            success: Vec::new(),
+            failed: Vec::new(),
+            retrying: Vec::new(),
+            deadline: Vec::new(),
+        }
+    }
+}

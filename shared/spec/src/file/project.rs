@@ -1,0 +1,274 @@
+//! The project file, `cauce.yaml`: what pipelines share and refer to by name.
+
+use cauce_template::Template;
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
+
+use crate::diagnostic::Code;
+use crate::shape::{
+    Argv, Definitions, Fields, Name, Reader, Seconds, Shape, choice, document, object, record,
+};
+use crate::tree::Node;
+
+record! {
+    /// Project file: what all pipelines of a project share.
+    pub struct Project {
+        /// Project: its name, part of the names of what is deployed.
+        project: Option<Name> = None;
+        /// Description: one sentence.
+        description: Option<String> = None;
+        /// Environments: where pipelines run, with the values that `env` templates read.
+        environments: IndexMap<Name, Environment> = IndexMap::new();
+        /// Images: container images by name.
+        images: IndexMap<Name, Image> = IndexMap::new();
+        /// Channels: where notices go.
+        channels: IndexMap<Name, Channel> = IndexMap::new();
+        /// Pools: capacities that tasks take slots of.
+        pools: IndexMap<Name, Pool> = IndexMap::new() => later;
+        /// Breakers: circuit breakers that tasks share.
+        breakers: IndexMap<Name, Breaker> = IndexMap::new() => later;
+        /// Rate limits: rates that tasks share.
+        rate_limits: IndexMap<Name, RateLimit> = IndexMap::new() => later;
+        /// Calendars: named sets of days.
+        calendars: IndexMap<Name, Calendar> = IndexMap::new() => later;
+        /// Connections: databases and services, with references to their credentials.
+        connections: IndexMap<Name, Json> = IndexMap::new() => later;
+        /// Retention: how long records and logs are kept.
+        retention: Option<Seconds> = None => later;
+    }
+}
+
+impl Project {
+    /// The environment taken when none is named.
+    pub const LOCAL: &'static str = "local";
+
+    /// A project without a file: nothing is declared, so names of images and channels are not
+    /// checked.
+    pub fn none() -> Self {
+        Self {
+            project: None,
+            description: None,
+            environments: IndexMap::new(),
+            images: IndexMap::new(),
+            channels: IndexMap::new(),
+            pools: IndexMap::new(),
+            breakers: IndexMap::new(),
+            rate_limits: IndexMap::new(),
+            calendars: IndexMap::new(),
+            connections: IndexMap::new(),
+            retention: None,
+        }
+    }
+
+    /// The values of one environment, as `${{ env.x }}` reads them; none where it is not declared.
+    /// The environment `local` is always there.
+    pub fn env(&self, environment: &str) -> Option<Map<String, Json>> {
+        match self.environments.get(environment) {
+            Some(found) => Some(
+                found
+                    .values
+                    .iter()
+                    .map(|(key, value)| (key.to_string(), value.clone()))
+                    .collect(),
+            ),
+            None if environment == Self::LOCAL => Some(Map::new()),
+            None => None,
+        }
+    }
+}
+
+record! {
+    /// Environment: one place where pipelines run.
+    pub struct Environment {
+        /// Account: the AWS account's number.
+        account: Option<String> = None;
+        /// Region: the AWS region.
+        region: Option<String> = None;
+        /// Profile: the network profile.
+        profile: NetworkProfile = NetworkProfile::Minimal;
+        /// Values: what `env` templates read, by name.
+        values: IndexMap<Name, Json> = IndexMap::new();
+    }
+}
+
+choice! {
+    /// Network profile: which network and keys a deployment has.
+    pub enum NetworkProfile {
+        /// Nothing billed by the hour.
+        Minimal = "minimal";
+        /// Private subnets, endpoints and keys of one's own.
+        Private = "private";
+    }
+}
+
+record! {
+    /// Image: where a container image is, and what stands for it on one machine.
+    pub struct Image {
+        /// ECR: repository and tag, such as `cauce-worker:1.0`.
+        ecr: Option<String> = None;
+        /// Local: the program and first arguments that run it as a process; an empty list runs the command as it is; absent means podman or docker.
+        local: Option<Argv> = None;
+    }
+}
+
+/// Where notices go: exactly one of standard error, a file, an address.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// The standard error of the program that runs the pipeline.
+    Stderr,
+    /// A file to which one JSON object is appended per notice.
+    File {
+        /// Its path, from the folder of the project file.
+        path: Template,
+    },
+    /// An address to which each notice is posted as JSON.
+    Http {
+        /// The address.
+        url: Template,
+        /// Headers to send.
+        headers: IndexMap<String, Template>,
+    },
+}
+
+record! {
+    /// File channel: one JSON object is appended per notice.
+    pub struct FileChannel (short "path") {
+        /// Path: the file, from the folder of the project file.
+        path: Template;
+    }
+}
+
+record! {
+    /// HTTP channel: each notice is posted as JSON.
+    pub struct HttpChannel (short "url") {
+        /// URL: the address.
+        url: Template;
+        /// Headers: to send.
+        headers: IndexMap<String, Template> = IndexMap::new();
+    }
+}
+
+impl Channel {
+    const KEYS: [&'static str; 3] = ["stderr", "file", "http"];
+    const LATER: [&'static str; 4] = ["email", "sns", "slack", "teams"];
+}
+
+impl Shape for Channel {
+    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
+        if let crate::tree::Value::Text { text, .. } = &node.value
+            && text == "stderr"
+        {
+            return Some(Self::Stderr);
+        }
+        let mut fields = Fields::open(node, reader, "a mapping with one of stderr, file, http")?;
+        let mut found = Vec::new();
+        if fields.take("stderr").is_some() {
+            found.push(Self::Stderr);
+        }
+        if let Some(FileChannel { path }) = fields.optional("file", reader) {
+            found.push(Self::File { path });
+        }
+        if let Some(HttpChannel { url, headers }) = fields.optional("http", reader) {
+            found.push(Self::Http { url, headers });
+        }
+        for key in Self::LATER {
+            fields.later(key, reader);
+            fields.take(key);
+        }
+        fields.close(&Self::KEYS, reader);
+        let written = node.entries().unwrap_or_default();
+        match written {
+            [] => {
+                reader.error(
+                    Code::MissingKey,
+                    node.span,
+                    "the channel does not say where notices go",
+                    "add one of stderr, file, http",
+                );
+            }
+            [_] => {}
+            [_, second, ..] => {
+                reader.error(
+                    Code::Conflict,
+                    second.key_span,
+                    "a channel goes to one place",
+                    "make it two channels",
+                );
+            }
+        }
+        found.pop()
+    }
+
+    fn schema(definitions: &mut Definitions) -> Json {
+        definitions.refer("Channel", |definitions| {
+            let mut properties = Map::new();
+            properties.insert("stderr".to_owned(), json!({
+                "title": "Standard error",
+                "description": "Each notice is a line on the standard error of the program that runs the pipeline.",
+                "type": "object",
+                "maxProperties": 0
+            }));
+            properties.insert("file".to_owned(), FileChannel::schema(definitions));
+            properties.insert("http".to_owned(), HttpChannel::schema(definitions));
+            for (key, title) in [("email", "E-mail"), ("sns", "SNS"), ("slack", "Slack"), ("teams", "Teams")] {
+                properties.insert(
+                    key.to_owned(),
+                    json!({"title": title, "description": "Not supported yet."}),
+                );
+            }
+            let one: Vec<Json> = properties.keys().map(|key| json!({"required": [key]})).collect();
+            let mut schema = object(properties, &[], true);
+            schema["oneOf"] = json!(one);
+            document(
+                json!({"anyOf": [{"const": "stderr"}, schema]}),
+                "Channel: where notices go: to standard error, a file or an address.",
+            )
+        })
+    }
+}
+
+record! {
+    /// Pool: a capacity.
+    pub struct Pool (short "slots") {
+        /// Slots: how many there are.
+        slots: u32, within 1..=100_000;
+        /// Description: what they stand for.
+        description: Option<String> = None;
+    }
+}
+
+record! {
+    /// Breaker: when a circuit breaker opens and closes.
+    pub struct Breaker {
+        /// Threshold: so many failures open it.
+        threshold: u32, within 1..=10_000;
+        /// Window: within this time.
+        window: Seconds;
+        /// Reset after: the time until one probe is let through.
+        reset_after: Seconds;
+    }
+}
+
+record! {
+    /// Rate limit: so many tokens in so much time.
+    pub struct RateLimit {
+        /// Tokens: how many.
+        tokens: u32, within 1..=1_000_000;
+        /// Per: in how much time.
+        per: Seconds;
+    }
+}
+
+record! {
+    /// Calendar: a set of days.
+    pub struct Calendar {
+        /// Weekdays: the days of the week that belong to it.
+        weekdays: Vec<String> = Vec::new();
+        /// Without: dates that do not belong to it.
+        without: Vec<String> = Vec::new();
+        /// With: dates that belong to it besides.
+        with: Vec<String> = Vec::new();
+    }
+}

@@ -1,0 +1,287 @@
+//! A task: the settings that every kind has, and [`Kind`] for what it does.
+
+use cauce_model::TriggerRule;
+use cauce_model::plan::{RetryPlan, ReturnType};
+use cauce_model::status::FailureClass;
+use cauce_template::{Template, TemplateValue};
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+use crate::diagnostic::{Code, Position};
+use crate::file::kind::Kind;
+use crate::file::later::{BreakerUse, Idempotency, OutOfMemory, RateLimitUse};
+use crate::file::pipeline::Notifications;
+use crate::shape::{
+    Argv, Definitions, Fields, Name, Reader, Seconds, Shape, document, object, record,
+};
+use crate::tree::{Node, Value};
+
+/// One task of a pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Task {
+    /// Where its name stands in the file.
+    pub position: Position,
+    /// What every kind of task has.
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// What it does.
+    pub kind: Kind,
+}
+
+record! {
+    /// Task settings: what every kind of task may say.
+    pub struct Settings {
+        /// Needs: the tasks that must have ended before this one is decided.
+        needs: Vec<Name> = Vec::new();
+        /// Trigger rule: which endings of the needed tasks let this one run.
+        trigger_rule: TriggerRule = TriggerRule::AllSuccess;
+        /// Condition: a template; the task is skipped when it is false.
+        condition as "if": Option<Template> = None;
+        /// Timeout: the longest time of one attempt, from the moment it runs.
+        timeout: Option<Seconds> = None, within 1..=31_536_000;
+        /// Start timeout: the longest time to get an attempt running.
+        start_timeout: Option<Seconds> = None, within 1..=86_400;
+        /// Stop timeout: the time from SIGTERM to SIGKILL. Fargate allows at most 120 seconds.
+        stop_timeout: Option<Seconds> = None, within 0..=120;
+        /// Retry: what follows a failed attempt. A number alone is the number of retries.
+        retry: Retry = Retry::default();
+        /// Map: run once per item of a list.
+        map: Option<Map> = None;
+        /// Allowed failure: a failure counts as success below this task and for the run.
+        allow_failure: bool = false;
+        /// Reads: the datasets that it reads, as URIs.
+        reads: Vec<Template> = Vec::new();
+        /// Writes: the datasets that it writes, as URIs.
+        writes: Vec<Template> = Vec::new();
+        /// Returns: the fields of its output and their types.
+        returns: IndexMap<Name, ReturnType> = IndexMap::new();
+        /// Notifications: channels that hear of this task, besides the pipeline's.
+        notify: Notifications = Notifications::default();
+        /// Group: a heading under which graphs show it.
+        group: Option<String> = None;
+        /// Documentation: text in Markdown.
+        docs: Option<String> = None;
+        /// Local: what to run instead on one machine.
+        local: Option<Local> = None;
+        /// Pools: how many slots of which pools an attempt holds.
+        pools: IndexMap<Name, u32> = IndexMap::new() => later;
+        /// Lock: a name that only one task holds at a time.
+        lock: Option<Template> = None => later;
+        /// Priority: who is first when a pool is full; higher first.
+        priority: i32 = 0 => later;
+        /// Idempotency: when an earlier result is used again.
+        idempotency: Option<Idempotency> = None => later;
+        /// Breaker: the circuit breaker it stands behind.
+        breaker: Option<BreakerUse> = None => later;
+        /// Rate limit: the limit that an attempt takes tokens from.
+        rate_limit: Option<RateLimitUse> = None => later;
+        /// Setup: whether it prepares something that a teardown takes away.
+        setup: bool = false => later;
+        /// Teardown of: the setups that it takes away, whatever happened between.
+        teardown_of: Vec<Name> = Vec::new() => later;
+        /// Fallback for: the task whose failure it makes good.
+        fallback_for: Option<Name> = None => later;
+        /// After previous: whether it waits for its own success in the run before.
+        after_previous: bool = false => later;
+        /// Uses: the task template that it fills in.
+        uses: Option<Name> = None => later;
+        /// With: the values for that template.
+        with: IndexMap<Name, TemplateValue> = IndexMap::new() => later;
+    }
+}
+
+record! {
+    /// Retry: how often and when a failed attempt is repeated. A number alone is the number of retries.
+    pub struct Retry (short "retries") {
+        /// Retries: how many more attempts follow a failure of the task's own program.
+        retries: u32 = RetryPlan::default().retries, within 0..=100;
+        /// Delay: the time before the first of them.
+        delay: Seconds = Seconds(RetryPlan::default().delay_seconds as u64), within 0..=86_400;
+        /// Backoff: the factor from one delay to the next.
+        backoff: f64 = RetryPlan::default().backoff, within 1..=10;
+        /// Longest delay: no delay is longer than this.
+        max_delay: Seconds = Seconds(RetryPlan::default().max_delay_seconds as u64), within 0..=86_400;
+        /// Jitter: the share of a delay by which it is moved either way.
+        jitter: f64 = RetryPlan::default().jitter, within 0..=1;
+        /// Infrastructure retries: how many more attempts follow failures in which the program never started.
+        infrastructure_retries: u32 = RetryPlan::default().infrastructure_retries, within 0..=100;
+        /// Restartable: whether an interrupted program may start again without using up a retry.
+        restartable: bool = false;
+        /// Retry on: only these classes of failure are retried, where any is named.
+        retry_on: Vec<FailureClass> = Vec::new();
+        /// No retry on: these classes of failure are never retried.
+        no_retry_on: Vec<FailureClass> = Vec::new();
+        /// Skip on exit code: exit codes that skip the task instead of failing it.
+        skip_on_exit_code: Vec<i32> = Vec::new();
+        /// Out of memory: how a retry grows after an attempt ran out of memory.
+        on_oom: Option<OutOfMemory> = None => later;
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        let plan = RetryPlan::default();
+        Self {
+            retries: plan.retries,
+            delay: Seconds(plan.delay_seconds as u64),
+            backoff: plan.backoff,
+            max_delay: Seconds(plan.max_delay_seconds as u64),
+            jitter: plan.jitter,
+            infrastructure_retries: plan.infrastructure_retries,
+            restartable: false,
+            retry_on: Vec::new(),
+            no_retry_on: Vec::new(),
+            skip_on_exit_code: Vec::new(),
+            on_oom: None,
+        }
+    }
+}
+
+record! {
+    /// Map: one task, run once per item.
+    pub struct Map (short "over") {
+        /// Over: a list, or a template that renders to one.
+        over: TemplateValue;
+        /// Most items: more items than this fail the task.
+        max_items: u32 = 1024, within 1..=100_000;
+        /// Concurrency: how many items are under way at once.
+        max_concurrency: u32 = 40, within 1..=10_000;
+        /// Tolerated failures: how many failed items the task survives.
+        tolerated_failures: u32 = 0;
+    }
+}
+
+record! {
+    /// Local: what runs instead on one machine.
+    pub struct Local {
+        /// Command: the program and its arguments.
+        command: Argv;
+    }
+}
+
+impl Shape for Task {
+    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
+        let mut fields = Fields::open(node, reader, "a task, which is a mapping")?;
+        let settings = Settings::take(&mut fields, reader)?;
+        let kind = Kind::take(node, &mut fields, settings.uses.is_some(), reader);
+        let known: Vec<&str> = Kind::KEYS.iter().chain(Settings::KEYS).copied().collect();
+        fields.close(&known, reader);
+        // A task without a usable kind was reported; it keeps its place in the graph, so that the
+        // tasks around it are still checked.
+        Some(Self {
+            position: Position::default(),
+            settings,
+            kind: kind.unwrap_or_default(),
+        })
+    }
+
+    fn schema(definitions: &mut Definitions) -> Json {
+        definitions.refer("Task", |definitions| {
+            let (mut properties, _) = Settings::properties(definitions);
+            properties.extend(Kind::properties(definitions));
+            let mut schema = object(properties, &[], true);
+            schema["anyOf"] = Kind::KEYS
+                .iter()
+                .map(|kind| json!({"required": [kind]}))
+                .collect();
+            document(
+                schema,
+                "Task: what is done, under exactly one kind, and when and how.",
+            )
+        })
+    }
+}
+
+/// Settings that `defaults` may not set: they place one task in the graph.
+const PERSONAL: [&str; 7] = [
+    "needs",
+    "map",
+    "returns",
+    "teardown_of",
+    "fallback_for",
+    "uses",
+    "with",
+];
+
+/// The `defaults` of a file. They are merged into the tasks before those are read, so nothing
+/// of them is left to look at.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Defaults {}
+
+impl Defaults {
+    /// The tree of a task with the defaults below it.
+    pub(crate) fn merge(defaults: &Node, task: &mut Node) {
+        let (Value::Map(above), Value::Map(own)) = (&defaults.value, &mut task.value) else {
+            return;
+        };
+        for entry in above {
+            if PERSONAL.contains(&entry.key.as_str()) {
+                continue;
+            }
+            let is_kind = Kind::KEYS.contains(&entry.key.as_str());
+            let data_task = entry.key == "container"
+                && own
+                    .iter()
+                    .any(|own| Kind::DATA_KEYS.contains(&own.key.as_str()));
+            match own.iter_mut().find(|own| own.key == entry.key) {
+                Some(own) => deepen(&entry.value, &mut own.value),
+                None if !is_kind || data_task => own.push(entry.clone()),
+                None => {}
+            }
+        }
+    }
+}
+
+/// Adds to `own` what it does not say and `above` does.
+fn deepen(above: &Node, own: &mut Node) {
+    let (Value::Map(above), Value::Map(own)) = (&above.value, &mut own.value) else {
+        return;
+    };
+    for entry in above {
+        match own.iter_mut().find(|own| own.key == entry.key) {
+            Some(own) => deepen(&entry.value, &mut own.value),
+            None => own.push(entry.clone()),
+        }
+    }
+}
+
+impl Shape for Defaults {
+    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
+        let mut fields = Fields::open(node, reader, "a mapping of task settings")?;
+        for key in PERSONAL {
+            if let Some(entry) = fields.take(key) {
+                reader.under(key, |reader| {
+                    reader.error(
+                        Code::Conflict,
+                        entry.key_span,
+                        format!("`{key}` cannot be a default"),
+                        "it belongs to one task: write it there",
+                    );
+                });
+            }
+        }
+        reader.partially(|reader| {
+            Settings::take(&mut fields, reader);
+            Kind::take_partial(&mut fields, reader);
+        });
+        let known: Vec<&str> = Kind::KEYS.iter().chain(Settings::KEYS).copied().collect();
+        fields.close(&known, reader);
+        Some(Self {})
+    }
+
+    fn schema(definitions: &mut Definitions) -> Json {
+        definitions.refer("Defaults", |definitions| {
+            let (mut properties, _) = Settings::properties(definitions);
+            properties.retain(|key, _| !PERSONAL.contains(&key.as_str()));
+            for (key, schema) in Kind::properties(definitions) {
+                let title = schema["title"].clone();
+                properties.insert(
+                    key,
+                    json!({"title": title, "description": "Merged into tasks of this kind.", "type": "object"}),
+                );
+            }
+            document(object(properties, &[], true), "Defaults: settings merged into every task.")
+        })
+    }
+}
