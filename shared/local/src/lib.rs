@@ -1,1 +1,21 @@
-//! The ports on one machine: SQLite, folders, processes, containers.
+//! The ports on one machine.
+//!
+//! What this is: each trait of `cauce-ports` over what a laptop has. Tables in memory and in SQLite,
+//! objects in a folder (served to tasks as S3), programs as process groups or containers, notices to
+//! a terminal, a file or a URL, the system's clock.
+//! What it never does: decide anything; talk to AWS; read the environment (a binary's `main` does,
+//! and hands values in).
+//! Where to start reading: [`state::StateDir`], the folder that all of it lives in, then
+//! [`processes::Processes`].
+
+pub mod state;
+
+mod rows;
+
+pub mod memory;
+
+pub mod sqlite;
+
+pub mod clock;
+
+pub mod ids;
