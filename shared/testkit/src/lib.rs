@@ -1,1 +1,13 @@
-//! Contract suites and fault-injecting ports for tests.
+//! What tests of several crates share.
+//!
+//! What this is: contract suites that every implementation of a port passes, and ports that fail on
+//! purpose, from a seed or at a chosen call.
+//! What it never does: appear in a program (it is a dev-dependency only); sleep; read a clock.
+//! Where to start reading: [`faulty::Faults`]; then [`table::table_contract`], which is the meaning
+//! of the store in executable form.
+
+pub mod prng;
+
+pub mod faulty;
+
+pub mod table;

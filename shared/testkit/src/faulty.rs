@@ -1,0 +1,453 @@
+//! Ports that fail as real ones do: from a seed, or by a crash at a chosen call.
+//!
+//! All the ports of one test share one [`Faults`], which counts their calls together. A crash lets
+//! the call never return, before or after its work was done, and no later call either: as far as
+//! the outside can tell, the process is dead. [`Faults::survive`] runs the process under test and
+//! tells when it died; after [`Faults::revive`] a new one may be started over the same ports.
+
+use crate::prng::Prng;
+use cauce_model::item::{Change, Item, Key, When, Write};
+use cauce_model::record::Notice;
+use cauce_model::{Json, RunKey};
+use cauce_ports::{
+    Answer, Answered, Compute, ComputeError, Cursor, Described, Notifier, NotifyError, ObjectError,
+    ObjectInfo, Objects, Page, RunningTask, Started, StateMachineError, StateMachines, Table,
+    TableError, TaskFailure, TaskRunner,
+};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+/// How often calls fail, in calls of 1,000.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rates {
+    /// Refused by the service's rate; nothing was done.
+    pub throttled: u64,
+    /// Writes of a table refused because others were under way; nothing was done.
+    pub conflict: u64,
+    /// The request was lost: an unknown outcome, nothing was done.
+    pub lost_before: u64,
+    /// The reply was lost: an unknown outcome, all was done.
+    pub lost_after: u64,
+    /// Reads of an index that show it as it was when last asked.
+    pub stale: u64,
+}
+
+/// On which side of its work a call dies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Moment {
+    /// Nothing was done.
+    Before,
+    /// All was done, and nobody heard of it.
+    After,
+}
+
+/// The process died.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Crashed;
+
+/// What goes wrong, for all the ports of one test. Clones are the same.
+#[derive(Clone)]
+pub struct Faults {
+    state: Rc<RefCell<State>>,
+}
+
+struct State {
+    prng: Prng,
+    rates: Rates,
+    calls: u64,
+    crash: Option<(u64, Moment)>,
+    dead: bool,
+    watcher: Option<Waker>,
+}
+
+/// What happens to one call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Done,
+    Throttled,
+    Conflict,
+    LostBefore,
+    LostAfter,
+    Stale,
+    Dies(Moment),
+    Dead,
+}
+
+/// Which faults a call can meet besides the common ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    TableWrite,
+    IndexRead,
+}
+
+impl Faults {
+    /// Nothing goes wrong until [`Faults::crash_at`].
+    pub fn none() -> Self {
+        Self::seeded(0, Rates::default())
+    }
+
+    /// Calls fail at these rates, which ones the seed tells.
+    pub fn seeded(seed: u64, rates: Rates) -> Self {
+        Self {
+            state: Rc::new(RefCell::new(State {
+                prng: Prng::new(seed),
+                rates,
+                calls: 0,
+                crash: None,
+                dead: false,
+                watcher: None,
+            })),
+        }
+    }
+
+    /// The call of this number, counted from 1 over all ports since the beginning, dies.
+    pub fn crash_at(&self, call: u64, moment: Moment) {
+        self.state.borrow_mut().crash = Some((call, moment));
+    }
+
+    /// Other rates from now on.
+    pub fn set_rates(&self, rates: Rates) {
+        self.state.borrow_mut().rates = rates;
+    }
+
+    /// How many calls there were.
+    pub fn calls(&self) -> u64 {
+        self.state.borrow().calls
+    }
+
+    /// A new process may use the ports.
+    pub fn revive(&self) {
+        let mut state = self.state.borrow_mut();
+        state.dead = false;
+        state.crash = None;
+    }
+
+    /// Runs a process until it ends or dies. It must be dropped when it died, as this does.
+    ///
+    /// # Errors
+    /// It died.
+    pub async fn survive<T>(&self, process: impl Future<Output = T>) -> Result<T, Crashed> {
+        let mut process = pin!(process);
+        poll_fn(|context| {
+            self.state.borrow_mut().watcher = Some(context.waker().clone());
+            let polled = process.as_mut().poll(context);
+            if self.state.borrow().dead {
+                return Poll::Ready(Err(Crashed));
+            }
+            polled.map(Ok)
+        })
+        .await
+    }
+
+    fn fate(&self, kind: Kind) -> Fate {
+        let mut state = self.state.borrow_mut();
+        if state.dead {
+            return Fate::Dead;
+        }
+        state.calls += 1;
+        if let Some((call, moment)) = state.crash
+            && call == state.calls
+        {
+            return Fate::Dies(moment);
+        }
+        let rates = state.rates;
+        // One draw per call, so that changing one rate moves no other call's fate further than it
+        // must.
+        let mut drawn = state.prng.below(1000);
+        for (rate, fate, applies) in [
+            (rates.throttled, Fate::Throttled, true),
+            (rates.lost_before, Fate::LostBefore, true),
+            (rates.lost_after, Fate::LostAfter, true),
+            (rates.conflict, Fate::Conflict, kind == Kind::TableWrite),
+            (rates.stale, Fate::Stale, kind == Kind::IndexRead),
+        ] {
+            if applies {
+                if drawn < rate {
+                    return fate;
+                }
+                drawn -= rate;
+            }
+        }
+        Fate::Done
+    }
+
+    async fn die<T>(&self) -> T {
+        {
+            let mut state = self.state.borrow_mut();
+            state.dead = true;
+            if let Some(watcher) = state.watcher.take() {
+                watcher.wake();
+            }
+        }
+        pending().await
+    }
+}
+
+/// The errors with which a port tells of faults.
+struct Errors<E> {
+    throttled: E,
+    lost: E,
+}
+
+/// A port whose calls meet [`Faults`].
+pub struct Faulty<P> {
+    port: P,
+    faults: Faults,
+    /// The last true answers of the index, by question.
+    shown: RefCell<BTreeMap<String, Page>>,
+}
+
+impl<P> Faulty<P> {
+    /// The port, made faulty.
+    pub fn new(port: P, faults: &Faults) -> Self {
+        Self {
+            port,
+            faults: faults.clone(),
+            shown: RefCell::default(),
+        }
+    }
+
+    /// The port as it is, without faults.
+    pub const fn port(&self) -> &P {
+        &self.port
+    }
+
+    async fn call<T, E>(
+        &self,
+        fate: Fate,
+        errors: Errors<E>,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        match fate {
+            Fate::Throttled => Err(errors.throttled),
+            Fate::LostBefore => Err(errors.lost),
+            Fate::LostAfter => {
+                // What it came to is what the caller never hears.
+                drop(work.await);
+                Err(errors.lost)
+            }
+            Fate::Dies(Moment::Before) => self.faults.die().await,
+            Fate::Dies(Moment::After) => {
+                drop(work.await);
+                self.faults.die().await
+            }
+            Fate::Dead => pending().await,
+            Fate::Done | Fate::Conflict | Fate::Stale => work.await,
+        }
+    }
+
+    async fn table<T>(
+        &self,
+        fate: Fate,
+        work: impl Future<Output = Result<T, TableError>>,
+    ) -> Result<T, TableError> {
+        if fate == Fate::Conflict {
+            return Err(TableError::Conflict);
+        }
+        let errors = Errors {
+            throttled: TableError::Throttled,
+            lost: TableError::Unknown("lost on purpose".to_owned()),
+        };
+        self.call(fate, errors, work).await
+    }
+
+    async fn machines<T>(
+        &self,
+        work: impl Future<Output = Result<T, StateMachineError>>,
+    ) -> Result<T, StateMachineError> {
+        let errors = Errors {
+            throttled: StateMachineError::Throttled,
+            lost: StateMachineError::Unknown("lost on purpose".to_owned()),
+        };
+        self.call(self.faults.fate(Kind::Plain), errors, work).await
+    }
+
+    async fn objects<T>(
+        &self,
+        work: impl Future<Output = Result<T, ObjectError>>,
+    ) -> Result<T, ObjectError> {
+        let errors = Errors {
+            throttled: ObjectError::Throttled,
+            lost: ObjectError::Unknown("lost on purpose".to_owned()),
+        };
+        self.call(self.faults.fate(Kind::Plain), errors, work).await
+    }
+
+    async fn compute<T>(
+        &self,
+        work: impl Future<Output = Result<T, ComputeError>>,
+    ) -> Result<T, ComputeError> {
+        let errors = Errors {
+            throttled: ComputeError::Throttled,
+            lost: ComputeError::Unknown("lost on purpose".to_owned()),
+        };
+        self.call(self.faults.fate(Kind::Plain), errors, work).await
+    }
+}
+
+impl<P: Table> Table for Faulty<P> {
+    async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
+        self.table(self.faults.fate(Kind::Plain), self.port.get(key))
+            .await
+    }
+
+    async fn batch_get(&self, keys: &[Key]) -> Result<Vec<Item>, TableError> {
+        self.table(self.faults.fate(Kind::Plain), self.port.batch_get(keys))
+            .await
+    }
+
+    async fn query(
+        &self,
+        partition: &str,
+        prefix: &str,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Page, TableError> {
+        self.table(
+            self.faults.fate(Kind::Plain),
+            self.port.query(partition, prefix, after, limit),
+        )
+        .await
+    }
+
+    async fn list(
+        &self,
+        list: &str,
+        from: &str,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Page, TableError> {
+        let question = format!("{list}\n{from}\n{after:?}\n{limit}");
+        let fate = self.faults.fate(Kind::IndexRead);
+        if fate == Fate::Stale {
+            // Never asked before: as if everything had been written a moment ago.
+            let shown = self.shown.borrow().get(&question).cloned();
+            return Ok(shown.unwrap_or_default());
+        }
+        let page = self
+            .table(fate, self.port.list(list, from, after, limit))
+            .await?;
+        self.shown.borrow_mut().insert(question, page.clone());
+        Ok(page)
+    }
+
+    async fn write(&self, writes: &[Write], token: &str) -> Result<(), TableError> {
+        self.table(
+            self.faults.fate(Kind::TableWrite),
+            self.port.write(writes, token),
+        )
+        .await
+    }
+
+    async fn update(&self, key: &Key, change: &Change, when: &When) -> Result<Item, TableError> {
+        self.table(
+            self.faults.fate(Kind::TableWrite),
+            self.port.update(key, change, when),
+        )
+        .await
+    }
+}
+
+impl<P: StateMachines> StateMachines for Faulty<P> {
+    async fn start(
+        &self,
+        machine: &str,
+        name: &str,
+        input: &Json,
+    ) -> Result<Started, StateMachineError> {
+        self.machines(self.port.start(machine, name, input)).await
+    }
+
+    async fn describe(
+        &self,
+        machine: &str,
+        name: &str,
+    ) -> Result<Option<Described>, StateMachineError> {
+        self.machines(self.port.describe(machine, name)).await
+    }
+
+    async fn stop(
+        &self,
+        machine: &str,
+        name: &str,
+        error: &str,
+        cause: &str,
+    ) -> Result<(), StateMachineError> {
+        self.machines(self.port.stop(machine, name, error, cause))
+            .await
+    }
+
+    async fn answer(&self, token: &str, answer: &Answer) -> Result<Answered, StateMachineError> {
+        self.machines(self.port.answer(token, answer)).await
+    }
+}
+
+impl<P: Objects> Objects for Faulty<P> {
+    async fn get(&self, uri: &str, limit: u64) -> Result<Option<Vec<u8>>, ObjectError> {
+        self.objects(self.port.get(uri, limit)).await
+    }
+
+    async fn put(&self, uri: &str, bytes: &[u8]) -> Result<(), ObjectError> {
+        self.objects(self.port.put(uri, bytes)).await
+    }
+
+    async fn list(&self, prefix: &str, limit: u32) -> Result<Vec<ObjectInfo>, ObjectError> {
+        self.objects(self.port.list(prefix, limit)).await
+    }
+}
+
+impl<P: Notifier> Notifier for Faulty<P> {
+    async fn deliver(&self, notice: &Notice) -> Result<(), NotifyError> {
+        let unreachable = || NotifyError::Unreachable {
+            channel: notice.channel.clone(),
+            reason: "lost on purpose".to_owned(),
+        };
+        let errors = Errors {
+            throttled: unreachable(),
+            lost: unreachable(),
+        };
+        self.call(
+            self.faults.fate(Kind::Plain),
+            errors,
+            self.port.deliver(notice),
+        )
+        .await
+    }
+}
+
+impl<P: Compute> Compute for Faulty<P> {
+    async fn find(&self, run_key: &RunKey) -> Result<Vec<RunningTask>, ComputeError> {
+        self.compute(self.port.find(run_key)).await
+    }
+
+    async fn stop(&self, id: &str, reason: &str) -> Result<(), ComputeError> {
+        self.compute(self.port.stop(id, reason)).await
+    }
+}
+
+impl<P: TaskRunner> TaskRunner for Faulty<P> {
+    async fn run(&self, request: &Json) -> Result<Json, TaskFailure> {
+        let failure = |cause: &str| TaskFailure {
+            error: "AmazonECS.Unknown".to_owned(),
+            cause: cause.to_owned(),
+        };
+        let errors = Errors {
+            throttled: TaskFailure {
+                error: "ECS.ThrottlingException".to_owned(),
+                cause: "Rate exceeded".to_owned(),
+            },
+            lost: failure("lost on purpose"),
+        };
+        self.call(
+            self.faults.fate(Kind::Plain),
+            errors,
+            self.port.run(request),
+        )
+        .await
+    }
+}
