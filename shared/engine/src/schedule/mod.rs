@@ -1,0 +1,165 @@
+//! When a pipeline ticks, which data each tick covers, and what its runs are called.
+//!
+//! What this is: the time semantics of the product, pure. The clock is an argument, zones come from
+//! the IANA database inside the program.
+//! What it never does: read a clock or the machine's zones, start anything, know a calendar of
+//! holidays.
+//! Where to start reading: [`Schedule`], then [`Dating`]; [`cron`] reads the expressions, [`zone`]
+//! holds the laws of clock changes, `docs/decisions/0005-cron.md` says why this is our own code.
+//!
+//! Invariants, each held by a test against an oracle that steps through a year by the minute:
+//! 1. Cron is read in the local time of the schedule's zone. A local time is one tick or none.
+//! 2. A local time repeated by a clock change ticks at its first moment only. So `*/15 * * * *` is
+//!    silent through a repeated hour, as EventBridge Scheduler documents ("runs only once"); a
+//!    pipeline that must not pause uses a rate, or UTC.
+//! 3. A local time skipped by a clock change ticks at the moment the skipped stretch ends, or not
+//!    at all (`dst_gap: skip`). Several that end there, and a tick of that very time, are one tick.
+//! 4. A tick never leaves its local day: a skipped time whose stretch ends on another day (a day
+//!    that a zone left out to change sides of the date line) is left out with it. Hence a schedule
+//!    of one time a day has at most one tick per local day, and a date can name its run.
+//! 5. Ticks lie in `[start, end)` of the schedule and strictly increase.
+
+pub mod cron;
+pub mod zone;
+
+mod catchup;
+mod civil;
+mod dating;
+mod eventbridge;
+mod interval;
+mod set;
+mod tick;
+
+#[cfg(test)]
+mod tests;
+
+pub use cron::{Cron, CronError, CronProblem};
+pub use dating::{Dating, DayError};
+pub use eventbridge::{EXPRESSION_CHARACTERS_MAX, SchedulerExpression};
+pub use interval::Interval;
+pub use zone::{UnknownZone, Zone};
+
+use cauce_model::Instant;
+use cauce_model::plan::{Catchup, DstGap, SchedulePlan, Tick};
+use cauce_model::time::MICROS;
+
+/// The longest period of a rate: a century of 365.25 days, in seconds.
+pub const RATE_SECONDS_MAX: u64 = 36_525 * 86_400;
+
+/// A schedule that was checked and made ready to be asked.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Schedule {
+    rhythm: Rhythm,
+    zone: Zone,
+    data_interval: bool,
+    start: Option<Instant>,
+    end: Option<Instant>,
+    catchup: Catchup,
+    dst_gap: DstGap,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+enum Rhythm {
+    Cron(Cron),
+    /// Microseconds between ticks, counted from the epoch.
+    Rate(i64),
+    Once(Instant),
+}
+
+/// Why a schedule cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ScheduleError {
+    /// Its cron expression.
+    #[error("`{text}` is no cron expression")]
+    Cron {
+        /// As it was written.
+        text: String,
+        /// What is wrong, and where in the text.
+        #[source]
+        problem: CronError,
+    },
+    /// Its time zone.
+    #[error(transparent)]
+    Zone(#[from] UnknownZone),
+    /// A rate that is no whole number of minutes: ticks inside one minute would share a run id, and
+    /// EventBridge Scheduler knows no shorter unit.
+    /// Source: <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html>.
+    #[error("a rate of {seconds} seconds is not possible; it is a whole number of minutes, at least one")]
+    Rate {
+        /// As it was written.
+        seconds: u64,
+    },
+    /// A rate that would hardly tick twice.
+    #[error("a rate of {seconds} seconds is longer than a century")]
+    RateTooLong {
+        /// As it was written.
+        seconds: u64,
+    },
+    /// Nothing lies between its bounds.
+    #[error("the schedule ends ({end}) before it starts ({start}); no tick lies between")]
+    Bounds {
+        /// Its first possible moment.
+        start: Instant,
+        /// The moment from which on it does not tick.
+        end: Instant,
+    },
+}
+
+impl Schedule {
+    /// Checks a planned schedule and makes it ready.
+    ///
+    /// # Errors
+    /// An expression, zone, rate or pair of bounds that cannot be.
+    pub fn new(plan: &SchedulePlan) -> Result<Self, ScheduleError> {
+        if let (Some(start), Some(end)) = (plan.start, plan.end)
+            && end <= start
+        {
+            return Err(ScheduleError::Bounds { start, end });
+        }
+        Ok(Self {
+            rhythm: Rhythm::of(&plan.every)?,
+            zone: Zone::named(&plan.timezone)?,
+            data_interval: plan.data_interval,
+            start: plan.start,
+            end: plan.end,
+            catchup: plan.catchup,
+            dst_gap: plan.dst_gap,
+        })
+    }
+
+    /// The zone in which cron and dates are read.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// Whether no local day can have two ticks, told from the schedule alone. The form of run ids
+    /// depends on it, so it never depends on a date.
+    pub fn is_at_most_daily(&self) -> bool {
+        const DAY: i64 = 86_400 * MICROS;
+        match &self.rhythm {
+            Rhythm::Cron(cron) => cron.is_at_most_daily(),
+            // Local days of 25 hours hold two ticks that lie 24 hours apart.
+            Rhythm::Rate(period) => *period >= if self.zone.is_fixed() { DAY } else { 2 * DAY },
+            Rhythm::Once(_) => true,
+        }
+    }
+}
+
+impl Rhythm {
+    fn of(tick: &Tick) -> Result<Self, ScheduleError> {
+        match tick {
+            Tick::Cron(text) => match Cron::parse(text) {
+                Ok(cron) => Ok(Self::Cron(cron)),
+                Err(problem) => Err(ScheduleError::Cron { text: text.clone(), problem }),
+            },
+            Tick::RateSeconds(seconds) if *seconds == 0 || seconds % 60 != 0 => {
+                Err(ScheduleError::Rate { seconds: *seconds })
+            }
+            Tick::RateSeconds(seconds) if *seconds > RATE_SECONDS_MAX => {
+                Err(ScheduleError::RateTooLong { seconds: *seconds })
+            }
+            Tick::RateSeconds(seconds) => Ok(Self::Rate(*seconds as i64 * MICROS)),
+            Tick::Once(at) => Ok(Self::Once(*at)),
+        }
+    }
+}
