@@ -86,12 +86,7 @@ operators! {
 impl Operator {
     /// The operator of a field, and whether the field names a path.
     pub fn of_field(field: &str) -> Option<(Self, bool)> {
-        let find = |name: &str| {
-            Self::ALL
-                .iter()
-                .copied()
-                .find(|operator| operator.name() == name)
-        };
+        let find = |name: &str| Self::ALL.iter().copied().find(|operator| operator.name() == name);
         match find(field) {
             Some(operator) => Some((operator, false)),
             None => {
@@ -130,25 +125,12 @@ impl ChoiceRule {
         next: impl Into<String>,
     ) -> Self {
         let operand = Operand::Literal(literal.into());
-        Self::new(
-            Condition::Compare(Comparison {
-                variable: variable.into(),
-                operator,
-                operand,
-            }),
-            next,
-        )
+        Self::new(Condition::Compare(Comparison { variable: variable.into(), operator, operand }), next)
     }
 
     /// A rule of any condition.
     pub fn new(condition: Condition, next: impl Into<String>) -> Self {
-        Self {
-            condition,
-            next: next.into(),
-            assign: None,
-            output: None,
-            comment: None,
-        }
+        Self { condition, next: next.into(), assign: None, output: None, comment: None }
     }
 }
 
@@ -191,29 +173,18 @@ impl Condition {
             return Ok(Self::Not(Box::new(Self::of_value(value)?)));
         }
         let Some(Value::String(variable)) = fields.shift_remove("Variable") else {
-            return Err(
-                "a choice rule needs Condition, And, Or, Not, or Variable and an operator"
-                    .to_owned(),
-            );
+            return Err("a choice rule needs Condition, And, Or, Not, or Variable and an operator".to_owned());
         };
-        let found = fields
-            .keys()
-            .find_map(|field| Some((field.clone(), Operator::of_field(field)?)));
+        let found = fields.keys().find_map(|field| Some((field.clone(), Operator::of_field(field)?)));
         let Some((field, (operator, is_path))) = found else {
-            return Err(format!(
-                "the choice rule on '{variable}' has no known operator"
-            ));
+            return Err(format!("the choice rule on '{variable}' has no known operator"));
         };
         let operand = match (fields.shift_remove(&field), is_path) {
             (Some(Value::String(path)), true) => Operand::Path(path),
             (Some(value), false) => Operand::Literal(value),
             _ => return Err(format!("'{field}' must be a string that holds a path")),
         };
-        Ok(Self::Compare(Comparison {
-            variable,
-            operator,
-            operand,
-        }))
+        Ok(Self::Compare(Comparison { variable, operator, operand }))
     }
 
     fn of_value(value: Value) -> Result<Self, String> {
@@ -269,12 +240,6 @@ impl<'de> Deserialize<'de> for ChoiceRule {
             _ => None,
         };
         let (assign, output) = (fields.shift_remove("Assign"), fields.shift_remove("Output"));
-        Ok(Self {
-            condition,
-            next,
-            assign,
-            output,
-            comment,
-        })
+        Ok(Self { condition, next, assign, output, comment })
     }
 }

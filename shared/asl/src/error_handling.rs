@@ -50,18 +50,10 @@ pub struct Catcher {
     /// The error names it serves.
     pub error_equals: Vec<String>,
     /// JSONPath: where in the state's input the error output goes. `Some(None)` discards it.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub result_path: Option<Option<String>>,
     /// JSONata: what the next state receives.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
     /// Variables to set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,19 +68,13 @@ pub struct Catcher {
 impl Retrier {
     /// A retrier for these errors with every other field at AWS's default.
     pub fn new<S: Into<String>>(errors: impl IntoIterator<Item = S>) -> Self {
-        Self {
-            error_equals: errors.into_iter().map(Into::into).collect(),
-            ..Self::default()
-        }
+        Self { error_equals: errors.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 }
 
 impl Catcher {
     /// A catcher for these errors that goes on with `next`.
-    pub fn new<S: Into<String>>(
-        errors: impl IntoIterator<Item = S>,
-        next: impl Into<String>,
-    ) -> Self {
+    pub fn new<S: Into<String>>(errors: impl IntoIterator<Item = S>, next: impl Into<String>) -> Self {
         Self {
             error_equals: errors.into_iter().map(Into::into).collect(),
             next: next.into(),

@@ -33,13 +33,15 @@ pub mod limits;
 mod machine;
 mod map;
 mod state;
+mod validation;
 
 pub use choice::{ChoiceRule, Comparison, Condition, Operand, Operator};
 pub use error_handling::{Catcher, JitterStrategy, Retrier};
 pub use field::{Number, Text};
 pub use machine::{ParseError, QueryLanguage, StateMachine, States, SubMachine};
 pub use map::{
-    ExecutionType, ItemBatcher, ItemReader, Map, ProcessorConfig, ProcessorMode, ReaderConfig,
-    ResultWriter, WriterConfig,
+    ExecutionType, ItemBatcher, ItemReader, Map, ProcessorConfig, ProcessorMode, ReaderConfig, ResultWriter,
+    WriterConfig,
 };
 pub use state::{Choice, Fail, Parallel, Pass, State, Succeed, Task, Wait};
+pub use validation::{Diagnostic, Severity};

@@ -23,6 +23,8 @@ pub const TASK_TIMEOUT_SECONDS: u64 = 99_999_999;
 /// The largest `Seconds` of a Wait state.
 /// Source: <https://docs.aws.amazon.com/step-functions/latest/dg/state-wait.html>.
 pub const WAIT_SECONDS: u64 = 99_999_999;
+/// The longest a Wait state may wait for an instant, in seconds. Recorded on AWS: 24,856 days are too long.
+pub const WAIT_LONGEST_SECONDS: u64 = 2_147_483_647;
 /// The largest `MaxAttempts` of a retrier.
 /// Source: <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>.
 pub const RETRY_MAX_ATTEMPTS: u64 = 99_999_999;

@@ -67,10 +67,7 @@ pub struct ParseError(#[from] serde_json::Error);
 impl StateMachine {
     /// An empty machine that begins at the state of this name.
     pub fn new(start_at: impl Into<String>) -> Self {
-        Self {
-            start_at: start_at.into(),
-            ..Self::default()
-        }
+        Self { start_at: start_at.into(), ..Self::default() }
     }
 
     /// Reads a definition. Only its shape is checked, not its sense.
@@ -78,25 +75,25 @@ impl StateMachine {
         Ok(serde_json::from_str(text)?)
     }
 
+    /// Reads a definition that is JSON already.
+    pub fn deserialize_value(definition: &serde_json::Value) -> Result<Self, ParseError> {
+        Ok(Self::deserialize(definition)?)
+    }
+
     /// The definition without insignificant space: what Step Functions counts and stores.
     pub fn to_compact_json(&self) -> String {
-        serde_json::to_string(self)
-            .expect("a definition holds only strings, numbers and JSON values")
+        serde_json::to_string(self).expect("a definition holds only strings, numbers and JSON values")
     }
 
     /// The definition indented by two spaces, for people to review.
     pub fn to_pretty_json(&self) -> String {
-        serde_json::to_string_pretty(self)
-            .expect("a definition holds only strings, numbers and JSON values")
+        serde_json::to_string_pretty(self).expect("a definition holds only strings, numbers and JSON values")
     }
 }
 
 impl SubMachine {
     /// An empty nested machine that begins at the state of this name.
     pub fn new(start_at: impl Into<String>) -> Self {
-        Self {
-            start_at: start_at.into(),
-            ..Self::default()
-        }
+        Self { start_at: start_at.into(), ..Self::default() }
     }
 }

@@ -19,11 +19,7 @@ pub struct Map {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query_language: Option<QueryLanguage>,
     /// JSONPath: what part of the state's input it works on. `Some(None)` means `{}`.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub input_path: Option<Option<String>>,
     /// JSONPath: where the effective input holds the items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,18 +31,10 @@ pub struct Map {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_reader: Option<ItemReader>,
     /// What each iteration receives instead of its item.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub item_selector: Option<Value>,
     /// The older name of `item_selector`.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Value>,
     /// Distributed only: how items are grouped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,25 +70,13 @@ pub struct Map {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_writer: Option<ResultWriter>,
     /// JSONPath: the template applied to the result.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub result_selector: Option<Value>,
     /// JSONPath: where in the input the result goes. `Some(None)` discards it.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub result_path: Option<Option<String>>,
     /// JSONPath: what part goes on. `Some(None)` means `{}`.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub output_path: Option<Option<String>>,
     /// Which errors are tried again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -112,11 +88,7 @@ pub struct Map {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assign: Option<Value>,
     /// JSONata: what goes on.
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
     /// The state to go on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,30 +101,19 @@ pub struct Map {
 impl Map {
     /// A map that runs this machine inside the same execution for each item.
     pub fn inline(processor: SubMachine) -> Self {
-        let config = ProcessorConfig {
-            mode: ProcessorMode::Inline,
-            execution_type: None,
-        };
+        let config = ProcessorConfig { mode: ProcessorMode::Inline, execution_type: None };
         Self {
-            item_processor: Some(SubMachine {
-                processor_config: Some(config),
-                ..processor
-            }),
+            item_processor: Some(SubMachine { processor_config: Some(config), ..processor }),
             ..Self::default()
         }
     }
 
     /// A map that runs this machine as an execution of its own for each item.
     pub fn distributed(processor: SubMachine, execution_type: ExecutionType) -> Self {
-        let config = ProcessorConfig {
-            mode: ProcessorMode::Distributed,
-            execution_type: Some(execution_type),
-        };
+        let config =
+            ProcessorConfig { mode: ProcessorMode::Distributed, execution_type: Some(execution_type) };
         Self {
-            item_processor: Some(SubMachine {
-                processor_config: Some(config),
-                ..processor
-            }),
+            item_processor: Some(SubMachine { processor_config: Some(config), ..processor }),
             ..Self::default()
         }
     }
@@ -164,9 +125,7 @@ impl Map {
 
     /// Whether each item is an execution of its own.
     pub fn is_distributed(&self) -> bool {
-        let config = self
-            .processor()
-            .and_then(|processor| processor.processor_config.as_ref());
+        let config = self.processor().and_then(|processor| processor.processor_config.as_ref());
         config.is_some_and(|config| config.mode == ProcessorMode::Distributed)
     }
 }
@@ -233,18 +192,10 @@ pub struct ReaderConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transformation: Option<String>,
     /// What separates CSV fields: `COMMA`, `PIPE`, `SEMICOLON`, `SPACE` or `TAB`.
-    #[serde(
-        default,
-        rename = "CSVDelimiter",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "CSVDelimiter", skip_serializing_if = "Option::is_none")]
     pub csv_delimiter: Option<String>,
     /// `FIRST_ROW` or `GIVEN`.
-    #[serde(
-        default,
-        rename = "CSVHeaderLocation",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "CSVHeaderLocation", skip_serializing_if = "Option::is_none")]
     pub csv_header_location: Option<String>,
     /// The headers when they are given.
     #[serde(default, rename = "CSVHeaders", skip_serializing_if = "Vec::is_empty")]

@@ -309,21 +309,14 @@ impl From<Map> for State {
 impl Task {
     /// A task that calls this resource.
     pub fn new(resource: impl Into<String>) -> Self {
-        Self {
-            resource: resource.into(),
-            ..Self::default()
-        }
+        Self { resource: resource.into(), ..Self::default() }
     }
 }
 
 impl Fail {
     /// A failure with this error name and cause.
     pub fn new(error: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self {
-            error: Some(error.into()),
-            cause: Some(cause.into()),
-            ..Self::default()
-        }
+        Self { error: Some(error.into()), cause: Some(cause.into()), ..Self::default() }
     }
 }
 

@@ -1,8 +1,6 @@
 //! Definitions survive being read and written.
 
-use cauce_asl::{
-    ChoiceRule, Condition, Map, Operand, Operator, Pass, State, StateMachine, SubMachine, Task,
-};
+use cauce_asl::{ChoiceRule, Condition, Map, Operand, Operator, Pass, State, StateMachine, SubMachine, Task};
 use serde_json::{Value, json};
 
 fn round_trip(definition: Value) {
@@ -33,15 +31,9 @@ fn choice_rules_of_both_languages_keep_their_shape() {
 #[test]
 fn every_operator_is_found_by_its_field() {
     for operator in Operator::ALL {
-        assert_eq!(
-            Operator::of_field(operator.name()),
-            Some((*operator, false))
-        );
+        assert_eq!(Operator::of_field(operator.name()), Some((*operator, false)));
         let path = format!("{}Path", operator.name());
-        assert_eq!(
-            Operator::of_field(&path),
-            operator.takes_path().then_some((*operator, true))
-        );
+        assert_eq!(Operator::of_field(&path), operator.takes_path().then_some((*operator, true)));
     }
 }
 
@@ -56,22 +48,9 @@ fn a_choice_rule_without_an_operator_is_refused() {
 fn built_states_are_compact() {
     let mut machine = StateMachine::new("Each");
     let mut processor = SubMachine::new("Work");
-    processor.states.insert(
-        "Work".into(),
-        Task::new("arn:aws:states:::lambda:invoke").end().into(),
-    );
-    machine
-        .states
-        .insert("Each".into(), Map::inline(processor).next("Done").into());
-    machine.states.insert(
-        "Done".into(),
-        Pass {
-            output: Some(json!({})),
-            ..Pass::default()
-        }
-        .end()
-        .into(),
-    );
+    processor.states.insert("Work".into(), Task::new("arn:aws:states:::lambda:invoke").end().into());
+    machine.states.insert("Each".into(), Map::inline(processor).next("Done").into());
+    machine.states.insert("Done".into(), Pass { output: Some(json!({})), ..Pass::default() }.end().into());
     let text = machine.to_compact_json();
     assert!(!text.contains("null") && !text.contains("[]"), "{text}");
     assert_eq!(StateMachine::parse(&text).expect("reads"), machine);
@@ -80,9 +59,7 @@ fn built_states_are_compact() {
 #[test]
 fn rules_are_built_without_spelling_out_absent_fields() {
     let rule = ChoiceRule::compare("$.n", Operator::NumericGreaterThan, 3, "Big");
-    let Condition::Compare(comparison) = &rule.condition else {
-        panic!("a comparison")
-    };
+    let Condition::Compare(comparison) = &rule.condition else { panic!("a comparison") };
     assert_eq!(comparison.operand, Operand::Literal(json!(3)));
     assert_eq!(
         serde_json::to_value(rule).expect("writes"),
