@@ -57,10 +57,7 @@ pub(crate) struct Matrix {
 impl Matrix {
     pub(crate) fn new(len: usize) -> Self {
         let words = words_for(len);
-        Self {
-            words,
-            rows: vec![0; words * len],
-        }
+        Self { words, rows: vec![0; words * len] }
     }
 
     pub(crate) fn row(&self, index: u32) -> &[u64] {
@@ -91,11 +88,7 @@ impl Matrix {
         let words = self.words;
         let (head, tail) = self.rows.split_at_mut(high * words);
         let (low, high) = (&mut head[low * words..][..words], &mut tail[..words]);
-        let (target, source) = if into > from {
-            (high, &*low)
-        } else {
-            (low, &*high)
-        };
+        let (target, source) = if into > from { (high, &*low) } else { (low, &*high) };
         for (a, b) in target.iter_mut().zip(source) {
             *a |= b;
         }

@@ -59,11 +59,7 @@ impl<'o> Builder<'o> {
         let tasks: Vec<u32> = (0..self.order.len() as u32).collect();
         self.count(&tasks);
         let root = self.drafts.add(Kind::Par);
-        let mut stack = vec![Todo {
-            node: root,
-            tasks,
-            connected: false,
-        }];
+        let mut stack = vec![Todo { node: root, tasks, connected: false }];
         while let Some(todo) = stack.pop() {
             // Every edge is still required here, so no order crosses components and the counts
             // stay true as sets fall apart.
@@ -79,11 +75,7 @@ impl<'o> Builder<'o> {
     pub(crate) fn build(&mut self, tasks: Vec<u32>) -> Result<DraftId, Prime> {
         self.count(&tasks);
         let root = self.drafts.add(Kind::Par);
-        let mut stack = vec![Todo {
-            node: root,
-            tasks,
-            connected: false,
-        }];
+        let mut stack = vec![Todo { node: root, tasks, connected: false }];
         while let Some(todo) = stack.pop() {
             if self.divide(todo, true, &mut stack).is_some() {
                 return Err(Prime);
@@ -94,11 +86,7 @@ impl<'o> Builder<'o> {
 
     /// Splits a set once and leaves its parts on the stack; gives it back when it is prime.
     fn divide(&mut self, todo: Todo, recount: bool, stack: &mut Vec<Todo>) -> Option<Todo> {
-        let Todo {
-            node,
-            tasks,
-            connected,
-        } = todo;
+        let Todo { node, tasks, connected } = todo;
         if let [task] = tasks[..] {
             self.drafts.set_kind(node, Kind::Task(task));
             return None;
@@ -119,21 +107,13 @@ impl<'o> Builder<'o> {
             parts = self.cut(&tasks);
         }
         if parts.len() <= 1 && !tasks.is_empty() {
-            return Some(Todo {
-                node,
-                tasks,
-                connected: true,
-            });
+            return Some(Todo { node, tasks, connected: true });
         }
         self.drafts.set_kind(node, kind);
         for tasks in parts {
             let node_of_part = self.drafts.add(Kind::Par);
             self.drafts.append(node, node_of_part);
-            stack.push(Todo {
-                node: node_of_part,
-                tasks,
-                connected,
-            });
+            stack.push(Todo { node: node_of_part, tasks, connected });
         }
         None
     }
@@ -156,8 +136,7 @@ impl<'o> Builder<'o> {
         let mut start = 0;
         let mut pairs: i64 = 0;
         for (at, &v) in tasks.iter().enumerate() {
-            pairs +=
-                i64::from(self.descendants[v as usize]) - i64::from(self.ancestors[v as usize]);
+            pairs += i64::from(self.descendants[v as usize]) - i64::from(self.ancestors[v as usize]);
             let end = at + 1;
             if pairs == (end * (len - end)) as i64 {
                 // Everything before the piece are ancestors, everything after it descendants.
@@ -205,12 +184,7 @@ struct Groups {
 
 impl Groups {
     fn new(len: usize) -> Self {
-        Self {
-            leader: vec![0; len],
-            round: vec![0; len],
-            now: 0,
-            place: vec![0; len],
-        }
+        Self { leader: vec![0; len], round: vec![0; len], now: 0, place: vec![0; len] }
     }
 
     fn start(&mut self, tasks: &[u32]) {

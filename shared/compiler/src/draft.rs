@@ -36,10 +36,7 @@ pub(crate) struct Drafts {
 
 impl Drafts {
     pub(crate) fn new(tasks: usize) -> Self {
-        Self {
-            nodes: Vec::new(),
-            leaves: vec![NONE; tasks],
-        }
+        Self { nodes: Vec::new(), leaves: vec![NONE; tasks] }
     }
 
     /// A mark to return to with [`Self::truncate`].
@@ -55,11 +52,7 @@ impl Drafts {
     /// A node without parent or children.
     pub(crate) fn add(&mut self, kind: Kind) -> DraftId {
         let id = self.nodes.len() as DraftId;
-        self.nodes.push(Draft {
-            kind,
-            parent: NONE,
-            children: Vec::new(),
-        });
+        self.nodes.push(Draft { kind, parent: NONE, children: Vec::new() });
         if let Kind::Task(task) = kind {
             self.leaves[task as usize] = id;
         }
@@ -99,10 +92,7 @@ impl Drafts {
 
     /// Where a node stands among its parent's children.
     pub(crate) fn slot(&self, parent: DraftId, child: DraftId) -> usize {
-        self.children(parent)
-            .iter()
-            .position(|&id| id == child)
-            .unwrap_or(0)
+        self.children(parent).iter().position(|&id| id == child).unwrap_or(0)
     }
 
     /// Whether every task below a node is in the set.

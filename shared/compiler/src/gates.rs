@@ -18,10 +18,7 @@ impl Gates {
     /// A task that can fire early waits for all its declared upstreams; any other waits for the
     /// cover parents that the nest does not put before it.
     pub fn new(graph: &Graph, order: &Order, nest: &Nest) -> Self {
-        let mut gates = Self {
-            waits: vec![Vec::new(); graph.len()],
-            opens: vec![Vec::new(); graph.len()],
-        };
+        let mut gates = Self { waits: vec![Vec::new(); graph.len()], opens: vec![Vec::new(); graph.len()] };
         for (position, &task) in order.sequence().iter().enumerate() {
             let position = position as u32;
             let mut waits: Vec<usize> = if order.is_early(position) {

@@ -21,3 +21,22 @@ mod relax;
 pub mod nest;
 
 pub mod gates;
+
+pub mod split;
+
+mod resource;
+
+pub mod lifecycle;
+
+pub mod machine;
+
+mod calendar;
+
+pub mod forecast;
+
+mod assemble;
+
+pub use assemble::{
+    CompileError, Compiled, MANIFEST_SCHEMA, Manifest, ManifestMachine, assemble, definition_file,
+};
+pub use resource::{GATE_WAIT_MAX_SECONDS, PLACEHOLDERS};

@@ -96,11 +96,7 @@ impl Nest {
 
     /// Merges sequences into sequences and `Par` into `Par`, leaves out lists of one.
     fn tidy(drafts: &Drafts, root: DraftId, order: &Order) -> Self {
-        let mut nest = Self {
-            nodes: Vec::new(),
-            above: Vec::new(),
-            leaves: vec![0; order.len()],
-        };
+        let mut nest = Self { nodes: Vec::new(), above: Vec::new(), leaves: vec![0; order.len()] };
         // Children first, without recursion: a node is opened, its children follow, it is closed.
         enum Step {
             Open(DraftId),

@@ -147,13 +147,7 @@ impl Order {
                 upstreams.for_each(|p| before.insert(v, p));
             }
             cover.sort_unstable();
-            levels.push(
-                cover
-                    .iter()
-                    .map(|&p| levels[p as usize] + 1)
-                    .max()
-                    .unwrap_or(0),
-            );
+            levels.push(cover.iter().map(|&p| levels[p as usize] + 1).max().unwrap_or(0));
             covers.push(cover);
         }
 
@@ -164,14 +158,7 @@ impl Order {
                 after.insert(p, v);
             }
         }
-        Ok(Self {
-            sequence,
-            before,
-            after,
-            covers,
-            levels,
-            early,
-        })
+        Ok(Self { sequence, before, after, covers, levels, early })
     }
 
     /// How many tasks there are.
@@ -245,10 +232,8 @@ fn topological(graph: &Graph) -> Result<Vec<usize>, Cycle> {
             downstream[upstream].push(task);
         }
     }
-    let mut free: BinaryHeap<Reverse<usize>> = (0..graph.len())
-        .filter(|&task| missing[task] == 0)
-        .map(Reverse)
-        .collect();
+    let mut free: BinaryHeap<Reverse<usize>> =
+        (0..graph.len()).filter(|&task| missing[task] == 0).map(Reverse).collect();
     let mut sequence = Vec::with_capacity(graph.len());
     while let Some(Reverse(task)) = free.pop() {
         sequence.push(task);
@@ -278,11 +263,7 @@ fn find_cycle(graph: &Graph, missing: &[usize]) -> Cycle {
         }
         seen[at] = Some(path.len());
         path.push(at);
-        task = graph
-            .needs(at)
-            .iter()
-            .copied()
-            .find(|&upstream| missing[upstream] > 0);
+        task = graph.needs(at).iter().copied().find(|&upstream| missing[upstream] > 0);
     }
     Cycle { tasks: path }
 }

@@ -135,11 +135,7 @@ impl Builder<'_> {
         for &source in &sources {
             bits::intersect(&mut common, self.order.before(source));
         }
-        Part {
-            tasks,
-            sources,
-            common,
-        }
+        Part { tasks, sources, common }
     }
 
     /// Requires a class of joins after all its parents, if that builds and is worth it.
@@ -153,11 +149,8 @@ impl Builder<'_> {
                 }
             }
         }
-        let mut merged: Vec<usize> = parents
-            .iter()
-            .chain(joins)
-            .map(|&v| scope.part_of[v as usize])
-            .collect();
+        let mut merged: Vec<usize> =
+            parents.iter().chain(joins).map(|&v| scope.part_of[v as usize]).collect();
         merged.sort_unstable();
         merged.dedup();
         let mut tasks = Vec::new();
@@ -242,9 +235,7 @@ impl Builder<'_> {
                 continue;
             };
             match self.place(&part, node) {
-                Some(place) => self
-                    .drafts
-                    .put_beside(place.seq, place.from, place.to, node),
+                Some(place) => self.drafts.put_beside(place.seq, place.from, place.to, node),
                 None => self.drafts.append(root, node),
             }
         }
@@ -288,10 +279,7 @@ impl Builder<'_> {
         while let Some(parent) = way.last().and_then(|&node| self.drafts.parent(node)) {
             way.push(parent);
         }
-        let mut depth = way
-            .iter()
-            .filter(|&&node| self.drafts.kind(node) == Kind::Par)
-            .count();
+        let mut depth = way.iter().filter(|&&node| self.drafts.kind(node) == Kind::Par).count();
         let mut place: Option<Place> = None;
         for step in way.windows(2) {
             let (child, node) = (step[0], step[1]);
@@ -302,17 +290,14 @@ impl Builder<'_> {
             let children = self.drafts.children(node);
             let slot = self.drafts.slot(node, child);
             // What comes later in this sequence would wait for the part, wherever it is below.
-            let later_waits_anyway = children[slot + 1..]
-                .iter()
-                .all(|&later| self.drafts.all_in(later, following));
+            let later_waits_anyway =
+                children[slot + 1..].iter().all(|&later| self.drafts.all_in(later, following));
             let fits = depth + 1 + height <= DEEPEST_PLACE;
             if place.is_some() && later_waits_anyway && fits {
                 continue;
             }
-            let precede = children[slot..]
-                .iter()
-                .take_while(|&&child| self.drafts.all_in(child, &part.common))
-                .count();
+            let precede =
+                children[slot..].iter().take_while(|&&child| self.drafts.all_in(child, &part.common)).count();
             let from = slot + precede;
             let follow = children[from..]
                 .iter()
@@ -323,20 +308,10 @@ impl Builder<'_> {
                 .checked_sub(1)
                 .and_then(|before| self.drafts.last_task(children[before]))
                 .map_or(0, |before| self.order.level(before) + 1);
-            place = Some(Place {
-                seq: node,
-                from,
-                to: children.len() - follow,
-                level,
-            });
+            place = Some(Place { seq: node, from, to: children.len() - follow, level });
         }
         // The leaf's own sequence is always on the way.
-        place.unwrap_or(Place {
-            seq: leaf,
-            from: 0,
-            to: 0,
-            level: 0,
-        })
+        place.unwrap_or(Place { seq: leaf, from: 0, to: 0, level: 0 })
     }
 }
 
@@ -351,18 +326,11 @@ fn newly_lost(scope: &Scope, merged: &Part, taken: &[(u32, u32)]) -> usize {
         .into_iter()
         .filter(|&v| {
             let now = scope.parts[scope.part_of[v as usize]].as_ref();
-            let then = if merged.sources.contains(&v) {
-                Some(merged)
-            } else {
-                now
-            };
-            let follows =
-                |part: Option<&Part>, p: u32| part.is_some_and(|part| bits::has(&part.common, p));
+            let then = if merged.sources.contains(&v) { Some(merged) } else { now };
+            let follows = |part: Option<&Part>, p: u32| part.is_some_and(|part| bits::has(&part.common, p));
             let free = &scope.free[v as usize];
             free.iter().any(|&p| follows(now, p))
-                && !free
-                    .iter()
-                    .any(|&p| follows(then, p) && taken.binary_search(&(v, p)).is_err())
+                && !free.iter().any(|&p| follows(then, p) && taken.binary_search(&(v, p)).is_err())
         })
         .count()
 }

@@ -1,6 +1,8 @@
 //! The nest is exact: with unlimited slots every task is decided exactly when its upstreams allow,
 //! for any durations, rules and outcomes, on real and on random graphs.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall fail where it stands")]
+
 mod simulation;
 
 use std::collections::BTreeMap;
@@ -40,10 +42,9 @@ fn check(tasks: &[TaskCase]) -> Result<(), String> {
     let demanded = demanded(tasks);
     match (0..tasks.len()).find(|&task| played[task] != demanded[task]) {
         None => Ok(()),
-        Some(task) => Err(format!(
-            "task {task} is decided at {:?}, not at {:?}",
-            played[task], demanded[task]
-        )),
+        Some(task) => {
+            Err(format!("task {task} is decided at {:?}, not at {:?}", played[task], demanded[task]))
+        }
     }
 }
 
@@ -54,10 +55,7 @@ impl Draws {
     /// A number below `bound`.
     fn below(&mut self, bound: u64) -> u64 {
         // Knuth's multiplier for 64 bits; the high bits are the good ones.
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
@@ -76,9 +74,7 @@ fn real_graphs() -> Option<Vec<RealGraph>> {
         return None;
     };
     let mut text = String::new();
-    flate2::read::GzDecoder::new(file)
-        .read_to_string(&mut text)
-        .unwrap();
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
     let graphs = text.lines().map(|line| {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         let parents = value["tasks"].as_array().unwrap().iter().map(|task| {
@@ -159,12 +155,8 @@ fn gates_on_real_graphs_stay_few() {
     let mut table = String::new();
     writeln!(table, "family graphs tasks gated entered-first depth").unwrap();
     for (name, f) in families {
-        writeln!(
-            table,
-            "{name} {} {} {} {} {}",
-            f.graphs, f.tasks, f.gated, f.entered_first, f.depth
-        )
-        .unwrap();
+        writeln!(table, "{name} {} {} {} {} {}", f.graphs, f.tasks, f.gated, f.entered_first, f.depth)
+            .unwrap();
     }
     insta::assert_snapshot!(table);
 }
@@ -200,12 +192,7 @@ fn task_cases(most: usize) -> impl Strategy<Value = Vec<TaskCase>> {
             }
             needs.sort_unstable();
             needs.dedup();
-            tasks[place[at]] = Some(TaskCase {
-                needs,
-                rule,
-                duration,
-                succeeds,
-            });
+            tasks[place[at]] = Some(TaskCase { needs, rule, duration, succeeds });
         }
         tasks.into_iter().flatten().collect()
     })
@@ -266,10 +253,7 @@ fn a_lattice_of_ten_thousand_tasks_compiles() {
         for &upstream in graph.needs(task) {
             let behind = nest.precedes(upstream, task);
             let waits = gates.waits[task].contains(&upstream);
-            assert!(
-                behind != waits,
-                "{upstream} before {task}: nest {behind}, gate {waits}"
-            );
+            assert!(behind != waits, "{upstream} before {task}: nest {behind}, gate {waits}");
         }
     }
 }

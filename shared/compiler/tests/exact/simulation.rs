@@ -58,11 +58,7 @@ fn judge(rule: TriggerRule, upstreams: &[Ended]) -> Option<Ended> {
     use Ended::{Failed, Skipped, Success, UpstreamFailed};
     let n = upstreams.len();
     let count = |wanted: Ended| upstreams.iter().filter(|&&ended| ended == wanted).count();
-    let (s, f, k) = (
-        count(Success),
-        count(Failed) + count(UpstreamFailed),
-        count(Skipped),
-    );
+    let (s, f, k) = (count(Success), count(Failed) + count(UpstreamFailed), count(Skipped));
     if n == 0 {
         return None;
     }
@@ -95,12 +91,7 @@ pub(crate) fn demanded(tasks: &[TaskCase]) -> Vec<(u64, Ended)> {
     while !left.is_empty() {
         left.retain(|&v| {
             let task = &tasks[v];
-            let Some(upstreams) = task
-                .needs
-                .iter()
-                .map(|&u| known[u])
-                .collect::<Option<Vec<_>>>()
-            else {
+            let Some(upstreams) = task.needs.iter().map(|&u| known[u]).collect::<Option<Vec<_>>>() else {
                 return true;
             };
             let all = upstreams.iter().map(|&(_, end, _)| end).max().unwrap_or(0);
@@ -151,11 +142,7 @@ struct Player<'a> {
 /// # Errors
 ///
 /// A task that is decided before it may be, or never.
-pub(crate) fn play(
-    tasks: &[TaskCase],
-    nest: &Nest,
-    gates: &Gates,
-) -> Result<Vec<(u64, Ended)>, String> {
+pub(crate) fn play(tasks: &[TaskCase], nest: &Nest, gates: &Gates) -> Result<Vec<(u64, Ended)>, String> {
     let mut player = Player {
         tasks,
         nest,
@@ -180,9 +167,7 @@ pub(crate) fn play(
         player.end(task, now)?;
     }
     let decided = player.decided.into_iter().enumerate();
-    decided
-        .map(|(task, decided)| decided.ok_or_else(|| format!("task {task} is never decided")))
-        .collect()
+    decided.map(|(task, decided)| decided.ok_or_else(|| format!("task {task} is never decided"))).collect()
 }
 
 impl Player<'_> {
@@ -211,17 +196,13 @@ impl Player<'_> {
         }
         let case = &self.tasks[task];
         let arrived = &self.arrived[task];
-        let decisive = arrived
-            .iter()
-            .any(|&u| self.ended[u].is_some_and(|ended| decides(case.rule, ended)));
+        let decisive = arrived.iter().any(|&u| self.ended[u].is_some_and(|ended| decides(case.rule, ended)));
         if arrived.len() < self.gates.waits[task].len() && !decisive {
             return Ok(());
         }
         let upstreams: Vec<Ended> = case.needs.iter().filter_map(|&u| self.ended[u]).collect();
         if upstreams.len() < case.needs.len() && !decisive && case.rule != TriggerRule::Always {
-            return Err(format!(
-                "task {task} is decided at {now}, before an upstream ended"
-            ));
+            return Err(format!("task {task} is decided at {now}, before an upstream ended"));
         }
         let (ended, duration) = ending(case, &upstreams);
         self.decided[task] = Some((now, ended));

@@ -1,0 +1,380 @@
+//! A plan without gates to everything that is built from it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use cauce_model::TriggerRule;
+use cauce_model::ids::sha256_hex;
+use cauce_model::plan::{Arrival, GatePlan, Plan, TaskIndex, TaskKind, TaskPlan};
+use serde::{Deserialize, Serialize};
+
+use crate::forecast::{EVENTS_MAX, Forecast, REQUEST_BYTES_MAX, request_bytes, worst_events};
+use crate::gates::Gates;
+use crate::machine::{self, Machine, VERSION_PLACEHOLDER};
+use crate::nest::Nest;
+use crate::order::{Cycle, Firing, Graph, Order};
+use crate::split::{Layout, WEIGHT_LIMIT};
+
+/// The shape of `manifest.json` that this code writes.
+pub const MANIFEST_SCHEMA: u32 = 1;
+
+/// An inline Map runs at most this many items at once.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html>
+const INLINE_CONCURRENCY_MAX: u32 = cauce_asl::limits::INLINE_MAP_CONCURRENCY as u32;
+
+/// What a task may take of a machine per unit of weight. Both leave a tenth of the budget to the
+/// states around the tasks.
+const BYTES_PER_WEIGHT: usize = REQUEST_BYTES_MAX * 9 / 10 / WEIGHT_LIMIT;
+const EVENTS_PER_WEIGHT: u64 = EVENTS_MAX * 9 / 10 / WEIGHT_LIMIT as u64;
+
+/// History events of one look of a `wait_for` task: Begin is entered, scheduled, started,
+/// submitted, fails, is exited, and the pause after it is entered and exited.
+const EVENTS_PER_LOOK: u64 = 8;
+
+/// A compiled pipeline.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Compiled {
+    /// What decisions need.
+    pub plan: Plan,
+    /// The state machines, the pipeline's own first.
+    pub machines: Vec<Machine>,
+    /// What a deployment needs.
+    pub manifest: Manifest,
+    /// Where each state comes from: machine, then state, to a line of the pipeline file, from 1.
+    pub source_map: BTreeMap<String, BTreeMap<String, u32>>,
+    /// What it will ask of AWS.
+    pub forecast: Forecast,
+}
+
+/// What a deployment needs to know of a pipeline.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`MANIFEST_SCHEMA`].
+    pub schema: u32,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The pipeline version: sha256 of plan and definitions, in hex.
+    pub version: String,
+    /// Its machines, the pipeline's own first.
+    pub machines: Vec<ManifestMachine>,
+    /// Its schedules.
+    pub schedules: Vec<cauce_model::plan::SchedulePlan>,
+    /// Events that start it.
+    pub triggers: Vec<cauce_model::Json>,
+    /// The launch kinds whose lifecycle machines its tasks start, ascending.
+    pub kinds: Vec<String>,
+    /// What it will ask of AWS.
+    pub forecast: Forecast,
+}
+
+/// A machine of a manifest.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestMachine {
+    /// Its name.
+    pub name: String,
+    /// The file of its definition, beside the manifest.
+    pub file: String,
+    /// What Open's `machines` calls it, for a part; absent for the pipeline's own machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+}
+
+/// Why a plan cannot become machines.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CompileError {
+    /// Tasks wait for each other in a circle.
+    Cycle {
+        /// Their names, each an upstream of the next.
+        tasks: Vec<String>,
+    },
+    /// A machine would be larger than AWS takes.
+    TooLarge {
+        /// Its name.
+        machine: String,
+        /// Its measure.
+        bytes: u64,
+    },
+    /// An execution could write a longer history than AWS keeps.
+    TooManyEvents {
+        /// The machine's name.
+        machine: String,
+        /// Its measure.
+        events: u64,
+    },
+    /// A waiting task looks so often that its history would not hold all looks.
+    TooManyLooks {
+        /// The task.
+        task: String,
+        /// The shortest time between looks that fits its timeout, in seconds.
+        poll_seconds_min: u64,
+    },
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cycle { tasks } => {
+                write!(f, "tasks wait for each other in a circle: {}", tasks.join(" -> "))
+            }
+            Self::TooLarge { machine, bytes } => write!(
+                f,
+                "the definition of {machine} takes {bytes} bytes of a request, \
+                 more than {REQUEST_BYTES_MAX}; split the pipeline"
+            ),
+            Self::TooManyEvents { machine, events } => write!(
+                f,
+                "an execution of {machine} can write {events} history events, \
+                 AWS keeps fewer than {EVENTS_MAX}; lower max_items or split the pipeline"
+            ),
+            Self::TooManyLooks { task, poll_seconds_min } => write!(
+                f,
+                "task {task} looks so often that its history would overflow before its timeout; \
+                 look at most every {poll_seconds_min} s, or shorten the timeout"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+/// Adds gates to a plan, writes its machines and forecasts them.
+///
+/// `plan` has its tasks in topological order, without gates; `lines` says where in the pipeline
+/// file each task stands.
+///
+/// # Errors
+///
+/// What keeps the plan from becoming machines that AWS takes.
+pub fn assemble(mut plan: Plan, lines: &BTreeMap<String, u32>) -> Result<Compiled, CompileError> {
+    let graph = graph(&plan);
+    let order = Order::new(&graph).map_err(|Cycle { tasks }| CompileError::Cycle {
+        tasks: tasks.into_iter().map(|task| plan.tasks[task].name.clone()).collect(),
+    })?;
+    let nest = Nest::build(&order);
+    add_gates(&mut plan, &Gates::new(&graph, &order, &nest));
+    for task in &mut plan.tasks {
+        check_looks(task)?;
+        choose_map(task);
+    }
+    let weights: Vec<usize> = plan.tasks.iter().map(weight).collect();
+    let layout = Layout::new(&nest, |task| weights[task]);
+
+    let version = version(&plan, &machine::machines(&plan, &layout, VERSION_PLACEHOLDER));
+    let machines = machine::machines(&plan, &layout, &version);
+    let forecast = Forecast::new(&plan, &nest, &machines);
+    check_budgets(&forecast)?;
+    let source_map = source_map(&machines, lines);
+    Ok(Compiled {
+        manifest: manifest(&plan, &machines, version, &forecast),
+        plan,
+        machines,
+        source_map,
+        forecast,
+    })
+}
+
+/// The order that a plan's rules make.
+fn graph(plan: &Plan) -> Graph {
+    let mut graph = Graph::new();
+    for task in &plan.tasks {
+        let firing = match task.rule {
+            TriggerRule::Always => Firing::AtOnce,
+            rule if rule.is_early() => Firing::Early,
+            _ => Firing::AllEnded,
+        };
+        graph.add(task.needs.iter().map(|&need| need as usize), firing);
+    }
+    graph
+}
+
+fn add_gates(plan: &mut Plan, gates: &Gates) {
+    for (task, waits) in gates.waits.iter().enumerate() {
+        if waits.is_empty() {
+            continue;
+        }
+        for (member, &upstream) in waits.iter().enumerate() {
+            plan.tasks[upstream].opens.push(Arrival { task: task as TaskIndex, member: member as u32 });
+        }
+        let waits = waits.iter().map(|&upstream| upstream as TaskIndex).collect();
+        plan.tasks[task].gate = Some(GatePlan { waits });
+    }
+}
+
+/// A task that polls must be able to do so until its timeout within one history.
+fn check_looks(task: &TaskPlan) -> Result<(), CompileError> {
+    let TaskKind::WaitFor(wait) = &task.kind else {
+        return Ok(());
+    };
+    // A tenth is left to retries and to the execution itself.
+    let most_looks = EVENTS_MAX * 9 / 10 / EVENTS_PER_LOOK;
+    let poll_seconds_min = task.timeout_seconds.div_ceil(most_looks);
+    if wait.poll_seconds < poll_seconds_min {
+        return Err(CompileError::TooManyLooks { task: task.name.clone(), poll_seconds_min });
+    }
+    Ok(())
+}
+
+/// Runs items inside the machine where its history and concurrency allow that.
+fn choose_map(task: &mut TaskPlan) {
+    let Some(map) = &mut task.map else { return };
+    let wide = map.max_concurrency > INLINE_CONCURRENCY_MAX;
+    map.distributed = wide;
+    if !wide && task_events(task) > EVENTS_PER_WEIGHT * WEIGHT_LIMIT as u64 {
+        if let Some(map) = &mut task.map {
+            map.distributed = true;
+        }
+    }
+}
+
+fn task_events(task: &TaskPlan) -> u64 {
+    let items = task.map.as_ref().map_or(0, |map| u64::from(map.max_items));
+    worst_events(&machine::task_states(task), |_| items)
+}
+
+/// What a task takes of its machine.
+fn weight(task: &TaskPlan) -> usize {
+    let states =
+        cauce_asl::StateMachine { states: machine::task_states(task), ..cauce_asl::StateMachine::default() };
+    let by_bytes = request_bytes(&states).div_ceil(BYTES_PER_WEIGHT);
+    let by_events = task_events(task).div_ceil(EVENTS_PER_WEIGHT) as usize;
+    by_bytes.max(by_events).clamp(1, WEIGHT_LIMIT)
+}
+
+/// The sha256 of plan and definitions, with a placeholder where they name the version.
+fn version(plan: &Plan, machines: &[Machine]) -> String {
+    let mut text = compact(plan);
+    for machine in machines {
+        text.push('\n');
+        text.push_str(&machine.name);
+        text.push('\n');
+        text.push_str(&machine.definition.to_compact_json());
+    }
+    sha256_hex(text)
+}
+
+fn check_budgets(forecast: &Forecast) -> Result<(), CompileError> {
+    for machine in &forecast.machines {
+        if machine.request_bytes > REQUEST_BYTES_MAX as u64 {
+            return Err(CompileError::TooLarge {
+                machine: machine.machine.clone(),
+                bytes: machine.request_bytes,
+            });
+        }
+        if machine.worst_events >= EVENTS_MAX {
+            return Err(CompileError::TooManyEvents {
+                machine: machine.machine.clone(),
+                events: machine.worst_events,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn manifest(plan: &Plan, machines: &[Machine], version: String, forecast: &Forecast) -> Manifest {
+    let kinds = plan.tasks.iter().filter_map(|task| task.kind.machine());
+    let kinds: std::collections::BTreeSet<&str> = kinds.collect();
+    Manifest {
+        schema: MANIFEST_SCHEMA,
+        pipeline: plan.pipeline.clone(),
+        version,
+        machines: machines
+            .iter()
+            .map(|machine| ManifestMachine {
+                name: machine.name.clone(),
+                file: definition_file(&machine.name),
+                part: machine.part.clone(),
+            })
+            .collect(),
+        schedules: plan.schedules.clone(),
+        triggers: Vec::new(),
+        kinds: kinds.into_iter().map(ToOwned::to_owned).collect(),
+        forecast: forecast.clone(),
+    }
+}
+
+/// The file name of a definition.
+pub fn definition_file(machine: &str) -> String {
+    format!("{machine}.asl.json")
+}
+
+/// Every state that a task became, to the task's line. A part is where its first task is.
+fn source_map(
+    machines: &[Machine],
+    lines: &BTreeMap<String, u32>,
+) -> BTreeMap<String, BTreeMap<String, u32>> {
+    let mut maps: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
+    // Parts are listed innermost first, and a machine is later than the parts it starts, except
+    // the pipeline's own, which is the first of all.
+    let (own, parts) = machines.split_at(machines.len().min(1));
+    let mut part_lines: BTreeMap<String, u32> = BTreeMap::new();
+    for machine in parts.iter().chain(own) {
+        let mut map = BTreeMap::new();
+        collect_lines(&machine.definition.states, &part_lines, lines, &mut map);
+        if let (Some(part), Some(&line)) = (&machine.part, map.values().min()) {
+            part_lines.insert(part.clone(), line);
+        }
+        maps.insert(machine.name.clone(), map);
+    }
+    maps
+}
+
+fn collect_lines(
+    states: &cauce_asl::States,
+    parts: &BTreeMap<String, u32>,
+    lines: &BTreeMap<String, u32>,
+    map: &mut BTreeMap<String, u32>,
+) {
+    for (name, state) in states {
+        let task = name.split_once('.').map_or(name.as_str(), |(task, _)| task);
+        if let Some(&line) = lines.get(task).or_else(|| parts.get(name)) {
+            map.insert(name.clone(), line);
+        }
+        match state {
+            cauce_asl::State::Parallel(parallel) => {
+                for branch in &parallel.branches {
+                    collect_lines(&branch.states, parts, lines, map);
+                }
+            }
+            cauce_asl::State::Map(over) => {
+                if let Some(processor) = over.processor() {
+                    collect_lines(&processor.states, parts, lines, map);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// JSON in one line; a plan and a manifest hold text keys and finite numbers only.
+fn compact<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| unreachable!("plain data: {error}"))
+}
+
+fn pretty<T: Serialize>(value: &T) -> String {
+    let mut text =
+        serde_json::to_string_pretty(value).unwrap_or_else(|error| unreachable!("plain data: {error}"));
+    text.push('\n');
+    text
+}
+
+impl Compiled {
+    /// The files of `cauce build --out`: name and content.
+    pub fn files(&self) -> Vec<(String, String)> {
+        let mut files = vec![("plan.json".to_owned(), pretty(&self.plan))];
+        for machine in &self.machines {
+            let mut text = machine.definition.to_pretty_json();
+            text.push('\n');
+            files.push((definition_file(&machine.name), text));
+        }
+        files.push(("manifest.json".to_owned(), pretty(&self.manifest)));
+        files.push(("source_map.json".to_owned(), pretty(&self.source_map)));
+        files
+    }
+
+    /// The pipeline version.
+    pub fn version(&self) -> &str {
+        &self.manifest.version
+    }
+}

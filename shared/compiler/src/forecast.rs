@@ -1,0 +1,287 @@
+//! What a compiled pipeline will ask of AWS: states, history, size, bursts, transitions, price.
+//!
+//! Prices are those of us-east-1 in US dollars, without free tiers; what the tasks themselves cost
+//! (Fargate, queries) is not in them.
+
+use cauce_asl::{State, StateMachine, States, Task, limits};
+use cauce_model::names;
+use cauce_model::plan::{Plan, TaskKind, TaskPlan};
+use serde::{Deserialize, Serialize};
+
+use crate::calendar;
+use crate::machine::{ITEMS_SUFFIX, Machine};
+use crate::nest::{Nest, Node};
+
+/// The escaped request size that a machine stays below: UpdateStateMachine takes a request of one
+/// MiB, and the definition is a JSON string inside it.
+pub const REQUEST_BYTES_MAX: usize = 900_000;
+
+/// The price of one state transition of a Standard execution, in billionths of a dollar.
+/// <https://aws.amazon.com/step-functions/pricing/>
+const TRANSITION_NANO_USD: u64 = 25_000;
+
+/// One Lambda invocation: a request, and 100 ms at 256 MiB, in billionths of a dollar.
+/// <https://aws.amazon.com/lambda/pricing/>
+const INVOCATION_NANO_USD: u64 = 200 + 417;
+
+/// A write request unit of an on-demand table, in billionths of a dollar.
+/// <https://aws.amazon.com/dynamodb/pricing/on-demand/>
+const WRITE_UNIT_NANO_USD: u64 = 625;
+
+/// Write units of a task that runs once: two transactions of two small items, each written twice
+/// as transactions are.
+const WRITE_UNITS_PER_TASK: u64 = 8;
+
+/// How often a state that hands out its token is entered anew in the worst case: once for its
+/// gate, once for a slot.
+const AGAIN_ROUNDS: u64 = 2;
+
+/// ExecutionStarted and ExecutionSucceeded.
+const EXECUTION_EVENTS: u64 = 2;
+
+/// TaskScheduled, TaskStarted, TaskFailed: what one more call of a state adds.
+const RETRY_EVENTS: u64 = 3;
+
+/// A forecast of one machine.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MachineForecast {
+    /// Its name.
+    pub machine: String,
+    /// States, nested ones included.
+    pub states: u64,
+    /// History events of one execution in the worst case: every throttle retried, every wait had.
+    pub worst_events: u64,
+    /// The definition as a JSON string, in bytes: what UpdateStateMachine sends.
+    pub request_bytes: u64,
+}
+
+/// A forecast of a pipeline.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Its machines.
+    pub machines: Vec<MachineForecast>,
+    /// Tasks.
+    pub tasks: u64,
+    /// Tasks behind a gate.
+    pub gated: u64,
+    /// Tasks entered in the moment the run starts: executions and Lambda calls at once.
+    pub start_burst: u64,
+    /// Tasks that can be under way at once.
+    pub widest: u64,
+    /// State transitions of a run in which everything succeeds at once and every gate was waited
+    /// at; items of mapped tasks left out.
+    pub transitions: u64,
+    /// State transitions for each item of a mapped task, the dearest one's.
+    pub transitions_per_item: u64,
+    /// Lambda invocations of that run, items left out.
+    pub invocations: u64,
+    /// What it costs.
+    pub price: Price,
+}
+
+/// Orchestration alone, in US dollars.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Price {
+    /// A run, items of mapped tasks left out.
+    pub run_usd: f64,
+    /// One item of a mapped task.
+    pub item_usd: f64,
+    /// Runs that the schedules start in an average month; absent without a schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_per_month: Option<f64>,
+    /// Those runs together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub month_usd: Option<f64>,
+}
+
+/// What a run calls, items left out.
+#[derive(Clone, Copy, Default)]
+struct Calls {
+    transitions: u64,
+    invocations: u64,
+    tasks: u64,
+}
+
+impl Calls {
+    fn nano_usd(self) -> u64 {
+        self.transitions * TRANSITION_NANO_USD
+            + self.invocations * INVOCATION_NANO_USD
+            + self.tasks * WRITE_UNITS_PER_TASK * WRITE_UNIT_NANO_USD
+    }
+}
+
+impl Forecast {
+    pub(crate) fn new(plan: &Plan, nest: &Nest, machines: &[Machine]) -> Self {
+        let machine_forecast = |machine: &Machine| MachineForecast {
+            machine: machine.name.clone(),
+            states: count_states(&machine.definition.states),
+            worst_events: EXECUTION_EVENTS
+                + worst_events(&machine.definition.states, |map| most_items(plan, map)),
+            request_bytes: request_bytes(&machine.definition) as u64,
+        };
+        let gated = plan.tasks.iter().filter(|task| task.gate.is_some()).count() as u64;
+        let mut run = Calls {
+            // A gate that was waited at is one more Begin.
+            transitions: outer_transitions(machines) + gated,
+            // Open, Close, and the Begin that follows a gate.
+            invocations: 2 + gated,
+            tasks: plan.tasks.len() as u64,
+        };
+        let mut item = Calls::default();
+        for task in &plan.tasks {
+            let each = lifecycle_calls(task);
+            if task.map.is_some() {
+                // The state that starts an item and its lifecycle; expand and join count as a task.
+                run.invocations += 2;
+                item.transitions = item.transitions.max(each.transitions + 1);
+                item.invocations = item.invocations.max(each.invocations);
+                item.tasks = 1;
+            } else {
+                run.transitions += each.transitions;
+                run.invocations += each.invocations;
+            }
+        }
+        let runs_per_month = calendar::runs_per_month(&plan.schedules);
+        let run_usd = usd(run.nano_usd());
+        Self {
+            machines: machines.iter().map(machine_forecast).collect(),
+            tasks: run.tasks,
+            gated,
+            start_burst: width(nest, true),
+            widest: width(nest, false),
+            transitions: run.transitions,
+            transitions_per_item: item.transitions,
+            invocations: run.invocations,
+            price: Price {
+                run_usd,
+                item_usd: usd(item.nano_usd()),
+                runs_per_month,
+                month_usd: runs_per_month.map(|runs| round(runs * run_usd)),
+            },
+        }
+    }
+}
+
+fn usd(nano: u64) -> f64 {
+    nano as f64 / 1e9
+}
+
+/// To a ten-thousandth of a cent.
+fn round(usd: f64) -> f64 {
+    (usd * 1e6).round() / 1e6
+}
+
+/// What happens in a task's own machine when its first attempt succeeds.
+fn lifecycle_calls(task: &TaskPlan) -> Calls {
+    let (transitions, invocations) = match &task.kind {
+        // Begin, Launch, Finish.
+        TaskKind::Container(_) | TaskKind::Pipeline(_) => (3, 2),
+        // Begin finds everything there.
+        TaskKind::WaitFor(_) => (1, 1),
+        // Begun, performed and finished in the pipeline's machine.
+        TaskKind::Branch { .. } | TaskKind::Fail { .. } | TaskKind::Notify { .. } | TaskKind::Pass { .. } => {
+            (0, 1)
+        }
+    };
+    Calls { transitions, invocations, tasks: 1 }
+}
+
+/// Transitions in the pipeline's own machines when nothing fails: every state but those that only
+/// a failure or an item reaches.
+fn outer_transitions(machines: &[Machine]) -> u64 {
+    fn passed(states: &States) -> u64 {
+        let states = states.iter().filter(|(name, _)| !name.ends_with(".passed"));
+        states
+            .map(|(_, state)| match state {
+                State::Parallel(parallel) => {
+                    1 + parallel.branches.iter().map(|b| passed(&b.states)).sum::<u64>()
+                }
+                _ => 1,
+            })
+            .sum()
+    }
+    machines.iter().map(|machine| passed(&machine.definition.states)).sum()
+}
+
+/// The items that a Map state has at most.
+fn most_items(plan: &Plan, state: &str) -> u64 {
+    let task = state.strip_suffix(ITEMS_SUFFIX).and_then(|task| plan.index_of(task));
+    let map = task.and_then(|task| plan.tasks[task as usize].map.as_ref());
+    map.map_or(0, |map| u64::from(map.max_items))
+}
+
+/// The length of a definition as a JSON string.
+pub(crate) fn request_bytes(definition: &StateMachine) -> usize {
+    let text = definition.to_compact_json();
+    // Quotes and backslashes are escaped; a definition written here has no control characters.
+    2 + text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count()
+}
+
+fn count_states(states: &States) -> u64 {
+    let nested = |state: &State| match state {
+        State::Parallel(parallel) => parallel.branches.iter().map(|b| count_states(&b.states)).sum(),
+        State::Map(map) => map.processor().map_or(0, |p| count_states(&p.states)),
+        _ => 0,
+    };
+    states.values().map(|state| 1 + nested(state)).sum()
+}
+
+/// History events of some states, each passed once, in the worst case. `items` says how many items
+/// a Map of this name has at most.
+///
+/// Which events a state writes:
+/// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html>
+pub(crate) fn worst_events(states: &States, items: impl Fn(&str) -> u64 + Copy) -> u64 {
+    states
+        .iter()
+        .map(|(name, state)| match state {
+            State::Task(task) => task_events(name, task),
+            // Entered, started, succeeded, exited.
+            State::Parallel(parallel) => {
+                let branches = parallel.branches.iter();
+                4 + branches.map(|b| worst_events(&b.states, items)).sum::<u64>()
+            }
+            // A distributed one also starts and ends its map run; its items have histories of
+            // their own. An inline item is started and succeeds.
+            State::Map(map) if map.is_distributed() => 6,
+            State::Map(map) => {
+                let item = map.processor().map_or(0, |p| worst_events(&p.states, items));
+                4 + items(name) * (2 + item)
+            }
+            State::Fail(_) => 1,
+            State::Pass(_) | State::Choice(_) | State::Wait(_) | State::Succeed(_) => 2,
+        })
+        .sum()
+}
+
+fn task_events(name: &str, task: &Task) -> u64 {
+    // Entered, scheduled, started, succeeded, exited; and submitted where something is waited for.
+    let waits = !task.resource.ends_with(":invoke");
+    let once = 5 + u64::from(waits);
+    let retries = task.retry.iter().map(|retry| retry.max_attempts.unwrap_or(3)).sum::<u64>();
+    let comes_back = task
+        .catch
+        .iter()
+        .any(|catch| catch.next == name && catch.error_equals.iter().any(|error| error == names::AGAIN));
+    let rounds = if comes_back { AGAIN_ROUNDS } else { 0 };
+    once * (1 + rounds) + retries * RETRY_EVENTS
+}
+
+/// How many tasks stand side by side: at the start, or anywhere.
+fn width(nest: &Nest, at_start: bool) -> u64 {
+    let mut widths: Vec<u64> = Vec::with_capacity(nest.len());
+    for id in 0..nest.len() {
+        let mut children = nest.children(id).iter().map(|&child| widths[child]);
+        let width = match nest.node(id) {
+            Node::Task(_) => 1,
+            Node::Par(_) => children.sum(),
+            Node::Seq(_) if at_start => children.next().unwrap_or(0),
+            Node::Seq(_) => children.max().unwrap_or(0),
+        };
+        widths.push(width);
+    }
+    widths.last().copied().unwrap_or(0)
+}
+
+/// History events that an execution stays below.
+pub(crate) const EVENTS_MAX: u64 = limits::HISTORY_EVENTS as u64;

@@ -1,0 +1,270 @@
+//! The task machines: one lifecycle per launch kind, the same for every pipeline.
+//!
+//! ```text
+//! Begin ─► Launch ─► Finish
+//!   ▲         └─ failed ─► Settle ─► Settled ─► Delay ─► Begin
+//!   └── Again, Wait ─► Pause              └─► Failed | Ended
+//! ```
+//!
+//! An execution's input is `{run_key, generation, version, task, index}`; `index` is absent unless
+//! the task is mapped. States that the success path does not pass end the execution: `Ended` well,
+//! `Failed` so that the console shows it, `FinishLost` with an alarm.
+
+use cauce_asl::{
+    Catcher, Choice, ChoiceRule, Fail, QueryLanguage, State, StateMachine, States, Succeed, Task, Wait,
+    error_name,
+};
+use cauce_model::names;
+use serde_json::{Value, json};
+
+use crate::resource::{
+    BEGIN_TASK, CALL, EXECUTE, FINISH_TASK, GATE_WAIT_MAX_SECONDS, INVOKE, INVOKE_TOKEN, Patience, RUN_TASK,
+};
+
+/// A launch kind: the name of its machine, and what its Launch calls.
+struct LaunchKind {
+    name: &'static str,
+    /// `None`: Begin does all the work.
+    launch: Option<Launch>,
+}
+
+#[derive(Clone, Copy)]
+struct Launch {
+    resource: &'static str,
+    transient: &'static [&'static str],
+}
+
+/// Every launch kind. The names are those of `TaskKind::machine`.
+const LAUNCH_KINDS: [LaunchKind; 3] = [
+    LaunchKind {
+        name: "container",
+        launch: Some(Launch { resource: RUN_TASK, transient: &names::ECS_TRANSIENT }),
+    },
+    LaunchKind {
+        name: "pipeline",
+        launch: Some(Launch { resource: EXECUTE, transient: &names::EXECUTION_TRANSIENT }),
+    },
+    LaunchKind { name: "wait_for", launch: None },
+];
+
+/// The machine of every launch kind, by name, ascending.
+pub fn machines() -> Vec<(&'static str, StateMachine)> {
+    let machines = LAUNCH_KINDS.iter().map(|kind| {
+        let names = Names { prefix: "" };
+        let machine = StateMachine {
+            comment: Some(format!("The lifecycle of a {} task.", kind.name)),
+            query_language: Some(QueryLanguage::JSONata),
+            start_at: names.of("Begin"),
+            states: lifecycle(kind, &names),
+            ..StateMachine::default()
+        };
+        (kind.name, machine)
+    });
+    machines.collect()
+}
+
+/// The states of a launch kind's lifecycle, each named `<prefix><state>`, and the first of them:
+/// for machines that hold the lifecycle itself. `None` for an unknown kind.
+pub(crate) fn states(kind: &str, prefix: &str) -> Option<(String, States)> {
+    let kind = LAUNCH_KINDS.iter().find(|known| known.name == kind)?;
+    let names = Names { prefix };
+    Some((names.of("Begin"), lifecycle(kind, &names)))
+}
+
+struct Names<'a> {
+    prefix: &'a str,
+}
+
+impl Names<'_> {
+    fn of(&self, state: &str) -> String {
+        format!("{}{state}", self.prefix)
+    }
+}
+
+fn lifecycle(kind: &LaunchKind, names: &Names<'_>) -> States {
+    let mut states = States::new();
+    let mut add = |name: &str, state: State| {
+        states.insert(names.of(name), state);
+    };
+    match kind.launch {
+        Some(launch) => {
+            let begin = Task {
+                assign: Some(json!({
+                    "launch": "{% $states.result.launch %}",
+                    "timeout_seconds": "{% $states.result.timeout_seconds %}",
+                    "attempt": "{% $states.result.attempt %}",
+                    "fence": "{% $states.result.fence %}",
+                })),
+                ..begin(names).next(names.of("Launch"))
+            };
+            add("Begin", begin.into());
+            add("Launch", launch_state(launch, names).into());
+            add("Finish", finish(names).into());
+            add("Settle", settle(names).into());
+            add("Settled", settled(names).into());
+            add("Delay", wait("{% $seconds %}", names).into());
+        }
+        None => add("Begin", begin(names).end().into()),
+    }
+    add("Pause", wait("{% $seconds %}", names).into());
+    add("Ended", ended().into());
+    add("Failed", Fail::new("{% $error %}", "{% $cause %}").into());
+    if kind.launch.is_some() {
+        let lost = "finish-task could not be reached for two hours; the sweep settles this task";
+        add("FinishLost", Fail::new(names::FINISH_LOST, lost).into());
+    }
+    states
+}
+
+/// What every call about a task carries, from the execution's input.
+pub(crate) fn identity() -> Value {
+    let input = |field: &str| format!("{{% $states.context.Execution.Input.{field} %}}");
+    json!({
+        "run_key": input("run_key"),
+        "generation": input("generation"),
+        "version": input("version"),
+        "task": input("task"),
+        // An expression without a value is an error, so an absent index is said to be null.
+        "index": "{% $exists($states.context.Execution.Input.index) ? $states.context.Execution.Input.index : null %}",
+    })
+}
+
+pub(crate) fn with(mut payload: Value, fields: Value) -> Value {
+    if let (Value::Object(payload), Value::Object(fields)) = (&mut payload, fields) {
+        payload.extend(fields);
+    }
+    payload
+}
+
+/// The arguments of a Lambda call.
+pub(crate) fn invoke(function: &str, payload: Value) -> Option<Value> {
+    Some(json!({"FunctionName": function, "Payload": payload}))
+}
+
+/// What a state that hands out its token adds to its payload: the token, and what orders the
+/// tokens of one task.
+pub(crate) fn token_fields() -> Value {
+    json!({
+        "token": "{% $states.context.Task.Token %}",
+        "entered_at": "{% $states.context.State.EnteredTime %}",
+        "retry_count": "{% $states.context.State.RetryCount %}",
+    })
+}
+
+/// Catches these errors, keeps nothing of them and goes on.
+pub(crate) fn catch(errors: impl IntoIterator<Item = &'static str>, next: impl Into<String>) -> Catcher {
+    Catcher { output: Some(json!({})), ..Catcher::new(errors, next) }
+}
+
+/// Catches every error that can be caught and keeps its name and text as `$error` and `$cause`.
+/// `States.ALL` leaves out `States.DataLimitExceeded`, so that is named; nothing catches
+/// `States.Runtime`. <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>
+fn catch_kept(next: &str) -> Vec<Catcher> {
+    let kept = |error: &'static str| Catcher {
+        assign: Some(json!({
+            "error": "{% $exists($states.errorOutput.Error) ? $states.errorOutput.Error : 'States.TaskFailed' %}",
+            "cause": "{% $exists($states.errorOutput.Cause) ? $states.errorOutput.Cause : '' %}",
+        })),
+        ..catch([error], next)
+    };
+    vec![kept(error_name::DATA_LIMIT_EXCEEDED), kept(error_name::ALL)]
+}
+
+fn begin(names: &Names<'_>) -> Task {
+    let pause = Catcher {
+        assign: Some(json!({"seconds": "{% $ceil($parse($states.errorOutput.Cause).seconds) %}"})),
+        ..catch([names::WAIT], names.of("Pause"))
+    };
+    let mut caught = vec![
+        catch([names::AGAIN], names.of("Begin")),
+        pause,
+        catch([names::SKIPPED, names::UPSTREAM_FAILED, names::DONE], names.of("Ended")),
+    ];
+    caught.extend(catch_kept(&names.of("Failed")));
+    Task {
+        arguments: invoke(BEGIN_TASK, with(identity(), token_fields())),
+        timeout_seconds: Some(GATE_WAIT_MAX_SECONDS.into()),
+        retry: vec![CALL.lambda()],
+        catch: caught,
+        output: Some(json!({})),
+        ..Task::new(INVOKE_TOKEN)
+    }
+}
+
+fn launch_state(launch: Launch, names: &Names<'_>) -> Task {
+    Task {
+        // The only place that knows how a launch reaches its integration: should one want its
+        // arguments field by field, they are spelled out here. Not verified on AWS.
+        arguments: Some(json!("{% $launch %}")),
+        timeout_seconds: Some("{% $timeout_seconds %}".into()),
+        retry: vec![CALL.retry(launch.transient.iter().copied())],
+        catch: catch_kept(&names.of("Settle")),
+        assign: Some(json!({"result": "{% $states.result %}"})),
+        output: Some(json!({})),
+        ..Task::new(launch.resource)
+    }
+    .next(names.of("Finish"))
+}
+
+/// What a call about an attempt adds.
+fn attempt_fields() -> Value {
+    json!({"attempt": "{% $attempt %}", "fence": "{% $fence %}"})
+}
+
+/// A call that records an end: tried for two hours, then given up with a name of its own.
+fn record(payload: Value, names: &Names<'_>) -> Task {
+    Task {
+        arguments: invoke(FINISH_TASK, payload),
+        retry: Patience::record(),
+        catch: vec![
+            Catcher {
+                assign: Some(json!({
+                    "error": names::TASK_FAILED,
+                    "cause": "{% $exists($states.errorOutput.Cause) ? $states.errorOutput.Cause : '' %}",
+                })),
+                ..catch([names::TASK_FAILED], names.of("Failed"))
+            },
+            catch([error_name::ALL], names.of("FinishLost")),
+        ],
+        output: Some(json!({})),
+        ..Task::new(INVOKE)
+    }
+}
+
+fn finish(names: &Names<'_>) -> Task {
+    let fields = with(attempt_fields(), json!({"result": "{% $result %}"}));
+    record(with(identity(), fields), names).end()
+}
+
+fn settle(names: &Names<'_>) -> Task {
+    let failure = json!({"error": "{% $error %}", "cause": "{% $cause %}"});
+    let fields = with(attempt_fields(), failure);
+    let decided = "$states.result.Payload";
+    Task {
+        assign: Some(json!({
+            "decision": format!("{{% $exists({decided}.decision) ? {decided}.decision : 'fail' %}}"),
+            "seconds": format!("{{% $exists({decided}.seconds) ? $ceil({decided}.seconds) : 0 %}}"),
+        })),
+        ..record(with(identity(), fields), names).next(names.of("Settled"))
+    }
+}
+
+fn settled(names: &Names<'_>) -> Choice {
+    let decided = |decision: &str, next: &str| {
+        ChoiceRule::jsonata(format!("{{% $decision = '{decision}' %}}"), names.of(next))
+    };
+    Choice {
+        choices: vec![decided("retry", "Delay"), decided("succeed", "Ended")],
+        default: Some(names.of("Failed")),
+        output: Some(json!({})),
+        ..Choice::default()
+    }
+}
+
+fn wait(seconds: &str, names: &Names<'_>) -> Wait {
+    Wait { seconds: Some(seconds.into()), output: Some(json!({})), ..Wait::default() }.next(names.of("Begin"))
+}
+
+fn ended() -> Succeed {
+    Succeed { output: Some(json!({})), ..Succeed::default() }
+}
