@@ -118,8 +118,8 @@ codes! {
     UnknownChannel = "C404",
     /// An image is not in the project file.
     UnknownImage = "C405",
-    /// A check of a quality task is not well-formed.
-    QualityCheck = "C406",
+    /// The settings of a data task do not fit together.
+    DataTask = "C406",
     // Not built yet.
     /// The setting is not supported yet.
     UnsupportedSetting = "C901",

@@ -14,12 +14,18 @@
 mod code;
 mod diagnostic;
 pub mod file;
+pub mod render;
+pub mod schema;
 mod shape;
 mod tree;
+mod check;
+mod checks;
 
+pub use check::{check, check_project};
 pub use diagnostic::{Code, Diagnostic, Position, Severity, Span};
 pub use file::kind::{Container, Kind};
 pub use file::pipeline::Pipeline;
 pub use file::project::Project;
 pub use file::task::Task;
 pub use shape::{Argv, Cron, Moment, Name, Seconds, TimeZoneName};
+pub use tree::{MAX_DEPTH, MAX_FILE_BYTES, MAX_NODES};

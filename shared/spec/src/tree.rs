@@ -3,11 +3,12 @@
 //! The tree is bounded before it is built: file size, nesting and the number of nodes after
 //! aliases are expanded. Every function that walks it may therefore recurse.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle};
 
-use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::diagnostic::{Code, Diagnostic, Lines, Span};
 
 /// The largest file that is read, in bytes. Pipelines of 10,000 tasks stay well below it.
 pub const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
@@ -126,6 +127,7 @@ pub(crate) fn parse(text: &[u8], diagnostics: &mut Vec<Diagnostic>) -> Option<No
     };
     Builder {
         text,
+        lines: OnceCell::new(),
         nodes: 0,
         anchors: BTreeMap::new(),
         diagnostics,
@@ -150,6 +152,7 @@ enum Open {
 
 struct Builder<'a> {
     text: &'a str,
+    lines: OnceCell<Lines<'a>>,
     nodes: usize,
     /// Finished anchored nodes with their size, by the parser's anchor number.
     anchors: BTreeMap<usize, (Node, usize)>,
@@ -301,9 +304,7 @@ impl Builder<'_> {
         for entry in entries {
             match seen.get(&entry.key) {
                 Some(first) => {
-                    let line = 1 + self.text[..first.start.min(self.text.len())]
-                        .matches('\n')
-                        .count();
+                    let line = self.lines.get_or_init(|| Lines::new(self.text)).position(first.start).line;
                     self.diagnostics.push(
                         Diagnostic::error(
                             Code::DuplicateKey,

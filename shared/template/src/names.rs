@@ -18,6 +18,8 @@ pub struct NameUse {
     pub length: usize,
     /// The template has an answer where the name has no value: `| default(...)` or `is defined`.
     pub optional: bool,
+    /// It stands in `${{ }}`: filled before a run, not by it.
+    pub placeholder: bool,
 }
 
 impl NameUse {
@@ -282,6 +284,7 @@ impl<'a> Finder<'a> {
             offset: self.base + span.start_offset as usize,
             length: (span.end_offset - span.start_offset) as usize,
             optional,
+            placeholder: false,
         });
     }
 

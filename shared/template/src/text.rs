@@ -80,6 +80,7 @@ impl Template {
                         offset,
                         length: name.len(),
                         optional: false,
+                        placeholder: true,
                     });
                     parts.push(Part::Placeholder { name, offset });
                 }

@@ -144,6 +144,7 @@ impl Kind {
             .unwrap_or_default()
             .iter()
             .filter(|entry| Self::KEYS.contains(&entry.key.as_str()))
+            .filter(|entry| entry.key != "notify" || Self::is_message(&entry.value))
             .collect();
         let is_data = |key: &str| Self::DATA_KEYS.contains(&key);
         let resources_only = written.iter().any(|entry| is_data(&entry.key));
@@ -191,6 +192,16 @@ impl Kind {
                 None
             }
         }
+    }
+
+    /// Whether the `notify` of a task is its kind.
+    pub(crate) fn is_notice(task: &Node) -> bool {
+        task.get("notify").is_some_and(|entry| Self::is_message(&entry.value))
+    }
+
+    /// Whether a mapping under `notify` is a message, not a list of channels by event.
+    pub(crate) fn is_message(notify: &Node) -> bool {
+        Notify::KEYS.iter().any(|key| notify.get(key).is_some())
     }
 
     fn supported(key: &str) -> bool {

@@ -163,7 +163,10 @@ record! {
 impl Shape for Task {
     fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
         let mut fields = Fields::open(node, reader, "a task, which is a mapping")?;
+        // `notify` is a kind where it says a message, otherwise it names channels by event.
+        fields.hide(Kind::is_notice(node).then_some("notify"));
         let settings = Settings::take(&mut fields, reader)?;
+        fields.hide(None);
         let kind = Kind::take(node, &mut fields, settings.uses.is_some(), reader);
         let known: Vec<&str> = Kind::KEYS.iter().chain(Settings::KEYS).copied().collect();
         fields.close(&known, reader);
@@ -179,7 +182,13 @@ impl Shape for Task {
     fn schema(definitions: &mut Definitions) -> Json {
         definitions.refer("Task", |definitions| {
             let (mut properties, _) = Settings::properties(definitions);
+            let notices = properties["notify"].clone();
             properties.extend(Kind::properties(definitions));
+            properties["notify"] = json!({
+                "title": "Notify",
+                "description": "With a message: the task sends it to channels. Without: channels that hear of this task.",
+                "anyOf": [properties["notify"].clone(), notices],
+            });
             let mut schema = object(properties, &[], true);
             schema["anyOf"] = Kind::KEYS
                 .iter()
@@ -219,12 +228,14 @@ impl Defaults {
             if PERSONAL.contains(&entry.key.as_str()) {
                 continue;
             }
-            let is_kind = Kind::KEYS.contains(&entry.key.as_str());
+            let notices = entry.key == "notify";
+            let is_kind = Kind::KEYS.contains(&entry.key.as_str()) && !notices;
             let data_task = entry.key == "container"
                 && own
                     .iter()
                     .any(|own| Kind::DATA_KEYS.contains(&own.key.as_str()));
             match own.iter_mut().find(|own| own.key == entry.key) {
+                Some(own) if notices && Kind::is_message(&own.value) => {}
                 Some(own) => deepen(&entry.value, &mut own.value),
                 None if !is_kind || data_task => own.push(entry.clone()),
                 None => {}
@@ -263,7 +274,9 @@ impl Shape for Defaults {
         }
         reader.partially(|reader| {
             Settings::take(&mut fields, reader);
+            fields.hide(Some("notify"));
             Kind::take_partial(&mut fields, reader);
+            fields.hide(None);
         });
         let known: Vec<&str> = Kind::KEYS.iter().chain(Settings::KEYS).copied().collect();
         fields.close(&known, reader);
@@ -275,6 +288,9 @@ impl Shape for Defaults {
             let (mut properties, _) = Settings::properties(definitions);
             properties.retain(|key, _| !PERSONAL.contains(&key.as_str()));
             for (key, schema) in Kind::properties(definitions) {
+                if key == "notify" {
+                    continue;
+                }
                 let title = schema["title"].clone();
                 properties.insert(
                     key,

@@ -36,9 +36,20 @@ pub(crate) struct Reader {
     route: Vec<Step>,
     /// Missing keys are no error: what is read are defaults.
     partial: bool,
+    /// How many near names were looked for; see [`Reader::suggest`].
+    searches: usize,
 }
 
+/// Looking for a near name costs as much as there are names, so a file of wrong names gets only
+/// this many suggestions.
+const MAX_SEARCHES: usize = 100;
+
 impl Reader {
+    /// A reader that goes on reporting after what was found already.
+    pub(crate) fn new(diagnostics: Vec<Diagnostic>) -> Self {
+        Self { diagnostics, ..Self::default() }
+    }
+
     pub(crate) fn route(&self) -> String {
         let mut out = String::new();
         for step in &self.route {
@@ -101,6 +112,16 @@ impl Reader {
         } else {
             diagnostic.help(help)
         });
+    }
+
+    /// The help for an unknown word; empty once many words were unknown.
+    pub(crate) fn suggest<'a>(
+        &mut self,
+        word: &str,
+        known: impl IntoIterator<Item = &'a str> + Clone,
+    ) -> String {
+        self.searches += 1;
+        if self.searches > MAX_SEARCHES { String::new() } else { suggest::help(word, known) }
     }
 
     pub(crate) fn wrong_type(&mut self, node: &Node, expected: &str) {
@@ -172,6 +193,7 @@ pub(crate) struct Fields<'a> {
     entries: &'a [Entry],
     span: Span,
     taken: Vec<bool>,
+    hidden: Option<&'static str>,
 }
 
 impl<'a> Fields<'a> {
@@ -189,10 +211,19 @@ impl<'a> Fields<'a> {
             entries,
             span: node.span,
             taken: vec![false; entries.len()],
+            hidden: None,
         })
     }
 
+    /// Makes a key invisible to [`Fields::take`] until it is shown again.
+    pub(crate) fn hide(&mut self, key: Option<&'static str>) {
+        self.hidden = key;
+    }
+
     pub(crate) fn take(&mut self, key: &str) -> Option<&'a Entry> {
+        if self.hidden == Some(key) {
+            return None;
+        }
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         self.taken[at] = true;
         Some(&self.entries[at])
@@ -273,7 +304,7 @@ impl<'a> Fields<'a> {
                 "merge keys are not part of YAML 1.2: settings shared by tasks go under `defaults`"
                     .to_owned()
             } else {
-                suggest::help(&entry.key, known.iter().copied())
+                reader.suggest(&entry.key, known.iter().copied())
             };
             reader.under(&entry.key, |reader| {
                 reader.error(

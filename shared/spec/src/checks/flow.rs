@@ -1,0 +1,307 @@
+//! What can happen at run time: rules, branches, tasks that never run.
+
+use cauce_model::TriggerRule;
+
+use crate::checks::graph::Graph;
+use crate::checks::{Draft, DraftTask};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::file::kind::{Branch, Kind};
+use crate::shape::Reader;
+
+pub(crate) fn check(draft: &Draft<'_>, graph: &Graph, reader: &mut Reader) {
+    for (at, task) in draft.tasks.iter().enumerate() {
+        rule(draft, graph, at, task, reader);
+        if let Kind::Branch(branch) = &task.task.kind {
+            choices(draft, graph, at, task, branch, reader);
+        }
+    }
+    never_run(draft, graph, reader);
+}
+
+fn rule(draft: &Draft<'_>, graph: &Graph, at: usize, task: &DraftTask<'_>, reader: &mut Reader) {
+    let rule = task.task.settings.trigger_rule;
+    if matches!(rule, TriggerRule::OneSuccess | TriggerRule::OneFailed | TriggerRule::OneDone)
+        && task.task.settings.needs.is_empty()
+    {
+        let (span, route) = task.place(&["trigger_rule"]);
+        reader.report(
+            Diagnostic::error(
+                Code::RuleWithoutUpstream,
+                span,
+                format!("`{rule}` waits for a task above, and `{}` needs none", task.name),
+            )
+            .help("add `needs`, or drop the rule")
+            .at(route),
+        );
+    }
+    let branch = graph.needs[at].iter().find(|up| matches!(draft.tasks[**up].task.kind, Kind::Branch(_)));
+    if let Some(branch) = branch.filter(|_| rule.is_early()) {
+        let (span, route) = task.place(&["trigger_rule"]);
+        reader.report(
+            Diagnostic::warning(
+                Code::EarlyRuleBelowBranch,
+                span,
+                format!(
+                    "`{rule}` fires before the branch `{}` has decided, or in spite of it",
+                    draft.tasks[*branch].name
+                ),
+            )
+            .help("use `none_failed_min_one_success` below a branch")
+            .at(route),
+        );
+    }
+}
+
+fn choices(
+    draft: &Draft<'_>,
+    graph: &Graph,
+    at: usize,
+    task: &DraftTask<'_>,
+    branch: &Branch,
+    reader: &mut Reader,
+) {
+    let mut decided = false;
+    for (item, choice) in branch.0.iter().enumerate() {
+        let (span, route) = task.item(&["branch"], item);
+        if decided {
+            reader.report(
+                Diagnostic::error(
+                    Code::DeadChoice,
+                    span,
+                    "a choice after `else` is never taken".to_owned(),
+                )
+                .help("move `else` to the end")
+                .at(route.clone()),
+            );
+        }
+        decided |= choice.condition.is_none();
+        if choice.to.is_empty() {
+            reader.report(
+                Diagnostic::error(Code::BranchTarget, span, "the choice leads to no task".to_owned())
+                    .help("name a task that needs this branch; to do nothing, leave the choice out")
+                    .at(route.clone()),
+            );
+        }
+        for name in &choice.to {
+            match draft.index.get(name.as_str()) {
+                None => {
+                    let below: Vec<&str> = graph.below[at].iter().map(|at| draft.tasks[*at].name).collect();
+                    let help = reader.suggest(name, below.iter().copied());
+                    reader.report(
+                        Diagnostic::error(Code::UnknownTask, span, format!("there is no task `{name}`"))
+                            .help(help)
+                            .at(route.clone()),
+                    );
+                }
+                Some(target) if !graph.needs[*target].contains(&at) => {
+                    reader.report(
+                        Diagnostic::error(
+                            Code::BranchTarget,
+                            span,
+                            format!("`{name}` does not need `{}`, so the branch cannot lead to it", task.name),
+                        )
+                        .help(format!("add `{}` to the `needs` of `{name}`", task.name))
+                        .at(route.clone()),
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// The endings that a task may have: a set of [`SUCCESS`], [`FAILED`], [`SKIPPED`], [`UPSTREAM`].
+type Endings = u8;
+const SUCCESS: Endings = 1;
+const FAILED: Endings = 2;
+const SKIPPED: Endings = 4;
+const UPSTREAM: Endings = 8;
+/// It ran, whatever came of it.
+const RAN: Endings = SUCCESS | FAILED;
+
+/// Warns of tasks that no outcome lets run. For each branch, each of its choices is followed down
+/// the graph as far as it makes a difference; a task that cannot run under any of them never runs.
+fn never_run(draft: &Draft<'_>, graph: &Graph, reader: &mut Reader) {
+    let mut base: Vec<Endings> = vec![0; draft.tasks.len()];
+    for &at in &graph.order {
+        let below_branch = graph.needs[at].iter().any(|up| is_branch(draft, *up));
+        let skipped = if below_branch { SKIPPED } else { 0 };
+        base[at] = endings(draft, graph, at, &base) | skipped;
+    }
+    for &at in &graph.order {
+        if base[at] & RAN == 0 && graph.needs[at].iter().all(|up| base[*up] & RAN != 0) {
+            let task = &draft.tasks[at];
+            let (span, route) = task.place(&["trigger_rule"]);
+            let rule = task.task.settings.trigger_rule;
+            reader.report(
+                Diagnostic::warning(
+                    Code::NeverRuns,
+                    span,
+                    format!("`{}` never runs: the tasks it needs cannot end as `{rule}` asks", task.name),
+                )
+                .help("choose another `trigger_rule`, or other `needs`")
+                .at(route),
+            );
+        }
+    }
+    let mut rank = vec![0; draft.tasks.len()];
+    for (place, at) in graph.order.iter().enumerate() {
+        rank[*at] = place;
+    }
+    for &branch in &graph.order {
+        let Kind::Branch(choices) = &draft.tasks[branch].task.kind else { continue };
+        let mut blocked: Option<Vec<usize>> = None;
+        for choice in &choices.0 {
+            let chosen: Vec<usize> =
+                choice.to.iter().filter_map(|name| draft.index.get(name.as_str()).copied()).collect();
+            let stuck = follow(draft, graph, branch, &chosen, &base, &rank);
+            blocked = Some(match blocked {
+                None => stuck,
+                Some(before) => before.into_iter().filter(|at| stuck.binary_search(at).is_ok()).collect(),
+            });
+        }
+        let blocked = blocked.unwrap_or_default();
+        for &at in &blocked {
+            // Only the first of a row of tasks that cannot run is worth a word.
+            let above = graph.needs[at].iter().any(|up| blocked.binary_search(up).is_ok());
+            if above || base[at] & RAN == 0 {
+                continue;
+            }
+            let task = &draft.tasks[at];
+            let (span, route) = task.place(&["needs"]);
+            let rule = task.task.settings.trigger_rule;
+            let direct = graph.needs[at].contains(&branch);
+            let diagnostic = if direct {
+                Diagnostic::warning(
+                    Code::NeverRuns,
+                    span,
+                    format!("`{}` never runs: no choice of the branch `{}` leads to it", task.name, draft.tasks[branch].name),
+                )
+                .help("name it in a choice, or remove the branch from its `needs`")
+            } else {
+                Diagnostic::warning(
+                    Code::NeverRuns,
+                    span,
+                    format!(
+                        "`{}` never runs: under `{rule}`, every choice of the branch `{}` skips a task that it needs",
+                        task.name, draft.tasks[branch].name
+                    ),
+                )
+                .help("below a branch, join with `trigger_rule: none_failed_min_one_success`")
+            };
+            reader.report(diagnostic.at(route));
+        }
+    }
+}
+
+/// The tasks, sorted by position, that cannot run when the branch takes these tasks.
+fn follow(
+    draft: &Draft<'_>,
+    graph: &Graph,
+    branch: usize,
+    chosen: &[usize],
+    base: &[Endings],
+    rank: &[usize],
+) -> Vec<usize> {
+    let mut changed: std::collections::BTreeMap<usize, Endings> = std::collections::BTreeMap::new();
+    let mut queue: std::collections::BTreeSet<(usize, usize)> = std::collections::BTreeSet::new();
+    for &down in &graph.below[branch] {
+        if !chosen.contains(&down) {
+            queue.insert((rank[down], down));
+        }
+    }
+    let mut reached: std::collections::BTreeSet<usize> = std::collections::BTreeSet::new();
+    if !queue.is_empty() {
+        reached = reach(graph, chosen, &graph.below[branch], rank);
+    }
+    let mut stuck = Vec::new();
+    while let Some((_, at)) = queue.pop_first() {
+        let refused = graph.needs[at].contains(&branch) && !chosen.contains(&at) && !reached.contains(&at);
+        let new = if refused {
+            SKIPPED
+        } else {
+            let see = |up: usize| changed.get(&up).copied().unwrap_or(base[up]);
+            evaluate(draft, graph, at, see)
+        };
+        if new & RAN == 0 {
+            stuck.push(at);
+        }
+        if new != base[at] {
+            changed.insert(at, new);
+            queue.extend(graph.below[at].iter().map(|down| (rank[*down], *down)));
+        }
+    }
+    stuck.sort_unstable();
+    stuck
+}
+
+/// Which of `targets` lie below one of `from`. Nothing beyond the last target is visited.
+fn reach(graph: &Graph, from: &[usize], targets: &[usize], rank: &[usize]) -> std::collections::BTreeSet<usize> {
+    let last = targets.iter().map(|at| rank[*at]).max().unwrap_or(0);
+    let mut seen = std::collections::BTreeSet::new();
+    let mut stack: Vec<usize> = from.to_vec();
+    while let Some(at) = stack.pop() {
+        for &down in &graph.below[at] {
+            if rank[down] <= last && seen.insert(down) {
+                stack.push(down);
+            }
+        }
+    }
+    seen
+}
+
+fn is_branch(draft: &Draft<'_>, at: usize) -> bool {
+    matches!(draft.tasks[at].task.kind, Kind::Branch(_))
+}
+
+fn endings(draft: &Draft<'_>, graph: &Graph, at: usize, known: &[Endings]) -> Endings {
+    evaluate(draft, graph, at, |up| known[up])
+}
+
+/// The endings that a task may have, given those of the tasks it needs. Too many rather than
+/// too few: upstreams are taken as independent of each other.
+fn evaluate(draft: &Draft<'_>, graph: &Graph, at: usize, of: impl Fn(usize) -> Endings) -> Endings {
+    let settings = &draft.tasks[at].task.settings;
+    let needs = &graph.needs[at];
+    let mut ran = if settings.allow_failure { SUCCESS } else { SUCCESS | FAILED };
+    if matches!(draft.tasks[at].task.kind, Kind::Fail(_)) {
+        ran = if settings.allow_failure { SUCCESS } else { FAILED };
+    }
+    if settings.condition.is_some() || settings.map.is_some() || !settings.retry.skip_on_exit_code.is_empty() {
+        ran |= SKIPPED;
+    }
+    if needs.is_empty() || settings.trigger_rule == TriggerRule::Always {
+        return ran;
+    }
+    let all = |wanted: Endings| needs.iter().all(|up| of(*up) & wanted != 0);
+    let any = |wanted: Endings| needs.iter().any(|up| of(*up) & wanted != 0);
+    let bad = FAILED | UPSTREAM;
+    let mut out = 0;
+    let (runs, skips, fails) = match settings.trigger_rule {
+        TriggerRule::AllSuccess => (all(SUCCESS), any(SKIPPED), any(bad)),
+        TriggerRule::AllFailed => (all(bad), any(SUCCESS | SKIPPED), false),
+        TriggerRule::AllDone | TriggerRule::Always => (true, false, false),
+        TriggerRule::AllDoneMinOneSuccess => {
+            (any(SUCCESS) && all(SUCCESS | bad), any(SKIPPED), all(bad))
+        }
+        TriggerRule::AllSkipped => (all(SKIPPED), any(SUCCESS | bad), false),
+        TriggerRule::OneSuccess => (any(SUCCESS), all(SKIPPED), all(bad | SKIPPED) && any(bad)),
+        TriggerRule::OneFailed => (any(bad), all(SUCCESS | SKIPPED), false),
+        TriggerRule::OneDone => (any(SUCCESS | FAILED), all(SKIPPED | UPSTREAM), false),
+        TriggerRule::NoneFailed => (all(SUCCESS | SKIPPED), false, any(bad)),
+        TriggerRule::NoneFailedMinOneSuccess => {
+            (any(SUCCESS) && all(SUCCESS | SKIPPED), all(SKIPPED), any(bad))
+        }
+        TriggerRule::NoneSkipped => (all(SUCCESS | bad), any(SKIPPED), false),
+    };
+    if runs {
+        out |= ran;
+    }
+    if skips {
+        out |= SKIPPED;
+    }
+    if fails {
+        out |= UPSTREAM;
+    }
+    out
+}
