@@ -39,7 +39,7 @@ impl Comparison {
 
     /// Whether two values are the same. JSON inside a text is compared as JSON, because the recorder
     /// parsed and printed it again; numbers are compared by value.
-    fn same(&self, expected: &Value, found: &Value) -> bool {
+    pub(crate) fn same(&self, expected: &Value, found: &Value) -> bool {
         match (expected, found) {
             (Value::Object(one), Value::Object(two)) => {
                 one.len() == two.len()

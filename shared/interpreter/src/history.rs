@@ -155,8 +155,12 @@ pub enum Target {
 impl Target {
     /// Reads a `Resource` field.
     pub fn of_resource(resource: &str) -> Self {
-        if let Some(service) = resource.strip_prefix("arn:").and_then(|rest| rest.split_once(":states:::")) {
-            let (resource_type, action) = service.1.rsplit_once(':').unwrap_or((service.1, ""));
+        if let Some((_, service)) =
+            resource.strip_prefix("arn:").and_then(|rest| rest.split_once(":states:::"))
+        {
+            // The version in `startExecution.sync:2` is no separator.
+            let end = service.strip_suffix(":2").unwrap_or(service).rfind(':').unwrap_or(service.len());
+            let (resource_type, action) = (&service[..end], service[end..].trim_start_matches(':'));
             return Self::Service { resource_type: resource_type.to_owned(), resource: action.to_owned() };
         }
         if resource.contains(":states:") && resource.contains(":activity:") {
@@ -378,6 +382,10 @@ mod tests {
             service("aws-sdk:s3", "getObject")
         );
         assert_eq!(Target::of_resource("arn:aws:states:::ecs:runTask.sync"), service("ecs", "runTask.sync"));
+        assert_eq!(
+            Target::of_resource("arn:aws:states:::states:startExecution.sync:2"),
+            service("states", "startExecution.sync:2")
+        );
         let activity = "arn:aws:states:us-east-1:111111111111:activity:a";
         assert_eq!(Target::of_resource(activity), Target::Activity { arn: activity.to_owned() });
         let function = "arn:aws:lambda:us-east-1:111111111111:function:f";

@@ -231,23 +231,30 @@ impl Execution {
     }
 
     fn ring_alarms(&mut self) {
+        let mut timed_out = Vec::new();
         while let Some((&key, &alarm)) = self.alarms.first_key_value()
             && key.0 <= self.now
-            && self.ended.is_none()
         {
             self.alarms.remove(&key);
-            match alarm {
-                Alarm::ExecutionTimeout => {
-                    self.end(Status::TimedOut, None, Failure { error: None, cause: None })
+            let Alarm::Flow(id, ring) = alarm else {
+                return self.end(Status::TimedOut, None, Failure { error: None, cause: None });
+            };
+            self.flows[id].alarms.retain(|set| *set != key);
+            let failure = match ring {
+                Ring::Resume => {
+                    self.ready.push_back(id);
+                    continue;
                 }
-                Alarm::Flow(id, ring) => {
-                    self.flows[id].alarms.retain(|set| *set != key);
-                    match ring {
-                        Ring::Resume => self.ready.push_back(id),
-                        Ring::Timeout => self.task_timed_out(id, Failure::timeout()),
-                        Ring::Heartbeat => self.check_heartbeat(id),
-                    }
-                }
+                Ring::Timeout => Failure::timeout(),
+                Ring::Heartbeat if self.is_silent(id) => Failure::heartbeat_timeout(),
+                Ring::Heartbeat => continue,
+            };
+            self.task_timed_out(id, &failure);
+            timed_out.push((id, failure));
+        }
+        for (id, failure) in timed_out {
+            if self.ended.is_none() && self.flows.lives(id) {
+                self.fail_state(id, failure);
             }
         }
     }

@@ -153,8 +153,12 @@ impl Execution {
     pub(crate) fn trouble(&mut self, id: FlowId, node: &Node, trouble: &Trouble) {
         let failure = self.failure_of(id, trouble);
         if trouble.error == error_name::QUERY_EVALUATION_ERROR {
-            // Recorded on AWS: the event follows the one before the state was entered.
-            let (scope, before) = (self.flows[id].scope, self.flows[id].before_entered);
+            // Recorded on AWS: the event follows the one before the state was entered, unless the value
+            // that is wrong is an instant to wait for.
+            let flow = &self.flows[id];
+            let is_instant = trouble.location.as_deref() == Some("Timestamp");
+            let before = if is_instant { flow.previous } else { flow.before_entered };
+            let scope = flow.scope;
             let event = EventKind::EvaluationFailed {
                 failure: failure.clone(),
                 location: trouble.location.clone(),

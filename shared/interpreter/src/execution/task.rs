@@ -175,19 +175,26 @@ impl Execution {
             EventKind::TaskFailed { target, failure: failure.clone() }
         };
         self.record_on(id, event);
+        self.fail_state(id, failure);
+    }
+
+    /// The state a flow is in has failed.
+    pub(crate) fn fail_state(&mut self, id: FlowId, failure: Failure) {
         let machine = Arc::clone(&self.flows[id].machine);
         let node = &machine.nodes[self.flows[id].state];
         self.handle_failure(id, node, failure);
     }
 
-    pub(crate) fn task_timed_out(&mut self, id: FlowId, failure: Failure) {
+    /// Ends a task whose time is up. [`Execution::fail_state`] follows: several tasks
+    /// may time out in the same instant, and AWS records them all before it acts on the first.
+    pub(crate) fn task_timed_out(&mut self, id: FlowId, failure: &Failure) {
         let Some((target, _)) = self.task_of(id) else { return };
         let Phase::Calling(state) = &self.flows[id].phase else { return };
         self.requests.push_back(Request::Cancel { id: state.id });
         self.mark_started(id);
         self.release(id);
         self.flows[id].phase = Phase::Enter;
-        self.task_failed(id, target, failure);
+        self.record_on(id, EventKind::TaskTimedOut { target, failure: failure.clone() });
     }
 
     pub(crate) fn heartbeat(&mut self, call: CallId) {
@@ -198,16 +205,17 @@ impl Execution {
         }
     }
 
-    /// The alarm was set for the oldest possible silence; a later sign of life moves it.
-    pub(crate) fn check_heartbeat(&mut self, id: FlowId) {
-        let Phase::Calling(state) = &self.flows[id].phase else { return };
-        let Some(seconds) = state.heartbeat_seconds else { return };
+    /// Whether a task has been silent for too long. The alarm was set for the oldest possible silence; a
+    /// later sign of life moves it.
+    pub(crate) fn is_silent(&mut self, id: FlowId) -> bool {
+        let Phase::Calling(state) = &self.flows[id].phase else { return false };
+        let Some(seconds) = state.heartbeat_seconds else { return false };
         let silent_until = after(state.alive_at, seconds);
         if silent_until > self.now {
             self.set_flow_alarm(id, silent_until, Ring::Heartbeat);
-        } else {
-            self.task_timed_out(id, Failure::heartbeat_timeout());
+            return false;
         }
+        true
     }
 }
 
