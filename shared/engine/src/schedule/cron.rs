@@ -1,10 +1,10 @@
 //! Five-field Unix cron, read into one set of numbers per field.
 //!
-//! Source of the grammar: <https://man7.org/linux/man-pages/man5/crontab.5.html>. Where crontab(5)
-//! and what Airflow's users know differ, Airflow's reading holds:
+//! Source of the grammar: <https://man7.org/linux/man-pages/man5/crontab.5.html>. Beyond it, or where
+//! implementations differ, what Airflow's users know holds:
 //! - `5/15` is `5-59/15`;
-//! - a day field that allows every day (`*`, but `1-31` as well) restricts nothing; where both day
-//!   fields restrict, a day ticks when either allows it, also when one of them is spelt `*/2`.
+//! - where neither day field is `*`, a day ticks when either allows it. A field is `*` when it says
+//!   so: `1-31` is not, so `0 0 1-31 * mon` ticks every day, and `*/2` is not (in Vixie cron it is).
 //!
 //! This file needs nothing but itself and [`super::set`]: it knows numbers, no calendar and no zone.
 
@@ -41,11 +41,12 @@ pub struct Cron {
     pub(super) minutes: Set,
     /// 0 to 23.
     pub(super) hours: Set,
-    /// 1 to 31.
+    /// 1 to 31. All of them leave the choice to `weekdays`.
     pub(super) days: Set,
     /// 1 to 12.
     pub(super) months: Set,
-    /// 0 (Sunday) to 6.
+    /// 0 (Sunday) to 6. All of them leave the choice to `days`; where neither holds all, either
+    /// suffices.
     pub(super) weekdays: Set,
 }
 
@@ -158,13 +159,19 @@ impl Cron {
         let [minute, hour, day, month, weekday] = parts[..] else {
             return Err(whole.wrong(CronProblem::FieldCount { found: parts.len() }));
         };
-        let cron = Self {
+        let mut cron = Self {
             minutes: Field::Minute.read(minute)?,
             hours: Field::Hour.read(hour)?,
             days: Field::DayOfMonth.read(day)?,
             months: Field::Month.read(month)?,
             weekdays: Field::DayOfWeek.read(weekday)?,
         };
+        // Either of two fields suffices, so when one of them is spelt out in full, all days tick.
+        let either = !day.is_star() && !weekday.is_star();
+        if either && !(cron.restricts_days() && cron.restricts_weekdays()) {
+            cron.days = Field::DayOfMonth.all();
+            cron.weekdays = Field::DayOfWeek.all();
+        }
         match cron.missing_day() {
             Some(never) => Err(day.wrong(CronProblem::Never { day: never })),
             None => Ok(cron),
@@ -344,6 +351,11 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
+    /// Whether a field says that it takes everything.
+    fn is_star(self) -> bool {
+        self.text.split(',').any(|item| matches!(item, "*" | "*/1"))
+    }
+
     fn trimmed(self) -> Self {
         let from_start = self.text.trim_ascii_start();
         Self { text: from_start.trim_ascii_end(), at: self.at + self.text.len() - from_start.len() }

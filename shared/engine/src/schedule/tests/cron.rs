@@ -108,16 +108,18 @@ fn a_day_that_the_other_field_reaches_is_not_impossible() {
 }
 
 #[test]
-fn both_day_fields_are_an_or_and_a_full_one_restricts_nothing() {
+fn either_day_field_suffices_where_neither_is_a_star() {
     let days = |cron: &str| -> Vec<i8> {
         let cron = Cron::parse(cron).unwrap();
         (1..=31).filter(|day| cron.matches(date(2024, 1, *day).at(0, 0, 0, 0))).collect()
     };
     assert_eq!(days("0 0 1,15 * mon"), [1, 8, 15, 22, 29]);
     assert_eq!(days("0 0 2 * mon"), [1, 2, 8, 15, 22, 29]);
-    assert_eq!(days("0 0 1-31 * mon"), [1, 8, 15, 22, 29]);
-    assert_eq!(days("0 0 31 * 0-6"), [31]);
-    // Vixie cron reads this as "odd Mondays"; Airflow, and EventBridge's two schedules, do not.
+    assert_eq!(days("0 0 31 * *"), [31]);
+    assert_eq!(days("0 0 */1 * mon"), [1, 8, 15, 22, 29]);
+    assert_eq!(days("0 0 1-31 * mon").len(), 31);
+    assert_eq!(days("0 0 31 * 0-6").len(), 31);
+    // Vixie cron reads this as "the 1st, 11th, 21st and 31st if Mondays"; Airflow, and EventBridge's two schedules, do not.
     assert_eq!(days("0 0 */10 * mon"), [1, 8, 11, 15, 21, 22, 29, 31]);
 }
 
@@ -157,7 +159,7 @@ fn rates_and_single_moments_for_eventbridge() {
 }
 
 /// The fields of a random expression; no step behind a star in a day field, which croner reads as
-/// Vixie cron does, and no field that is full without being `*`.
+/// Vixie cron does.
 fn plain_cron() -> impl Strategy<Value = String> {
     fn field(low: u8, high: u8, stars: bool) -> impl Strategy<Value = String> {
         let value = low..=high;
@@ -173,7 +175,7 @@ fn plain_cron() -> impl Strategy<Value = String> {
             2 => prop::collection::vec(part, 1..4).prop_map(|parts| parts.join(",")),
         ]
     }
-    (field(0, 59, true), field(0, 23, true), field(1, 30, false), field(1, 12, true), field(0, 5, false))
+    (field(0, 59, true), field(0, 23, true), field(1, 31, false), field(1, 12, true), field(0, 6, false))
         .prop_map(|(m, h, d, mo, w)| format!("{m} {h} {d} {mo} {w}"))
 }
 

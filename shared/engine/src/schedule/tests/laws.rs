@@ -97,6 +97,10 @@ impl Fields {
         })
     }
 
+    fn is_star(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Every(1)))
+    }
+
     fn written(&self) -> String {
         let parts: Vec<String> = (self.parts.iter())
             .map(|part| match part {
@@ -151,9 +155,13 @@ fn allows([minute, hour, day, month, weekday]: &[Fields; 5], local: LocalMinute)
     let date = DATES[&day_of(local)];
     let by_day = day.allows(date.day() as u8);
     let by_weekday = weekday.allows(date.weekday().to_sunday_zero_offset() as u8);
-    let both_restrict = !(1..=31).all(|n| day.allows(n)) && !(0..=6).all(|n| weekday.allows(n));
-    month.allows(date.month() as u8)
-        && if both_restrict { by_day || by_weekday } else { by_day && by_weekday }
+    let by_either = match (day.is_star(), weekday.is_star()) {
+        (true, true) => true,
+        (true, false) => by_weekday,
+        (false, true) => by_day,
+        (false, false) => by_day || by_weekday,
+    };
+    month.allows(date.month() as u8) && by_either
 }
 
 /// The minutes of the year at which the schedule ticks, by going through all of them.
