@@ -21,9 +21,7 @@ pub fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     matches!(bytes.first(), Some(b'a'..=b'z'))
         && bytes.len() <= NAME_MAX
-        && bytes
-            .iter()
-            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+        && bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
 /// Names one run of one pipeline in the store: the first 20 characters of the lower-case base32
@@ -104,12 +102,7 @@ pub fn child_suffix(task: &str) -> String {
 }
 
 /// The name of the execution of one task (of one item of it, when mapped) in one generation.
-pub fn child_execution_name(
-    run_key: &RunKey,
-    generation: u32,
-    task: &str,
-    index: Option<u32>,
-) -> String {
+pub fn child_execution_name(run_key: &RunKey, generation: u32, task: &str, index: Option<u32>) -> String {
     let mut name = format!("{run_key}-g{generation}-{}", child_suffix(task));
     if let Some(index) = index {
         name.push_str(&format!("-{index}"));
@@ -137,15 +130,7 @@ mod tests {
     fn names_are_checked_at_both_ends() {
         assert!(is_name("extract_2"));
         assert!(is_name(&format!("a{}", "b".repeat(62))));
-        for bad in [
-            "",
-            "2x",
-            "_x",
-            "Extract",
-            "a-b",
-            "añ",
-            &format!("a{}", "b".repeat(63)),
-        ] {
+        for bad in ["", "2x", "_x", "Extract", "a-b", "añ", &format!("a{}", "b".repeat(63))] {
             assert!(!is_name(bad), "{bad}");
         }
     }

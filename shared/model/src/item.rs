@@ -18,10 +18,7 @@ pub struct Key {
 impl Key {
     /// A key.
     pub fn new(partition: impl Into<String>, sort: impl Into<String>) -> Self {
-        Self {
-            partition: partition.into(),
-            sort: sort.into(),
-        }
+        Self { partition: partition.into(), sort: sort.into() }
     }
 }
 
@@ -58,13 +55,7 @@ pub struct Item {
 impl Item {
     /// A new item, without index entry or expiry.
     pub const fn new(key: Key, body: Body) -> Self {
-        Self {
-            key,
-            version: 0,
-            body,
-            index: None,
-            expires_at: None,
-        }
+        Self { key, version: 0, body, index: None, expires_at: None }
     }
 }
 
@@ -126,9 +117,7 @@ impl Write {
     /// What it expects to find.
     pub const fn expect(&self) -> Expect {
         match self {
-            Self::Put { expect, .. } | Self::Delete { expect, .. } | Self::Check { expect, .. } => {
-                *expect
-            }
+            Self::Put { expect, .. } | Self::Delete { expect, .. } | Self::Check { expect, .. } => *expect,
         }
     }
 }
@@ -200,11 +189,7 @@ impl Change {
         for step in &self.steps {
             match step {
                 Step::Add(field, amount) => {
-                    let sum = body
-                        .get(field)
-                        .and_then(Json::as_i64)
-                        .unwrap_or(0)
-                        .saturating_add(*amount);
+                    let sum = body.get(field).and_then(Json::as_i64).unwrap_or(0).saturating_add(*amount);
                     body.insert(field.clone(), Json::from(sum));
                 }
                 Step::Insert(field, text) => {
@@ -264,9 +249,9 @@ impl Cond {
             Self::Differs(name, value) => field(name) != Some(value),
             Self::Missing(name) => field(name).is_none(),
             Self::AtMost(name, most) => field(name).and_then(Json::as_i64).unwrap_or(0) <= *most,
-            Self::Before(name, text) => field(name)
-                .and_then(Json::as_str)
-                .is_none_or(|have| have < text.as_str()),
+            Self::Before(name, text) => {
+                field(name).and_then(Json::as_str).is_none_or(|have| have < text.as_str())
+            }
             Self::Contains(name, text) => has(name, text),
             Self::Lacks(name, text) => !has(name, text),
             Self::Empty(name) => set(name).is_none_or(Vec::is_empty),
@@ -296,10 +281,7 @@ mod tests {
             ],
         };
         change.apply(&mut fields);
-        assert_eq!(
-            Json::Object(fields),
-            json!({"used": 3, "done": ["a", "b"], "token": "t"})
-        );
+        assert_eq!(Json::Object(fields), json!({"used": 3, "done": ["a", "b"], "token": "t"}));
     }
 
     #[test]
@@ -317,16 +299,8 @@ mod tests {
     #[test]
     fn taking_from_a_set_leaves_the_rest() {
         let mut fields = body(json!({"s": ["a", "b"]}));
-        Change {
-            steps: vec![Step::Take("s".into(), "a".into())],
-        }
-        .apply(&mut fields);
+        Change { steps: vec![Step::Take("s".into(), "a".into())] }.apply(&mut fields);
         assert_eq!(fields["s"], json!(["b"]));
-        assert!(
-            When {
-                all: vec![Cond::Contains("s".into(), "b".into())]
-            }
-            .holds(Some(&fields))
-        );
+        assert!(When { all: vec![Cond::Contains("s".into(), "b".into())] }.holds(Some(&fields)));
     }
 }

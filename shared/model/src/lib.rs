@@ -27,7 +27,7 @@ pub use ids::{RunKey, RunRef};
 pub use item::{Expect, Item, Key, Write};
 pub use plan::Plan;
 pub use rule::TriggerRule;
-pub use status::{FailureClass, RunStatus, TaskStatus};
+pub use status::{FailureClass, RunStatus, TaskStatus, TriggerKind};
 pub use time::Instant;
 
 /// A JSON document. Objects keep the order in which their fields were written.

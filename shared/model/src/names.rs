@@ -51,8 +51,5 @@ pub const EXECUTION_TRANSIENT: [&str; 4] = [
 
 /// Failures of ecs:runTask that are about rates, not about the task.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html#API_RunTask_Errors>
-pub const ECS_TRANSIENT: [&str; 3] = [
-    "ECS.ThrottlingException",
-    "ECS.ServerException",
-    "ECS.SdkClientException",
-];
+pub const ECS_TRANSIENT: [&str; 3] =
+    ["ECS.ThrottlingException", "ECS.ServerException", "ECS.SdkClientException"];

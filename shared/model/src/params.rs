@@ -65,15 +65,8 @@ pub enum ParamType {
 
 impl ParamType {
     /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
-        Self::String,
-        Self::Integer,
-        Self::Number,
-        Self::Boolean,
-        Self::Date,
-        Self::List,
-        Self::Object,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::String, Self::Integer, Self::Number, Self::Boolean, Self::Date, Self::List, Self::Object];
 
     /// The word in the pipeline file.
     pub const fn as_str(self) -> &'static str {
@@ -85,6 +78,19 @@ impl ParamType {
             Self::Date => "date",
             Self::List => "list",
             Self::Object => "object",
+        }
+    }
+
+    /// The word with its article, for sentences.
+    const fn described(self) -> &'static str {
+        match self {
+            Self::String => "a string",
+            Self::Integer => "an integer",
+            Self::Number => "a number",
+            Self::Boolean => "a boolean",
+            Self::Date => "a date",
+            Self::List => "a list",
+            Self::Object => "an object",
         }
     }
 }
@@ -120,7 +126,7 @@ pub fn validate<'a>(
         let value = given.get(name).filter(|value| !value.is_null());
         match value.or(spec.default.as_ref()) {
             None if spec.required => {
-                errors.push(fail(format!("a value is required: a {}", spec.kind.as_str())));
+                errors.push(fail(format!("a value is required, {}", spec.kind.described())));
                 out.insert(name.to_owned(), Json::Null);
             }
             None => {
@@ -140,10 +146,8 @@ pub fn validate<'a>(
     for name in given.keys().filter(|name| !out.contains_key(name.as_str())) {
         let known: Vec<&str> = out.keys().map(String::as_str).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        errors.push(ParamError {
-            name: name.clone(),
-            message: format!("not declared; declared are: {known}"),
-        });
+        errors
+            .push(ParamError { name: name.clone(), message: format!("not declared; declared are: {known}") });
     }
     if errors.is_empty() { Ok(out) } else { Err(errors) }
 }
@@ -195,9 +199,9 @@ impl ParamSpec {
             ParamType::Boolean => value.is_boolean(),
             ParamType::List => value.is_array(),
             ParamType::Object => value.is_object(),
-            ParamType::Date => {
-                value.as_str().is_some_and(|text| text.parse::<jiff::civil::Date>().is_ok() && text.len() == 10)
-            }
+            ParamType::Date => value
+                .as_str()
+                .is_some_and(|text| text.parse::<jiff::civil::Date>().is_ok() && text.len() == 10),
             ParamType::Integer => {
                 if let Some(whole) = value.as_f64().filter(|number| number.fract() == 0.0)
                     && value.as_i64().is_none()
@@ -212,7 +216,7 @@ impl ParamSpec {
             Ok(value.clone())
         } else {
             let hint = if self.kind == ParamType::Date { " (1997-01-05)" } else { "" };
-            Err(format!("{} is no {}{hint}", self.show(value), self.kind.as_str()))
+            Err(format!("{} is not {}{hint}", self.show(value), self.kind.described()))
         }
     }
 
@@ -278,7 +282,7 @@ mod tests {
         ] {
             assert_eq!(validate_one(json!({"type": kind}), good.clone()), Ok(good), "{kind}");
             let error = validate_one(json!({"type": kind}), bad).expect_err(kind);
-            assert!(error.contains(&format!("is no {kind}")), "{error}");
+            assert!(error.contains(" is not a") && error.contains(kind), "{error}");
         }
     }
 
@@ -315,11 +319,8 @@ mod tests {
             spec(json!({"type": "integer", "secret": true})),
         );
         let given = json!({"token": "hunter2", "other": 1});
-        let errors = validate(
-            [("rows", &rows), ("token", &token)],
-            given.as_object().expect("an object"),
-        )
-        .expect_err("three problems");
+        let errors = validate([("rows", &rows), ("token", &token)], given.as_object().expect("an object"))
+            .expect_err("three problems");
         let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(text.len(), 3, "{text:?}");
         assert!(text[0].contains("`rows`: a value is required"));

@@ -56,10 +56,7 @@ fn utc() -> String {
 impl Plan {
     /// The position of a task.
     pub fn index_of(&self, task: &str) -> Option<TaskIndex> {
-        self.tasks
-            .iter()
-            .position(|t| t.name == task)
-            .map(|i| i as TaskIndex)
+        self.tasks.iter().position(|t| t.name == task).map(|i| i as TaskIndex)
     }
 }
 
@@ -236,10 +233,7 @@ pub struct TaskPlan {
     pub notify: NotifyPlan,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes fields by reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn is_false(value: &bool) -> bool {
     !*value
 }
@@ -396,9 +390,7 @@ impl TaskKind {
             Self::Container(_) => Some("container"),
             Self::WaitFor(_) => Some("wait_for"),
             Self::Pipeline(_) => Some("pipeline"),
-            Self::Branch { .. } | Self::Fail { .. } | Self::Notify { .. } | Self::Pass { .. } => {
-                None
-            }
+            Self::Branch { .. } | Self::Fail { .. } | Self::Notify { .. } | Self::Pass { .. } => None,
         }
     }
 }

@@ -24,10 +24,8 @@ pub trait Record: Serialize + DeserializeOwned {
     /// # Errors
     /// Fields that a newer version wrote and this one does not know how to read.
     fn from_item(item: &Item) -> Result<Self, RecordError> {
-        serde_json::from_value(Json::Object(item.body.clone())).map_err(|source| RecordError {
-            key: item.key.clone(),
-            source,
-        })
+        serde_json::from_value(Json::Object(item.body.clone()))
+            .map_err(|source| RecordError { key: item.key.clone(), source })
     }
 }
 
@@ -80,6 +78,28 @@ pub const RUNS_LIST: &str = "runs";
 /// The index list of what is due at a moment: deadlines and other timers.
 pub const DUE_LIST: &str = "due";
 
+/// The key of a deployed pipeline's record.
+pub fn pipeline_item(pipeline: &str) -> Key {
+    Key::new(format!("pipeline#{pipeline}"), "P")
+}
+
+/// A pipeline as it is deployed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineRecord {
+    /// Its name.
+    pub pipeline: String,
+    /// The version that new runs take.
+    pub version: String,
+    /// The state machine of that version: an ARN with its version on AWS, a name on one machine.
+    pub machine: String,
+    /// Whether its triggers are held back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub paused: bool,
+}
+
+impl Record for PipelineRecord {}
+
 /// A run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +134,8 @@ pub struct RunRecord {
     pub ended_at: Option<Instant>,
     /// Name of the present generation's execution.
     pub execution: String,
+    /// The machine that it executes.
+    pub machine: String,
     /// The token with which Open waits to be let in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -121,9 +143,15 @@ pub struct RunRecord {
     /// tasks in hex, lowest task first, four to a digit. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried: Option<String>,
-    /// Whether branch decisions of earlier generations are made anew.
+    /// Whether tasks that a branch decision skips run all the same.
     #[serde(default, skip_serializing_if = "is_false")]
     pub force: bool,
+    /// Whether items of a mapped task that succeeded earlier, for the same value, keep their result.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keep_items: bool,
+    /// The one task that the present generation runs, whatever its upstreams; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
     /// Set once somebody asked for the run's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<CancelRecord>,
@@ -141,10 +169,7 @@ pub struct RunRecord {
     pub history: Vec<GenerationRecord>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes fields by reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn is_false(value: &bool) -> bool {
     !*value
 }
@@ -173,11 +198,7 @@ impl RunRecord {
             tasks
                 .chunks(4)
                 .map(|four| {
-                    let digit = four
-                        .iter()
-                        .enumerate()
-                        .map(|(i, set)| u32::from(*set) << i)
-                        .sum::<u32>();
+                    let digit = four.iter().enumerate().map(|(i, set)| u32::from(*set) << i).sum::<u32>();
                     char::from_digit(digit, 16).unwrap_or('0')
                 })
                 .collect()
@@ -313,6 +334,15 @@ pub struct TaskRecord {
     /// When the next attempt may start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Instant>,
+    /// For an item of a mapped task: the sha256 of its value, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_hash: Option<String>,
+    /// For a pipeline task: the run it started, as `pipeline/run_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_run: Option<String>,
+    /// Notices not yet delivered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outbox: Vec<Notice>,
 }
 
 impl Record for TaskRecord {}
@@ -342,6 +372,9 @@ impl TaskRecord {
             ended_at: None,
             allowed_failure: false,
             retry_at: None,
+            item_hash: None,
+            started_run: None,
+            outbox: Vec::new(),
         }
     }
 }
@@ -437,18 +470,11 @@ mod tests {
     fn sample() -> RunRecord {
         let at = Instant::from_micros(1);
         RunRecord {
-            run: RunRef {
-                pipeline: "p".into(),
-                run_id: "r".into(),
-            },
+            run: RunRef { pipeline: "p".into(), run_id: "r".into() },
             generation: 1,
             version: "v".into(),
             status: RunStatus::Queued,
-            trigger: TriggerRecord {
-                kind: TriggerKind::Manual,
-                by: None,
-                detail: Json::Null,
-            },
+            trigger: TriggerRecord { kind: TriggerKind::Manual, by: None, detail: Json::Null },
             params: Json::Null,
             logical_date: at,
             data_interval_start: at,
@@ -458,9 +484,12 @@ mod tests {
             started_at: None,
             ended_at: None,
             execution: "r-g1".into(),
+            machine: "p".into(),
             token: None,
             carried: None,
             force: false,
+            keep_items: false,
+            only: None,
             cancel: None,
             deadline_at: None,
             message: None,

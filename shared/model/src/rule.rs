@@ -4,9 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// When a task runs, given how its upstreams ended.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TriggerRule {
     /// Every upstream succeeded.
@@ -55,10 +53,7 @@ impl TriggerRule {
 
     /// Whether the rule can be decided before every upstream has ended.
     pub const fn is_early(self) -> bool {
-        matches!(
-            self,
-            Self::OneSuccess | Self::OneFailed | Self::OneDone | Self::Always
-        )
+        matches!(self, Self::OneSuccess | Self::OneFailed | Self::OneDone | Self::Always)
     }
 
     /// The word in the pipeline file.

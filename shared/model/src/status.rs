@@ -83,10 +83,7 @@ pub enum TaskStatus {
 impl TaskStatus {
     /// Whether the task run is over for its generation.
     pub const fn is_terminal(self) -> bool {
-        matches!(
-            self,
-            Self::Success | Self::Failed | Self::Skipped | Self::UpstreamFailed | Self::Cancelled
-        )
+        matches!(self, Self::Success | Self::Failed | Self::Skipped | Self::UpstreamFailed | Self::Cancelled)
     }
 
     /// Whether a task run may go from this status to `next` inside one generation.
@@ -96,15 +93,9 @@ impl TaskStatus {
         };
         match self {
             Waiting => !matches!(next, Waiting | Retrying),
-            Queued => matches!(
-                next,
-                Running | Success | Failed | Skipped | UpstreamFailed | Cancelled
-            ),
+            Queued => matches!(next, Running | Success | Failed | Skipped | UpstreamFailed | Cancelled),
             Running => matches!(next, Success | Failed | Skipped | Retrying | Cancelled),
-            Retrying => matches!(
-                next,
-                Queued | Running | Failed | Success | Skipped | Cancelled
-            ),
+            Retrying => matches!(next, Queued | Running | Failed | Success | Skipped | Cancelled),
             Success | Failed | Skipped | UpstreamFailed | Cancelled => false,
         }
     }
@@ -243,11 +234,7 @@ impl FailureClass {
     pub const fn never_started(self) -> bool {
         matches!(
             self,
-            Self::Capacity
-                | Self::Throttled
-                | Self::ImagePull
-                | Self::ResourceInit
-                | Self::ImageMissing
+            Self::Capacity | Self::Throttled | Self::ImagePull | Self::ResourceInit | Self::ImageMissing
         )
     }
 
@@ -335,12 +322,7 @@ mod tests {
 
     #[test]
     fn a_terminal_run_only_begins_anew() {
-        for from in [
-            RunStatus::Success,
-            RunStatus::Failed,
-            RunStatus::Skipped,
-            RunStatus::Cancelled,
-        ] {
+        for from in [RunStatus::Success, RunStatus::Failed, RunStatus::Skipped, RunStatus::Cancelled] {
             assert!(from.may_become(RunStatus::Queued) && !from.may_become(RunStatus::Running));
         }
     }

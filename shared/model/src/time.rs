@@ -24,11 +24,8 @@ impl Instant {
     /// Whole seconds later, saturating at the ends of time.
     #[must_use]
     pub const fn plus_seconds(self, seconds: u64) -> Self {
-        let seconds = if seconds > i64::MAX as u64 / MICROS as u64 {
-            i64::MAX
-        } else {
-            seconds as i64 * MICROS
-        };
+        let seconds =
+            if seconds > i64::MAX as u64 / MICROS as u64 { i64::MAX } else { seconds as i64 * MICROS };
         Self(self.0.saturating_add(seconds))
     }
 
@@ -100,19 +97,11 @@ mod tests {
     fn an_instant_is_written_to_the_microsecond_and_read_back() {
         let at = Instant::parse("1997-01-05T09:05:00.25-03:00").unwrap();
         assert_eq!(at.to_string(), "1997-01-05T12:05:00.250000Z");
-        assert_eq!(
-            serde_json::from_str::<Instant>(&serde_json::to_string(&at).unwrap()).unwrap(),
-            at
-        );
+        assert_eq!(serde_json::from_str::<Instant>(&serde_json::to_string(&at).unwrap()).unwrap(), at);
     }
 
     #[test]
     fn adding_saturates() {
-        assert_eq!(
-            Instant::from_micros(i64::MAX)
-                .plus_seconds(u64::MAX)
-                .micros(),
-            i64::MAX
-        );
+        assert_eq!(Instant::from_micros(i64::MAX).plus_seconds(u64::MAX).micros(), i64::MAX);
     }
 }

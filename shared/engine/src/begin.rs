@@ -1,0 +1,476 @@
+//! Begin: may this task run, and with what? The order of the questions is the specification:
+//! generation, repeat, cancel, gate, upstreams, rule, `if`, slots, launch.
+
+use crate::command::{Begin, Command, Decision, Effect, Finish, Outcome, Reply};
+use crate::context::{self, Renderer, Unrendered};
+use crate::decide::Stop;
+use crate::ending::{Case, refusal};
+use crate::kinds;
+use crate::rules::{Verdict, evaluate};
+use crate::slots::{self, Ask, Grant, Holder};
+use crate::status::{Upstreams, load_run, load_task, upstreams};
+use crate::view::Liveness;
+use crate::{Settings, View, gate, launch};
+use cauce_model::ids::{child_execution_name, sha256_hex};
+use cauce_model::plan::{MapPlan, TaskKind};
+use cauce_model::record::{HoldRecord, OutputRecord, Record, TaskRecord, run_item, task_item};
+use cauce_model::{Instant, Json, TaskStatus, names};
+use serde_json::{Map, json};
+
+pub(crate) fn decide(
+    begin: &Begin,
+    view: &View,
+    settings: &Settings,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    let parent = begin.index.map(|_| task_item(&begin.run_key, &begin.task, None));
+    let own = task_item(&begin.run_key, &begin.task, begin.index);
+    view.want([run_item(&begin.run_key), own].into_iter().chain(parent))?;
+    let run = load_run(view, &begin.run_key)?.record;
+    if run.generation != begin.generation || run.status.is_terminal() {
+        return Ok(refuse(
+            begin,
+            names::DENIED,
+            format!("generation {} of {} is over", begin.generation, run.run),
+        ));
+    }
+    let prepared = view.plan(&run.run.pipeline, &run.version)?;
+    let Some((task, plan)) = prepared.find(&begin.task) else {
+        return Ok(refuse(
+            begin,
+            names::DENIED,
+            format!("version {} has no task '{}'", run.version, begin.task),
+        ));
+    };
+    let loaded = load_task(view, &begin.run_key, run.generation, &begin.task, begin.index)?;
+    let mut case = Case { run: &run, prepared: &prepared, task, loaded, now };
+
+    // A repeat: the answer is the stored one, and everything that belongs to it happens again.
+    let record = &case.loaded.record;
+    if record.generation == run.generation && record.status.is_terminal() || kept(&case) {
+        let effects = case.after_end();
+        return Ok(with_answer(begin, &case, Decision { effects, ..Decision::default() }));
+    }
+    if record.generation == run.generation
+        && record.status == TaskStatus::Running
+        && let Some(launch) = &record.launch
+    {
+        return Ok(answered(begin, launch.clone(), Decision::default()));
+    }
+    let mut renewed = Vec::new();
+    if record.generation < run.generation {
+        renewed = case.renew();
+    }
+    let mut decision = fresh(begin, view, settings, case, plan.map.as_ref())?;
+    decision.effects.append(&mut renewed);
+    Ok(decision)
+}
+
+/// Whether an earlier generation's ending stands.
+fn kept(case: &Case<'_>) -> bool {
+    let record = &case.loaded.record;
+    record.index.is_none()
+        && record.generation < case.run.generation
+        && record.status.is_terminal()
+        && case.run.carries(case.task as usize)
+}
+
+/// Answers the token with the end that the record has reached.
+fn with_answer(begin: &Begin, case: &Case<'_>, mut decision: Decision) -> Decision {
+    let record = &case.loaded.record;
+    if record.status == TaskStatus::Success && case.plan().kind.machine().is_none() {
+        return answered(begin, json!({}), decision);
+    }
+    decision.effects.push(Effect::Refuse {
+        token: begin.token.clone(),
+        error: refusal(record.status),
+        cause: record.reason.clone().unwrap_or_else(|| record.status.to_string()),
+    });
+    decision
+}
+
+fn answered(begin: &Begin, result: Json, mut decision: Decision) -> Decision {
+    decision.effects.push(Effect::Answer { token: begin.token.clone(), result });
+    decision
+}
+
+fn refuse(begin: &Begin, error: &'static str, cause: String) -> Decision {
+    let effects = vec![Effect::Refuse { token: begin.token.clone(), error, cause }];
+    Decision { effects, ..Decision::default() }
+}
+
+fn fresh(
+    begin: &Begin,
+    view: &View,
+    settings: &Settings,
+    mut case: Case<'_>,
+    map: Option<&MapPlan>,
+) -> Result<Decision, Stop> {
+    let run = case.run;
+    let plan = case.plan();
+    if let Some(cancel) = &run.cancel {
+        let decision = case.end(TaskStatus::Cancelled, Some(cancel.reason.clone()));
+        return Ok(with_answer(begin, &case, decision));
+    }
+    if begin.index.is_none() && case.loaded.record.status == TaskStatus::Waiting {
+        match admitted(begin, view, settings, &case)? {
+            Admission::Runs => {}
+            Admission::Stays => return Ok(Decision::default()),
+            Admission::NotYet(decision) => return Ok(decision),
+            Admission::Ends(status, reason) => {
+                let decision = case.end(status, Some(reason));
+                return Ok(with_answer(begin, &case, decision));
+            }
+        }
+    }
+
+    let outputs = context::outputs(view, run, case.prepared, plan)?;
+    let number = case.loaded.record.attempts.len() as u32 + 1;
+    let item = match begin.index {
+        None => None,
+        Some(index) => Some((item_value(view, run, begin, index)?, index)),
+    };
+    if let Some((value, _)) = &item {
+        let hash = sha256_hex(value.to_string());
+        if let Some(decision) = kept_item(begin, view, &mut case, &hash)? {
+            return Ok(decision);
+        }
+        case.record().item_hash = Some(hash);
+    }
+    let attempt = context::Attempt { number, item: item.as_ref().map(|(value, index)| (value, *index)) };
+    let context = context::context(run, &outputs, &attempt);
+    let renderer = Renderer { context: &context, settings };
+
+    let condition = plan
+        .condition
+        .as_deref()
+        .filter(|_| begin.index.is_none() && case.loaded.record.status == TaskStatus::Waiting);
+    if let Some(condition) = condition {
+        match renderer.truth(condition) {
+            Ok(true) => {}
+            Ok(false) => {
+                let decision = case.end(TaskStatus::Skipped, Some(format!("if: {condition} is false")));
+                return Ok(with_answer(begin, &case, decision));
+            }
+            Err(error) => return Ok(misconfigured(begin, case, error)),
+        }
+    }
+    if let Some(map) = map.filter(|_| begin.index.is_none()) {
+        return Ok(expand(begin, settings, case, map, &renderer));
+    }
+    match &plan.kind {
+        TaskKind::Container(container) => {
+            let pool = slots::active_tasks_pool(&run.run.pipeline);
+            if let Some(capacity) = case.prepared.plan.max_active_tasks {
+                let holder = Holder {
+                    run_key: begin.run_key.clone(),
+                    generation: run.generation,
+                    attempt: Some((plan.name.clone(), begin.index, number)),
+                };
+                let ask = Ask { pool: &pool, capacity, slots: 1, priority: 0, holder: &holder };
+                match slots::acquire(&ask, view, case.now)? {
+                    Grant::Held(fence) => {
+                        case.record().holds =
+                            vec![HoldRecord { pool, slots: 1, holder: holder.name(), fence }];
+                    }
+                    Grant::Waiting => return Ok(queue(begin, case, &pool)),
+                }
+            }
+            let avoid_spot = case.loaded.record.attempts.iter().any(|a| {
+                matches!(
+                    a.class,
+                    Some(cauce_model::FailureClass::SpotInterruption | cauce_model::FailureClass::Capacity)
+                )
+            });
+            let attempt = launch::Attempt {
+                number,
+                index: begin.index,
+                fence: case.loaded.record.fence + 1,
+                item: item.as_ref().map(|(value, _)| value),
+                outputs: &outputs,
+                avoid_spot,
+            };
+            match launch::container(run, plan, container, &attempt, &renderer) {
+                Err(error) => Ok(misconfigured(begin, case, error)),
+                Ok(launch) => {
+                    case.start_attempt(true);
+                    case.record().output_uri = Some(launch.output_uri);
+                    let documents = launch.document.into_iter().collect();
+                    let decision = Decision { documents, ..Decision::default() };
+                    Ok(launched(begin, settings, case, launch.request, decision))
+                }
+            }
+        }
+        TaskKind::Pipeline(other) => match kinds::pipeline(view, &mut case, other, &renderer)? {
+            Err(error) => Ok(misconfigured(begin, case, error)),
+            Ok(kinds::PipelineStart::Launch { request, decision }) => {
+                Ok(launched(begin, settings, case, request, decision))
+            }
+            Ok(kinds::PipelineStart::Ended(mut decision)) => {
+                let answer = with_answer(begin, &case, Decision::default());
+                decision.effects.extend(answer.effects);
+                Ok(decision)
+            }
+        },
+        TaskKind::WaitFor(wait) => match kinds::wait_for(view, &mut case, wait, &renderer)? {
+            Err(error) => Ok(misconfigured(begin, case, error)),
+            Ok(kinds::Look::Ended(decision)) => Ok(with_answer(begin, &case, decision)),
+            Ok(kinds::Look::Again { seconds, mut decision }) => {
+                decision.effects.push(Effect::Refuse {
+                    token: begin.token.clone(),
+                    error: names::WAIT,
+                    cause: json!({"seconds": seconds}).to_string(),
+                });
+                Ok(decision)
+            }
+        },
+        kind => match kinds::inline(view, settings, &mut case, kind, &renderer)? {
+            Err(error) => Ok(misconfigured(begin, case, error)),
+            Ok(decision) => Ok(with_answer(begin, &case, decision)),
+        },
+    }
+}
+
+/// Whether a task may go on to its `if`.
+enum Admission {
+    Runs,
+    /// The token stays with the gate.
+    Stays,
+    /// To be asked again.
+    NotYet(Decision),
+    Ends(TaskStatus, String),
+}
+
+fn admitted(begin: &Begin, view: &View, settings: &Settings, case: &Case<'_>) -> Result<Admission, Stop> {
+    let (run, plan) = (case.run, case.plan());
+    match &run.only {
+        Some(only) if *only == plan.name => return Ok(Admission::Runs),
+        Some(only) => {
+            return Ok(Admission::Ends(TaskStatus::Skipped, format!("only {only} runs in this generation")));
+        }
+        None => {}
+    }
+    if let Some(gate) = &plan.gate {
+        let token = (begin.token.as_str(), begin.token_order.as_str());
+        if !gate::pass(view, &begin.run_key, run.generation, plan, gate, token)? {
+            return Ok(Admission::Stays);
+        }
+    }
+    let ups = upstreams(view, run, case.prepared, case.task)?;
+    if let Some(branch) = &ups.skipped_by {
+        return Ok(Admission::Ends(TaskStatus::Skipped, format!("branch {branch} took another way")));
+    }
+    Ok(match evaluate(plan.rule, ups.tally) {
+        Verdict::Run => Admission::Runs,
+        Verdict::Skip => Admission::Ends(TaskStatus::Skipped, because(plan.rule.as_str(), &ups)),
+        Verdict::UpstreamFailed => {
+            Admission::Ends(TaskStatus::UpstreamFailed, because(plan.rule.as_str(), &ups))
+        }
+        Verdict::Wait => Admission::NotYet(settle_upstreams(view, settings, case, &ups)?),
+    })
+}
+
+fn because(rule: &str, ups: &Upstreams) -> String {
+    let tally = ups.tally;
+    let mut parts = Vec::new();
+    for (count, word) in [
+        (tally.success, "succeeded"),
+        (tally.failed, "failed"),
+        (tally.skipped, "skipped"),
+        (tally.upstream_failed, "could not run"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {word}"));
+        }
+    }
+    format!("{rule}: of {} upstreams {}", tally.total, parts.join(", "))
+}
+
+/// The machine's order says that every upstream was passed, yet some have no ending: their
+/// executions died without a word (States.Runtime cannot be caught). They are settled as failed, and
+/// this Begin is asked again.
+fn settle_upstreams(
+    view: &View,
+    settings: &Settings,
+    case: &Case<'_>,
+    ups: &Upstreams,
+) -> Result<Decision, Stop> {
+    let run_key = case.run.key();
+    let mut effects = Vec::new();
+    let mut cause = String::from("settled upstreams that ended without a word:");
+    for up in &ups.open {
+        let plan = case.prepared.task(*up);
+        let machine = plan.kind.machine().and_then(|kind| settings.machines.get(kind));
+        if let (Some(machine), None) = (machine, &plan.map) {
+            let name = child_execution_name(&run_key, case.run.generation, &plan.name, None);
+            if view.execution(machine, &name)? == Liveness::Running {
+                return Err(Stop::refuse(
+                    names::UNAVAILABLE,
+                    format!("upstream {} has not ended", plan.name),
+                ));
+            }
+        }
+        let fence =
+            view.item(&task_item(&run_key, &plan.name, None))?.map(TaskRecord::from_item).transpose()?;
+        effects.push(Effect::Command(Box::new(Command::Finish(Finish {
+            run_key: run_key.clone(),
+            generation: case.run.generation,
+            task: plan.name.clone(),
+            index: None,
+            fence: fence.map_or(0, |record| record.fence),
+            outcome: Outcome::Died,
+        }))));
+        cause.push(' ');
+        cause.push_str(&plan.name);
+    }
+    Ok(Decision {
+        effects,
+        reply: Reply::Failure { error: names::UNAVAILABLE, cause },
+        ..Decision::default()
+    })
+}
+
+/// The value of one item, from the list that the mapped task's expansion stored.
+fn item_value(
+    view: &View,
+    run: &cauce_model::record::RunRecord,
+    begin: &Begin,
+    index: u32,
+) -> Result<Json, Stop> {
+    let parent =
+        view.item(&task_item(&begin.run_key, &begin.task, None))?.map(TaskRecord::from_item).transpose()?;
+    let items = parent.filter(|record| record.generation == run.generation).and_then(|record| record.items);
+    let Some(items) = items else {
+        return Err(Stop::from(refuse(
+            begin,
+            names::DENIED,
+            format!("{} has no items in this generation", begin.task),
+        )));
+    };
+    match context::load(view, &items)?.get(index as usize) {
+        Some(value) => Ok(value.clone()),
+        None => Err(Stop::from(refuse(begin, names::DENIED, format!("{} has no item {index}", begin.task)))),
+    }
+}
+
+/// An item that an earlier generation finished for the same value keeps its result.
+fn kept_item(begin: &Begin, view: &View, case: &mut Case<'_>, hash: &str) -> Result<Option<Decision>, Stop> {
+    if !case.run.keep_items {
+        return Ok(None);
+    }
+    let before = load_task(view, &begin.run_key, 0, &begin.task, begin.index)?.record;
+    let same = before.generation < case.run.generation
+        && before.status == TaskStatus::Success
+        && before.item_hash.as_deref() == Some(hash);
+    if !same {
+        return Ok(None);
+    }
+    let generation = case.run.generation;
+    *case.record() = TaskRecord { generation, ..before };
+    let decision = Decision { writes: vec![case.write()], ..Decision::default() };
+    Ok(Some(with_answer(begin, case, decision)))
+}
+
+fn misconfigured(begin: &Begin, mut case: Case<'_>, error: Unrendered) -> Decision {
+    let decision = case.end(TaskStatus::Failed, Some(error.0));
+    with_answer(begin, &case, decision)
+}
+
+fn queue(begin: &Begin, mut case: Case<'_>, pool: &str) -> Decision {
+    let now = case.now;
+    let generation = case.run.generation;
+    let record = case.record();
+    record.status = TaskStatus::Queued;
+    record.generation = generation;
+    record.token = Some(begin.token.clone());
+    record.queued_at.get_or_insert(now);
+    // A slot may have become free before the token was stored: then nobody else would look.
+    Decision { writes: vec![case.write()], effects: vec![slots::look(pool)], ..Decision::default() }
+}
+
+/// Stores the launch and answers with it.
+fn launched(
+    begin: &Begin,
+    settings: &Settings,
+    mut case: Case<'_>,
+    request: Json,
+    mut decision: Decision,
+) -> Decision {
+    let plan = case.plan();
+    let start = if settings.one_machine { 0 } else { plan.start_timeout_seconds };
+    let record = case.record();
+    let answer = json!({
+        "launch": request,
+        "timeout_seconds": plan.timeout_seconds + start,
+        "attempt": record.attempts.len(),
+        "fence": record.fence,
+    });
+    record.launch = Some(answer.clone());
+    decision.writes.push(case.write());
+    answered(begin, answer, decision)
+}
+
+/// Resolves the items of a mapped task.
+fn expand(
+    begin: &Begin,
+    settings: &Settings,
+    mut case: Case<'_>,
+    map: &MapPlan,
+    renderer: &Renderer<'_>,
+) -> Decision {
+    let items = match renderer.tree(&map.over) {
+        Ok(Json::Array(items)) => items,
+        Ok(other) => {
+            let kind = match other {
+                Json::Object(_) => "an object",
+                Json::String(_) => "a text",
+                Json::Number(_) => "a number",
+                Json::Bool(_) => "a truth value",
+                _ => "nothing",
+            };
+            return misconfigured(
+                begin,
+                case,
+                Unrendered(format!("map.over renders to {kind}, not to a list")),
+            );
+        }
+        Err(error) => return misconfigured(begin, case, error),
+    };
+    let count = items.len();
+    if count > map.max_items as usize {
+        let text = format!("map.over has {count} items, more than max_items ({})", map.max_items);
+        return misconfigured(begin, case, Unrendered(text));
+    }
+    if items.is_empty() {
+        let decision = case.end(TaskStatus::Skipped, Some("map.over is empty".to_owned()));
+        return with_answer(begin, &case, decision);
+    }
+    let list = Json::Array(items);
+    let text = list.to_string();
+    let run_key = case.run.key();
+    let generation = case.run.generation;
+    let mut decision = Decision::default();
+    let now = case.now;
+    let name = case.plan().name.clone();
+    let record = case.record();
+    if text.len() <= cauce_model::record::OUTPUT_INLINE_MAX {
+        record.items = Some(OutputRecord::Inline(list));
+    } else {
+        let uri = format!("{}/items/{run_key}/{name}/{generation}.json", settings.documents);
+        record.items = Some(OutputRecord::Uri(uri.clone()));
+        decision.documents.push((uri, text.into_bytes()));
+    }
+    record.item_count = Some(count as u32);
+    record.status = TaskStatus::Running;
+    record.generation = generation;
+    record.started_at.get_or_insert(now);
+    record.fence += 1;
+    let mut answer = Map::new();
+    answer.insert("count".into(), Json::from(count));
+    answer.insert("indices".into(), (0..count).collect());
+    answer.insert("fence".into(), Json::from(record.fence));
+    let answer = Json::Object(answer);
+    record.launch = Some(answer.clone());
+    decision.writes.push(case.write());
+    answered(begin, answer, decision)
+}

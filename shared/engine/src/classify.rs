@@ -1,0 +1,258 @@
+//! Why an attempt failed, read from what its state failed with. The order of the tests is the
+//! specification: the platform's own words first, the exit code after them.
+//!
+//! The texts of stopped tasks: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>.
+
+use cauce_model::{FailureClass, Json};
+
+/// A classified failure.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// Its class.
+    pub class: FailureClass,
+    /// The exit code, when a program ended with one.
+    pub exit_code: Option<i32>,
+    /// In words, for people.
+    pub message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(class: FailureClass, message: impl Into<String>) -> Self {
+        Self { class, exit_code: None, message: message.into() }
+    }
+}
+
+/// The exit code that a bare SIGKILL leaves.
+const SIGKILL_CODE: i64 = 137;
+
+/// Longest failure text kept, in bytes.
+const MESSAGE_MAX: usize = 1000;
+
+/// Classifies what a state failed with.
+pub fn failure(error: &str, cause: &str) -> Failure {
+    match error {
+        "States.Timeout" => return Failure::new(FailureClass::Timeout, "over its time"),
+        "States.HeartbeatTimeout" => {
+            return Failure::new(FailureClass::Heartbeat, "no sign of life in time");
+        }
+        "States.TaskFailed" => {
+            if let Ok(task) = serde_json::from_str::<Json>(cause)
+                && task.is_object()
+            {
+                return stopped(&task).unwrap_or_else(|| nested(&task, cause));
+            }
+        }
+        "AmazonECS.Unknown" => return start_failure(cause),
+        _ => {}
+    }
+    if cause.contains("Rate exceeded") || error.contains("Throttling") || error.contains("TooManyRequests") {
+        return Failure::new(FailureClass::Throttled, shown(cause));
+    }
+    match error {
+        "ECS.InvalidParameterException" | "ECS.ClientException" | "ECS.PlatformUnknownException" => {
+            Failure::new(FailureClass::Config, shown(cause))
+        }
+        "ECS.ServerException" | "ECS.SdkClientException" => {
+            Failure::new(FailureClass::ResourceInit, shown(cause))
+        }
+        "States.DataLimitExceeded" | "States.Runtime" | "States.ParameterPathFailure" => {
+            Failure::new(FailureClass::Config, shown(cause))
+        }
+        _ => Failure::new(FailureClass::Unknown, shown(&format!("{error}: {cause}"))),
+    }
+}
+
+/// A stopped ECS task in PascalCase. `None` when it ended well: no stop code of somebody else's and
+/// exit code 0.
+pub fn stopped(task: &Json) -> Option<Failure> {
+    let text = |field: &str| task.get(field).and_then(Json::as_str).unwrap_or("");
+    let (stop_code, reason) = (text("StopCode"), text("StoppedReason"));
+    if stop_code.is_empty() && task.get("Containers").is_none() {
+        return None;
+    }
+    let container = task.get("Containers").and_then(Json::as_array).and_then(|all| {
+        all.iter()
+            .find(|c| c.get("Name").and_then(Json::as_str) == Some(crate::launch::CONTAINER_NAME))
+            .or_else(|| all.first())
+    });
+    let exit_code = container.and_then(|c| c.get("ExitCode")).and_then(Json::as_i64);
+    let container_reason = container.and_then(|c| c.get("Reason")).and_then(Json::as_str).unwrap_or("");
+    let with_code = |class, message: String| Failure {
+        class,
+        exit_code: exit_code.and_then(|code| i32::try_from(code).ok()),
+        message: shown(&message),
+    };
+    let said = |text: &str| {
+        if text.is_empty() { stop_code.to_owned() } else { text.to_owned() }
+    };
+    match stop_code {
+        "SpotInterruption" => return Some(with_code(FailureClass::SpotInterruption, said(reason))),
+        "TerminationNotice" => {
+            return Some(with_code(FailureClass::TerminationNotice, said(reason)));
+        }
+        "UserInitiated" => return Some(with_code(FailureClass::UserInitiated, said(reason))),
+        "TaskFailedToStart" => {
+            return Some(with_code(not_started(reason, container_reason), said(reason)));
+        }
+        _ => {}
+    }
+    let words = format!("{container_reason} {reason}");
+    if is_out_of_memory(&words) {
+        return Some(with_code(FailureClass::OutOfMemory, said(container_reason)));
+    }
+    match exit_code {
+        Some(0) => None,
+        Some(SIGKILL_CODE) => Some(with_code(FailureClass::Killed, "killed (exit code 137)".to_owned())),
+        Some(code) => Some(with_code(FailureClass::Exit, format!("exit code {code}"))),
+        // A missing exit code is a failure, never 0.
+        None if !container_reason.is_empty() => {
+            Some(with_code(not_started(container_reason, reason), container_reason.to_owned()))
+        }
+        None => Some(with_code(FailureClass::Unknown, said(reason))),
+    }
+}
+
+fn is_out_of_memory(text: &str) -> bool {
+    text.contains("OutOfMemory")
+        || text.contains("OOM")
+        || text.to_ascii_lowercase().contains("out of memory")
+}
+
+/// Why a task never started.
+fn not_started(reason: &str, other: &str) -> FailureClass {
+    let text = format!("{reason} {other}");
+    let has = |word: &str| text.contains(word);
+    if has("Capacity is unavailable") || has("capacity") && !has("CapacityProvider does not") {
+        FailureClass::Capacity
+    } else if has("Rate exceeded") || has("Throttling") || has("toomanyrequests") {
+        FailureClass::Throttled
+    } else if has("CannotPull") {
+        let missing = ["not found", "manifest unknown", "does not exist", "no such image", "NotFound"];
+        if missing.iter().any(|word| has(word)) {
+            FailureClass::ImageMissing
+        } else {
+            FailureClass::ImagePull
+        }
+    } else if has("executable file not found")
+        || has("no such file or directory")
+        || has("CannotStartContainerError")
+    {
+        // The image is there and its program is not: another attempt cannot help either.
+        FailureClass::ImageMissing
+    } else if is_out_of_memory(&text) {
+        FailureClass::OutOfMemory
+    } else if has("ResourceInitializationError") || has("Cannot") || has("Timeout") || has("unable to") {
+        FailureClass::ResourceInit
+    } else {
+        FailureClass::Unknown
+    }
+}
+
+/// A RunTask call that started nothing: `Failures` as text.
+fn start_failure(cause: &str) -> Failure {
+    let class = if cause.contains("RESOURCE:") || cause.to_ascii_lowercase().contains("capacity") {
+        FailureClass::Capacity
+    } else if cause.contains("MISSING") || cause.contains("INACTIVE") {
+        FailureClass::Config
+    } else {
+        FailureClass::ResourceInit
+    };
+    Failure::new(class, shown(cause))
+}
+
+/// A nested execution that failed: its own error is inside.
+fn nested(execution: &Json, cause: &str) -> Failure {
+    let text = |field: &str| execution.get(field).and_then(Json::as_str).unwrap_or("");
+    match (text("Status"), text("Error")) {
+        ("ABORTED", _) => Failure::new(FailureClass::Aborted, "its execution was stopped"),
+        ("TIMED_OUT", _) => Failure::new(FailureClass::Timeout, "its execution ran out of time"),
+        ("FAILED", error) if !error.is_empty() => {
+            Failure::new(FailureClass::Exit, shown(&format!("{error}: {}", text("Cause"))))
+        }
+        _ => Failure::new(FailureClass::Unknown, shown(cause)),
+    }
+}
+
+/// Cuts a text for people at a character boundary.
+pub(crate) fn shown(text: &str) -> String {
+    if text.len() <= MESSAGE_MAX {
+        return text.to_owned();
+    }
+    let mut end = MESSAGE_MAX;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{} ...", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn class_of(task: Json) -> Option<(FailureClass, Option<i32>)> {
+        stopped(&task).map(|failure| (failure.class, failure.exit_code))
+    }
+
+    fn task(stop_code: &str, reason: &str, exit_code: Option<i64>, container_reason: &str) -> Json {
+        let mut container = json!({"Name": "task"});
+        if let Some(code) = exit_code {
+            container["ExitCode"] = json!(code);
+        }
+        if !container_reason.is_empty() {
+            container["Reason"] = json!(container_reason);
+        }
+        json!({"StopCode": stop_code, "StoppedReason": reason, "Containers": [container]})
+    }
+
+    #[test]
+    fn the_stop_code_comes_before_the_exit_code() {
+        let spot = task("SpotInterruption", "Your Spot Task was interrupted.", Some(0), "");
+        assert_eq!(class_of(spot), Some((FailureClass::SpotInterruption, Some(0))));
+        let by_user = task("UserInitiated", "", Some(143), "");
+        assert_eq!(class_of(by_user), Some((FailureClass::UserInitiated, Some(143))));
+    }
+
+    #[test]
+    fn exit_codes() {
+        let done = "Essential container in task exited";
+        let exited = |code, reason: &str| class_of(task("EssentialContainerExited", done, code, reason));
+        assert_eq!(exited(Some(0), ""), None);
+        assert_eq!(exited(Some(3), ""), Some((FailureClass::Exit, Some(3))));
+        assert_eq!(exited(Some(137), ""), Some((FailureClass::Killed, Some(137))));
+        let oom = "OutOfMemoryError: Container killed due to memory usage";
+        assert_eq!(exited(Some(137), oom), Some((FailureClass::OutOfMemory, Some(137))));
+        assert_eq!(exited(None, ""), Some((FailureClass::Unknown, None)));
+    }
+
+    #[test]
+    fn tasks_that_never_started() {
+        let class =
+            |reason: &str| class_of(task("TaskFailedToStart", reason, None, "")).map(|(class, _)| class);
+        assert_eq!(class("Capacity is unavailable at this time."), Some(FailureClass::Capacity));
+        assert_eq!(class("CannotPullContainerError: manifest unknown"), Some(FailureClass::ImageMissing));
+        assert_eq!(class("CannotPullContainerError: i/o timeout"), Some(FailureClass::ImagePull));
+        assert_eq!(
+            class("ResourceInitializationError: unable to pull secrets"),
+            Some(FailureClass::ResourceInit)
+        );
+        assert_eq!(
+            class("CannotStartContainerError: exec: \"foo\": executable file not found in $PATH"),
+            Some(FailureClass::ImageMissing)
+        );
+    }
+
+    #[test]
+    fn what_states_fail_with() {
+        let class = |error: &str, cause: &str| failure(error, cause).class;
+        assert_eq!(class("States.Timeout", ""), FailureClass::Timeout);
+        assert_eq!(class("States.HeartbeatTimeout", ""), FailureClass::Heartbeat);
+        assert_eq!(class("ECS.InvalidParameterException", "Rate exceeded"), FailureClass::Throttled);
+        assert_eq!(class("ECS.InvalidParameterException", "no such subnet"), FailureClass::Config);
+        assert_eq!(class("AmazonECS.Unknown", "[{\"Reason\":\"RESOURCE:CPU\"}]"), FailureClass::Capacity);
+        let nested = json!({"ExecutionArn": "x", "Status": "FAILED", "Error": "Boom", "Cause": "it broke"})
+            .to_string();
+        assert_eq!(failure("States.TaskFailed", &nested).message, "Boom: it broke");
+        assert_eq!(class("Whatever", "x"), FailureClass::Unknown);
+    }
+}

@@ -1,0 +1,303 @@
+//! What can be asked of the core, and what a decision consists of.
+
+use cauce_model::record::{Notice, TriggerRecord};
+use cauce_model::{Instant, Json, Key, RunKey, Write};
+
+/// A request to decide something.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// Bring a run (or its next generation) into being and start it.
+    Trigger(Trigger),
+    /// An execution of a pipeline's machine began.
+    Open(Open),
+    /// A task (or an item of a mapped one) asks whether and how to run.
+    Begin(Begin),
+    /// An attempt ended, well or badly; or all items of a mapped task did.
+    Finish(Finish),
+    /// All tasks of a run have been passed.
+    Close(Close),
+    /// A task ended that a gate waits for.
+    Arrive(Arrive),
+    /// A holder gives back its slots of a pool.
+    Release {
+        /// The pool.
+        pool: String,
+        /// Who held.
+        holder: String,
+        /// How many.
+        slots: u32,
+    },
+    /// A run shall end.
+    Cancel {
+        /// Which.
+        run_key: RunKey,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A person says how a task ended.
+    Mark {
+        /// Of which run.
+        run_key: RunKey,
+        /// Which task.
+        task: String,
+        /// Whether it counts as success, else as failed.
+        success: bool,
+        /// Who.
+        by: String,
+    },
+    /// A run's deadline passed.
+    Deadline {
+        /// Which run.
+        run_key: RunKey,
+    },
+    /// A notice was delivered and may leave its outbox.
+    Delivered {
+        /// The item with the outbox.
+        key: Key,
+        /// The notice.
+        notice: String,
+    },
+}
+
+/// How a run shall treat one that exists under the same id.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Existing {
+    /// Leave it alone.
+    Refuse,
+    /// A next generation of an ended run, with these tasks.
+    Next(Again),
+    /// A next generation of a run whose engine died, keeping every task that ended.
+    Resume,
+}
+
+/// Which tasks the next generation runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Again {
+    /// All.
+    All,
+    /// Those that did not end well, and all below them.
+    Failed,
+    /// One, and all below it if so wanted.
+    Task {
+        /// Which.
+        task: String,
+        /// Whether with all below it.
+        downstream: bool,
+    },
+    /// One, whatever its upstreams.
+    Only {
+        /// Which.
+        task: String,
+    },
+}
+
+/// Everything a new run needs.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Trigger {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The version to run.
+    pub version: String,
+    /// The run's id.
+    pub run_id: String,
+    /// Why.
+    pub trigger: TriggerRecord,
+    /// Given parameters; `None` keeps those of the existing run.
+    pub params: Option<Json>,
+    /// Start of the data, or the moment itself.
+    pub logical_date: Instant,
+    /// The range of the data.
+    pub data_interval: (Instant, Instant),
+    /// Zone of `ds`.
+    pub timezone: String,
+    /// When the run was due; deadlines count from it.
+    pub scheduled_at: Option<Instant>,
+    /// What if the run exists.
+    pub existing: Existing,
+    /// Run this task alone.
+    pub only: Option<String>,
+    /// Whether tasks that a branch skips run all the same.
+    pub force: bool,
+    /// Whether to start the execution; without, somebody else does.
+    pub start: bool,
+}
+
+/// An execution of a pipeline's machine began.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Open {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The version its machine was compiled from.
+    pub version: String,
+    /// The execution's name.
+    pub execution: String,
+    /// Its input: `{run_key, generation}`, or what a person typed.
+    pub input: Json,
+    /// The token to answer.
+    pub token: String,
+}
+
+/// A task asks.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Begin {
+    /// The run.
+    pub run_key: RunKey,
+    /// Its generation.
+    pub generation: u32,
+    /// The task.
+    pub task: String,
+    /// The item of a mapped task.
+    pub index: Option<u32>,
+    /// The token to answer.
+    pub token: String,
+    /// Orders the tokens of one task: later ones sort later.
+    pub token_order: String,
+}
+
+/// How an attempt ended, as its state tells.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    /// The state's result.
+    Succeeded(Json),
+    /// The state's failure.
+    Failed {
+        /// The error's name.
+        error: String,
+        /// Its text.
+        cause: String,
+    },
+    /// All items of a mapped task were passed.
+    Joined,
+    /// Its execution ended without a word: nobody is left to make another attempt.
+    Died,
+}
+
+/// An attempt ended.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Finish {
+    /// The run.
+    pub run_key: RunKey,
+    /// Its generation.
+    pub generation: u32,
+    /// The task.
+    pub task: String,
+    /// The item of a mapped task.
+    pub index: Option<u32>,
+    /// The fence that Begin gave; absent for a joined task.
+    pub fence: u64,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// All tasks were passed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Close {
+    /// The run.
+    pub run_key: RunKey,
+    /// Its generation.
+    pub generation: u32,
+}
+
+/// A task ended that a gate waits for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Arrive {
+    /// The run.
+    pub run_key: RunKey,
+    /// Its generation.
+    pub generation: u32,
+    /// The version of its plan.
+    pub version: String,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The gated task's position.
+    pub task: u32,
+    /// The member's position in the gate's `waits`.
+    pub member: u32,
+    /// How the member ended, for early rules.
+    pub status: cauce_model::TaskStatus,
+}
+
+/// What was decided.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Decision {
+    /// Documents to store before the write, so that what the write names exists.
+    pub documents: Vec<(String, Vec<u8>)>,
+    /// The write: all or nothing, possibly nothing at all.
+    pub writes: Vec<Write>,
+    /// Work to perform after the write, in no particular order; each safe to repeat.
+    pub effects: Vec<Effect>,
+    /// What the caller hears.
+    pub reply: Reply,
+}
+
+/// What the caller hears.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub enum Reply {
+    /// Nothing: the answer went to a token, or will.
+    #[default]
+    None,
+    /// A result.
+    Ok(Json),
+    /// A named failure.
+    Failure {
+        /// A name of `cauce_model::names`.
+        error: &'static str,
+        /// In words.
+        cause: String,
+    },
+}
+
+/// Work that the core asks its caller to perform.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Answer a token with a result.
+    Answer {
+        /// The token.
+        token: String,
+        /// The result.
+        result: Json,
+    },
+    /// Answer a token with a failure.
+    Refuse {
+        /// The token.
+        token: String,
+        /// A name of `cauce_model::names`.
+        error: &'static str,
+        /// In words, or JSON.
+        cause: String,
+    },
+    /// Decide this as well.
+    Command(Box<Command>),
+    /// Deliver a notice, then take it out of the outbox of this item.
+    Deliver {
+        /// The item with the outbox.
+        key: Key,
+        /// The notice.
+        notice: Box<Notice>,
+    },
+    /// Start an execution.
+    Start {
+        /// Its machine.
+        machine: String,
+        /// Its name.
+        name: String,
+        /// Its input.
+        input: Json,
+    },
+    /// Stop an execution.
+    Stop {
+        /// Its machine.
+        machine: String,
+        /// Its name.
+        name: String,
+        /// Why, in words.
+        cause: String,
+    },
+    /// Decide this at that moment. It is in the store's due list too, so losing it loses time only.
+    At {
+        /// When.
+        at: Instant,
+        /// What.
+        command: Box<Command>,
+    },
+}

@@ -1,0 +1,284 @@
+//! How a task run ends, whoever decides it: its record, its arrivals, its slots, its notices.
+
+use crate::classify::Failure;
+use crate::command::{Decision, Effect};
+use crate::retry::{self, Next};
+use crate::status::Loaded;
+use crate::{Prepared, gate, slots};
+use cauce_model::ids::sha256_hex;
+use cauce_model::plan::{TaskIndex, TaskPlan};
+use cauce_model::record::{
+    AttemptRecord, Notice, OUTPUT_INLINE_MAX, OutputRecord, Record, RunRecord, TaskRecord, task_item,
+};
+use cauce_model::{FailureClass, Instant, Item, Json, TaskStatus, Write, names};
+
+/// One task run in one run, about to be decided.
+pub(crate) struct Case<'a> {
+    pub(crate) run: &'a RunRecord,
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) task: TaskIndex,
+    pub(crate) loaded: Loaded<TaskRecord>,
+    pub(crate) now: Instant,
+}
+
+impl<'a> Case<'a> {
+    pub(crate) fn plan(&self) -> &'a TaskPlan {
+        self.prepared.task(self.task)
+    }
+
+    pub(crate) const fn record(&mut self) -> &mut TaskRecord {
+        &mut self.loaded.record
+    }
+
+    /// The write that stores the record.
+    pub(crate) fn write(&self) -> Write {
+        let record = &self.loaded.record;
+        let key = task_item(&self.run.key(), &record.task, record.index);
+        Write::Put { item: Item::new(key, record.to_body()), expect: self.loaded.expect }
+    }
+
+    /// What follows the write of a terminal record, and may follow again when its caller repeats.
+    pub(crate) fn after_end(&self) -> Vec<Effect> {
+        let record = &self.loaded.record;
+        let mut effects = Vec::new();
+        if record.index.is_none() {
+            effects.extend(gate::arrivals(self.run, self.prepared, self.task, record.status));
+        }
+        effects.extend(self.deliveries());
+        effects
+    }
+
+    fn deliveries(&self) -> Vec<Effect> {
+        let record = &self.loaded.record;
+        let key = task_item(&self.run.key(), &record.task, record.index);
+        record
+            .outbox
+            .iter()
+            .map(|notice| Effect::Deliver { key: key.clone(), notice: Box::new(notice.clone()) })
+            .collect()
+    }
+
+    fn release(&mut self) -> Vec<Effect> {
+        let holds = std::mem::take(&mut self.loaded.record.holds);
+        holds.iter().map(|hold| slots::give_back(&hold.pool, &hold.holder, hold.slots)).collect()
+    }
+
+    /// Ends the task run. Returns the decision without an answer to anybody.
+    pub(crate) fn end(&mut self, status: TaskStatus, reason: Option<String>) -> Decision {
+        let now = self.now;
+        let plan = self.plan();
+        let generation = self.run.generation;
+        let record = self.record();
+        record.status = status;
+        record.generation = generation;
+        record.ended_at = Some(now);
+        record.reason = reason;
+        record.token = None;
+        record.launch = None;
+        record.retry_at = None;
+        record.allowed_failure =
+            plan.allow_failure && matches!(status, TaskStatus::Failed | TaskStatus::UpstreamFailed);
+        if let Some(attempt) = record.attempts.last_mut()
+            && attempt.ended_at.is_none()
+        {
+            attempt.ended_at = Some(now);
+        }
+        if record.index.is_none() {
+            self.announce(status);
+        }
+        let mut effects = self.release();
+        effects.extend(self.after_end());
+        Decision { writes: vec![self.write()], effects, ..Decision::default() }
+    }
+
+    fn announce(&mut self, status: TaskStatus) {
+        let plan = self.plan();
+        let (event, channels) = match status {
+            TaskStatus::Failed => ("failed", &plan.notify.failed),
+            TaskStatus::Success => ("success", &plan.notify.success),
+            _ => return,
+        };
+        let subject = format!("{}: task {} {}", self.run.run, plan.name, event_words(event));
+        let message = self.loaded.record.reason.clone().unwrap_or_default();
+        self.post(event, channels, &subject, &message);
+    }
+
+    fn post(&mut self, event: &str, channels: &[String], subject: &str, message: &str) {
+        let plan = self.plan();
+        let attempt = self.loaded.record.attempts.len();
+        for channel in channels {
+            let notice =
+                notice(self.run, Some((&plan.name, attempt)), channel, event, subject, message, self.now);
+            self.loaded.record.outbox.push(notice);
+        }
+    }
+
+    fn book(&mut self, failure: &Failure) {
+        let now = self.now;
+        if let Some(attempt) = self.record().attempts.last_mut().filter(|attempt| attempt.ended_at.is_none())
+        {
+            attempt.ended_at = Some(now);
+            attempt.exit_code = failure.exit_code;
+            attempt.class = Some(failure.class);
+            attempt.message = Some(failure.message.clone());
+        }
+    }
+
+    /// Ends a task run that failed and cannot be tried again.
+    pub(crate) fn end_badly(&mut self, failure: &Failure) -> Decision {
+        self.book(failure);
+        let status = if self.run.cancel.is_some() { TaskStatus::Cancelled } else { TaskStatus::Failed };
+        self.end(status, Some(failure.message.clone()))
+    }
+
+    /// Books a failed attempt and decides what follows.
+    pub(crate) fn fail_attempt(&mut self, failure: &Failure) -> (Next, Decision) {
+        let now = self.now;
+        let run_key = self.run.key();
+        let plan = self.plan();
+        self.book(failure);
+        let next = if self.run.cancel.is_some() {
+            Next::Fail
+        } else {
+            retry::next(&plan.retry, &run_key, &self.loaded.record, failure)
+        };
+        let decision = match next {
+            Next::Skip => {
+                self.end(TaskStatus::Skipped, Some(format!("{}: skipped on this code", failure.message)))
+            }
+            Next::Fail => self.end_badly(failure),
+            Next::Retry { seconds } => {
+                let record = self.record();
+                record.status = TaskStatus::Retrying;
+                record.launch = None;
+                record.reason = Some(failure.message.clone());
+                record.retry_at = Some(now.plus_seconds(seconds));
+                let mut channels = self.prepared.plan.notify.retrying.clone();
+                channels.extend(
+                    plan.notify
+                        .retrying
+                        .iter()
+                        .filter(|c| !channels.contains(c))
+                        .cloned()
+                        .collect::<Vec<_>>(),
+                );
+                let attempts = self.loaded.record.attempts.len();
+                let subject = format!(
+                    "{}: task {} failed, attempt {} follows in {seconds} s",
+                    self.run.run,
+                    plan.name,
+                    attempts + 1
+                );
+                self.post("retrying", &channels, &subject, &failure.message);
+                let mut effects = self.release();
+                effects.extend(self.deliveries());
+                Decision { writes: vec![self.write()], effects, ..Decision::default() }
+            }
+        };
+        (next, decision)
+    }
+
+    /// Stores an output: in the record when small, else at a place of its own.
+    pub(crate) fn set_output(
+        &mut self,
+        output: Json,
+        uri: impl FnOnce() -> String,
+    ) -> Option<(String, Vec<u8>)> {
+        let text = output.to_string();
+        if text.len() <= OUTPUT_INLINE_MAX {
+            self.record().output = Some(OutputRecord::Inline(output));
+            return None;
+        }
+        let uri = uri();
+        self.record().output = Some(OutputRecord::Uri(uri.clone()));
+        Some((uri, text.into_bytes()))
+    }
+
+    /// A new attempt, from now on.
+    pub(crate) fn start_attempt(&mut self, with_log: bool) {
+        let now = self.now;
+        let run = self.run;
+        let record = self.record();
+        let number = record.attempts.len() as u32 + 1;
+        record.attempts.push(AttemptRecord {
+            number,
+            generation: run.generation,
+            started_at: now,
+            ended_at: None,
+            exit_code: None,
+            class: None,
+            message: None,
+            log: with_log.then(|| cauce_model::ids::log_name(&run.run, &record.task, record.index, number)),
+        });
+        record.fence += 1;
+        record.status = TaskStatus::Running;
+        record.generation = run.generation;
+        record.token = None;
+        record.retry_at = None;
+        record.reason = None;
+        record.started_at.get_or_insert(now);
+    }
+
+    /// Makes an earlier generation's record ready for the present one; slots that a dead engine left
+    /// taken are given back.
+    pub(crate) fn renew(&mut self) -> Vec<Effect> {
+        let now = self.now;
+        let effects = self.release();
+        let record = self.record();
+        if let Some(attempt) = record.attempts.last_mut()
+            && attempt.ended_at.is_none()
+        {
+            attempt.ended_at = Some(now);
+            attempt.class = Some(FailureClass::Aborted);
+            attempt.message = Some("the engine ended before it did".to_owned());
+        }
+        let fresh = TaskRecord::new(record.task.clone(), record.index, self.run.generation);
+        let record = std::mem::replace(self.record(), fresh);
+        let fresh = self.record();
+        fresh.fence = record.fence;
+        fresh.settled_attempts = record.attempts.len() as u32;
+        fresh.attempts = record.attempts;
+        fresh.outbox = record.outbox;
+        effects
+    }
+}
+
+/// The words for an event in a subject line.
+fn event_words(event: &str) -> &str {
+    if event == "success" { "succeeded" } else { event }
+}
+
+/// A notice whose id depends only on what it tells.
+pub(crate) fn notice(
+    run: &RunRecord,
+    task: Option<(&str, usize)>,
+    channel: &str,
+    event: &str,
+    subject: &str,
+    message: &str,
+    now: Instant,
+) -> Notice {
+    let of_task = task.map(|(task, attempt)| format!("/{task}/{attempt}")).unwrap_or_default();
+    let identity = format!("{}/{}{of_task}/{event}/{channel}", run.key(), run.generation);
+    Notice {
+        id: sha256_hex(identity)[..32].to_owned(),
+        channel: channel.to_owned(),
+        event: event.to_owned(),
+        subject: subject.to_owned(),
+        message: message.to_owned(),
+        run: run.run.to_string(),
+        task: task.map(|(task, _)| task.to_owned()),
+        at: now,
+    }
+}
+
+/// What a waiting token hears of a task run that ended. `None`: it ended well, here and now.
+pub(crate) fn refusal(status: TaskStatus) -> &'static str {
+    match status {
+        TaskStatus::Skipped => names::SKIPPED,
+        TaskStatus::UpstreamFailed => names::UPSTREAM_FAILED,
+        TaskStatus::Failed => names::TASK_FAILED,
+        TaskStatus::Cancelled => names::DENIED,
+        _ => names::DONE,
+    }
+}

@@ -1,0 +1,238 @@
+//! Finish and Settle: an attempt ended; what did it leave, and what follows? And the end of a
+//! mapped task, once all its items were passed.
+
+use crate::classify::{self, Failure};
+use crate::command::{Decision, Finish, Outcome, Reply};
+use crate::context::read_output;
+use crate::decide::Stop;
+use crate::ending::Case;
+use crate::retry::Next;
+use crate::status::{load_run, load_task, task_records};
+use crate::{Settings, View};
+use cauce_model::plan::{ReturnType, TaskKind};
+use cauce_model::record::{OutputRecord, TASK_PREFIX, TaskRecord, run_item, run_partition, task_item};
+use cauce_model::{FailureClass, Instant, Json, TaskStatus, names};
+use serde_json::{Map, json};
+use std::collections::BTreeMap;
+
+pub(crate) fn decide(
+    finish: &Finish,
+    view: &View,
+    settings: &Settings,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    view.want([run_item(&finish.run_key), task_item(&finish.run_key, &finish.task, finish.index)])?;
+    let run = load_run(view, &finish.run_key)?.record;
+    if run.generation != finish.generation {
+        return Err(Stop::refuse(
+            names::DENIED,
+            format!("generation {} of {} is over", finish.generation, run.run),
+        ));
+    }
+    let prepared = view.plan(&run.run.pipeline, &run.version)?;
+    let Some((task, plan)) = prepared.find(&finish.task) else {
+        return Err(Stop::refuse(
+            names::DENIED,
+            format!("version {} has no task '{}'", run.version, finish.task),
+        ));
+    };
+    let loaded = load_task(view, &finish.run_key, run.generation, &finish.task, finish.index)?;
+    let mut case = Case { run: &run, prepared: &prepared, task, loaded, now };
+    let record = &case.loaded.record;
+
+    if record.generation == run.generation {
+        let joined = finish.outcome == Outcome::Joined;
+        if record.status.is_terminal() && (joined || record.fence == finish.fence) {
+            // A repeat: everything that belongs to the ending happens again.
+            let effects = case.after_end();
+            return Ok(Decision { effects, reply: reply(&case, None), ..Decision::default() });
+        }
+        if record.status == TaskStatus::Retrying && record.fence == finish.fence {
+            let left = record
+                .retry_at
+                .map_or(0, |at| at.micros_since(now).max(0).unsigned_abs().div_ceil(1_000_000));
+            return Ok(Decision { reply: retry_reply(left), ..Decision::default() });
+        }
+    }
+    if finish.outcome != Outcome::Joined && record.fence != finish.fence {
+        // A late attempt: another one has taken over, and what this one says no longer counts.
+        return Err(Stop::refuse(
+            names::DENIED,
+            format!(
+                "attempt with fence {} of {} was replaced by {}",
+                finish.fence, finish.task, record.fence
+            ),
+        ));
+    }
+    if record.generation < run.generation {
+        case.renew();
+    }
+    if finish.outcome == Outcome::Joined {
+        return join(case, view, settings);
+    }
+
+    let failure = match &finish.outcome {
+        Outcome::Succeeded(result) => match succeed(&mut case, view, result, &plan.kind, &plan.returns)? {
+            Ok(decision) => return Ok(decision),
+            Err(failure) => failure,
+        },
+        Outcome::Failed { error, cause } => classify::failure(error, cause),
+        Outcome::Died => {
+            let failure = Failure::new(FailureClass::Aborted, "its execution ended without a word");
+            let mut decision = case.end_badly(&failure);
+            decision.reply = reply(&case, Some(&failure));
+            return Ok(decision);
+        }
+        Outcome::Joined => unreachable!("handled above"),
+    };
+    let (next, mut decision) = case.fail_attempt(&failure);
+    decision.reply = match next {
+        Next::Retry { seconds } => retry_reply(seconds),
+        Next::Fail | Next::Skip => reply(&case, Some(&failure)),
+    };
+    Ok(decision)
+}
+
+fn retry_reply(seconds: u64) -> Reply {
+    Reply::Ok(json!({"decision": "retry", "seconds": seconds}))
+}
+
+/// What the lifecycle machine hears of a task run that ended.
+fn reply(case: &Case<'_>, failure: Option<&Failure>) -> Reply {
+    let record = &case.loaded.record;
+    match record.status {
+        TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::UpstreamFailed => {
+            let words = failure.map(|f| format!("{}: {}", f.class, f.message));
+            Reply::Ok(json!({
+                "decision": "fail",
+                "seconds": 0,
+                "error": names::TASK_FAILED,
+                "cause": words.or_else(|| record.reason.clone()).unwrap_or_default(),
+            }))
+        }
+        _ => Reply::Ok(json!({"decision": "succeed", "seconds": 0})),
+    }
+}
+
+/// The state succeeded; did the task? Its stop code, its output and its declared fields decide.
+fn succeed(
+    case: &mut Case<'_>,
+    view: &View,
+    result: &Json,
+    kind: &TaskKind,
+    returns: &BTreeMap<String, ReturnType>,
+) -> Result<Result<Decision, Failure>, Stop> {
+    if let Some(failure) = classify::stopped(result) {
+        return Ok(Err(failure));
+    }
+    if case.run.cancel.is_some() {
+        let reason = case.run.cancel.as_ref().map(|cancel| cancel.reason.clone());
+        let mut decision = case.end(TaskStatus::Cancelled, reason);
+        decision.reply = reply(case, None);
+        return Ok(Ok(decision));
+    }
+    match kind {
+        TaskKind::Pipeline(_) => {
+            let run = case.loaded.record.started_run.clone().unwrap_or_default();
+            case.record().output = Some(OutputRecord::Inline(json!({"run": run, "status": "success"})));
+        }
+        _ => {
+            let Some(uri) = case.loaded.record.output_uri.clone() else {
+                return Ok(Err(Failure::new(FailureClass::Unknown, "the attempt was never launched")));
+            };
+            let fields = match read_output(view, &uri)? {
+                Ok(fields) => fields,
+                Err(problem) => return Ok(Err(Failure::new(FailureClass::Config, problem))),
+            };
+            if let Err(problem) = check_returns(returns, fields.as_ref()) {
+                return Ok(Err(Failure::new(FailureClass::Config, problem)));
+            }
+            if let Some(fields) = fields {
+                // A large output lies at its own place already.
+                let _ = case.set_output(Json::Object(fields), || uri);
+            }
+        }
+    }
+    let attempt = case.record().attempts.last_mut();
+    if let (Some(attempt), TaskKind::Container(_)) = (attempt, kind) {
+        attempt.exit_code = Some(0);
+    }
+    let mut decision = case.end(TaskStatus::Success, None);
+    decision.reply = reply(case, None);
+    Ok(Ok(decision))
+}
+
+fn check_returns(
+    returns: &BTreeMap<String, ReturnType>,
+    fields: Option<&Map<String, Json>>,
+) -> Result<(), String> {
+    for (name, wanted) in returns {
+        let Some(value) = fields.and_then(|fields| fields.get(name)) else {
+            return Err(format!("the output has no field '{name}', which the task declares in returns"));
+        };
+        let fits = match wanted {
+            ReturnType::String => value.is_string(),
+            ReturnType::Integer => value.is_i64() || value.is_u64(),
+            ReturnType::Number => value.is_number(),
+            ReturnType::Boolean => value.is_boolean(),
+            ReturnType::List => value.is_array(),
+            ReturnType::Object => value.is_object(),
+            ReturnType::Any => true,
+        };
+        if !fits {
+            return Err(format!(
+                "the output's field '{name}' is not of the type that returns declares ({wanted:?})"
+            )
+            .to_lowercase());
+        }
+    }
+    Ok(())
+}
+
+/// All items were passed: the mapped task ends as they did.
+fn join(mut case: Case<'_>, view: &View, settings: &Settings) -> Result<Decision, Stop> {
+    let run = case.run;
+    let plan = case.plan();
+    let run_key = run.key();
+    let count = case.loaded.record.item_count.unwrap_or(0);
+    let prefix = format!("{TASK_PREFIX}{}#", plan.name);
+    let records = task_records(view.range(run_partition(&run_key), prefix)?)?;
+    let by_index: BTreeMap<u32, &TaskRecord> = records
+        .iter()
+        .filter(|r| r.generation == run.generation)
+        .filter_map(|r| Some((r.index?, r)))
+        .collect();
+    let mut failed = 0;
+    let mut list = Vec::with_capacity(count as usize);
+    for index in 0..count {
+        let record = by_index.get(&index);
+        // An item whose execution died without a word has no ending: it failed.
+        let status = record.map_or(TaskStatus::Failed, |r| {
+            if r.status.is_terminal() { r.status } else { TaskStatus::Failed }
+        });
+        if matches!(status, TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::UpstreamFailed) {
+            failed += 1;
+        }
+        let output = match record.and_then(|r| r.output.as_ref()) {
+            Some(output) => crate::context::load(view, output)?,
+            None => Json::Null,
+        };
+        list.push(json!({"index": index, "status": status, "output": output}));
+    }
+    let tolerated = plan.map.as_ref().map_or(0, |map| map.tolerated_failures);
+    let uri =
+        format!("{}/outputs/{run_key}/{}/joined-{}.json", settings.documents, plan.name, run.generation);
+    let document = case.set_output(Json::Array(list), || uri);
+    let mut decision = if run.cancel.is_some() {
+        case.end(TaskStatus::Cancelled, run.cancel.as_ref().map(|cancel| cancel.reason.clone()))
+    } else if failed > tolerated {
+        case.end(TaskStatus::Failed, Some(format!("{failed} of {count} items failed")))
+    } else {
+        let note =
+            (failed > 0).then(|| format!("{failed} of {count} items failed, {tolerated} are tolerated"));
+        case.end(TaskStatus::Success, note)
+    };
+    decision.documents.extend(document);
+    decision.reply = reply(&case, None);
+    Ok(decision)
+}

@@ -1,0 +1,191 @@
+//! Gates: what a task waits behind when its machine's shape does not already order it.
+//!
+//! Invariants. Never early: a member is in `done` only after its task run is terminal. Never lost:
+//! both the arrival and the registration of a token are atomic changes of one item, so the later of
+//! the two sees the other. Opened once: `closed` to `open` is one conditional change; its effect may
+//! be repeated, and a token is answered once. Sets are idempotent, so everything here may be
+//! repeated.
+
+use crate::command::{Arrive, Command, Decision, Effect};
+use crate::decide::Stop;
+use crate::rules::{Tally, Verdict, evaluate};
+use crate::{Prepared, View};
+use cauce_model::item::{Change, Cond, Step, When};
+use cauce_model::plan::{GATE_LEAF_MEMBERS, GatePlan, TaskIndex};
+use cauce_model::record::{RunRecord, gate_item};
+use cauce_model::{Item, Json, Key, RunKey, TaskStatus, TriggerRule, names};
+
+const DONE: &str = "done";
+const TOKEN: &str = "token";
+const ORDER: &str = "token_order";
+const STATUS: &str = "status";
+const OPEN: &str = "open";
+
+/// Which member arrived, and how: `<member>:<status>`. The status is what an early rule reads.
+fn entry(member: u32, status: TaskStatus) -> String {
+    format!("{member}:{status}")
+}
+
+/// What an item's members say. Leaves count as members once they are full; members that arrive
+/// early under an early rule count besides.
+struct State {
+    members: usize,
+    statuses: Vec<TaskStatus>,
+}
+
+fn read(item: &Item) -> State {
+    let mut members = std::collections::BTreeSet::new();
+    let mut statuses = Vec::new();
+    for text in item.body.get(DONE).and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
+        let Some((member, status)) = text.split_once(':') else {
+            continue;
+        };
+        // A leaf is a member of the root (`leaf3:full`); a member of a leaf that decided an early
+        // rule is noted at the root beside it and is no member of the root.
+        if !member.starts_with("early") {
+            members.insert(member.to_owned());
+        }
+        statuses.extend(TaskStatus::parse(status));
+    }
+    State { members: members.len(), statuses }
+}
+
+/// Whether the gate's root lets its task through.
+fn is_ready(item: &Item, rule: TriggerRule, gate: &GatePlan) -> bool {
+    let state = read(item);
+    if state.members >= root_members(gate) {
+        return true;
+    }
+    // Not all are in: only an early rule can be decided by those that are. The ones that are not
+    // count as open, so the tally is as long as the gate is wide.
+    rule.is_early() && {
+        let tally = Tally { total: gate.waits.len(), ..Tally::count(state.statuses) };
+        evaluate(rule, tally) == Verdict::Run
+    }
+}
+
+fn root_members(gate: &GatePlan) -> usize {
+    if gate.waits.len() > GATE_LEAF_MEMBERS {
+        gate.waits.len().div_ceil(GATE_LEAF_MEMBERS)
+    } else {
+        gate.waits.len()
+    }
+}
+
+/// Whether a single ending can decide the rule.
+fn decides(rule: TriggerRule, status: TaskStatus) -> bool {
+    rule.is_early() && evaluate(rule, Tally { total: 2, ..Tally::count([status]) }) == Verdict::Run
+}
+
+/// The effects with which a task that ended arrives at the gates that wait for it.
+pub(crate) fn arrivals(
+    run: &RunRecord,
+    prepared: &Prepared,
+    task: TaskIndex,
+    status: TaskStatus,
+) -> Vec<Effect> {
+    let plan = prepared.task(task);
+    let status = crate::status::counted(status, plan.allow_failure);
+    plan.opens
+        .iter()
+        .map(|opens| {
+            Effect::Command(Box::new(Command::Arrive(Arrive {
+                run_key: run.key(),
+                generation: run.generation,
+                version: prepared.version.clone(),
+                pipeline: prepared.plan.pipeline.clone(),
+                task: opens.task,
+                member: opens.member,
+                status,
+            })))
+        })
+        .collect()
+}
+
+/// A member arrives.
+pub(crate) fn arrive(arrive: &Arrive, view: &View) -> Result<Decision, Stop> {
+    let prepared = view.plan(&arrive.pipeline, &arrive.version)?;
+    let task = prepared.task(arrive.task);
+    let Some(gate) = &task.gate else {
+        return Ok(Decision::default());
+    };
+    let root = gate_item(&arrive.run_key, arrive.generation, &task.name, None);
+    let insert = |name: &str, key: &Key, text: String| -> Result<Item, Stop> {
+        let change = Change { steps: vec![Step::Insert(DONE.into(), text)] };
+        // Without a condition an update always finds an item to return.
+        view.update(name.to_owned(), key.clone(), change, When::always())?
+            .cloned()
+            .ok_or_else(|| Stop::refuse(names::UNAVAILABLE, "an unconditional change was refused"))
+    };
+    let at_root = if gate.waits.len() <= GATE_LEAF_MEMBERS {
+        insert("root", &root, entry(arrive.member, arrive.status))?
+    } else {
+        let number = arrive.member / GATE_LEAF_MEMBERS as u32;
+        let leaf_key = gate_item(&arrive.run_key, arrive.generation, &task.name, Some(number));
+        let leaf = insert("leaf", &leaf_key, entry(arrive.member, arrive.status))?;
+        let first = number as usize * GATE_LEAF_MEMBERS;
+        let size = gate.waits.len().min(first + GATE_LEAF_MEMBERS) - first;
+        let full = read(&leaf).members == size;
+        match (full, decides(task.rule, arrive.status)) {
+            (false, false) => return Ok(Decision::default()),
+            (false, true) => insert("early", &root, format!("early{number}:{}", arrive.status))?,
+            (true, false) => insert("full", &root, format!("leaf{number}:full"))?,
+            (true, true) => {
+                insert("early", &root, format!("early{number}:{}", arrive.status))?;
+                insert("full", &root, format!("leaf{number}:full"))?
+            }
+        }
+    };
+    let mut decision = Decision::default();
+    let waiting = at_root.body.get(TOKEN).and_then(Json::as_str);
+    if let Some(token) = waiting
+        && is_ready(&at_root, task.rule, gate)
+    {
+        open(view, &root)?;
+        // Whoever opened it, repeating the effect is safe, and not repeating it could lose it.
+        decision.effects.push(Effect::Refuse {
+            token: token.to_owned(),
+            error: names::AGAIN,
+            cause: format!("the gate of {} is open", task.name),
+        });
+    }
+    Ok(decision)
+}
+
+fn open(view: &View, root: &Key) -> Result<bool, Stop> {
+    let change = Change { steps: vec![Step::Set(STATUS.into(), Json::from(OPEN))] };
+    let when = When { all: vec![Cond::Differs(STATUS.into(), Json::from(OPEN))] };
+    Ok(view.update("open".into(), root.clone(), change, when)?.is_some())
+}
+
+/// A token comes to the gate. True: the gate is open and the task may go on; false: the token stays,
+/// and whoever opens the gate answers it.
+pub(crate) fn pass(
+    view: &View,
+    run_key: &RunKey,
+    generation: u32,
+    task: &cauce_model::plan::TaskPlan,
+    gate: &GatePlan,
+    token: (&str, &str),
+) -> Result<bool, Stop> {
+    let root = gate_item(run_key, generation, &task.name, None);
+    let (token, order) = token;
+    let change = Change {
+        steps: vec![Step::Set(TOKEN.into(), Json::from(token)), Step::Set(ORDER.into(), Json::from(order))],
+    };
+    // A late repeat of an older request must not take the place of the newer token.
+    let when = When { all: vec![Cond::Before(ORDER.into(), format!("{order}\u{0}"))] };
+    let Some(item) = view.update("token".into(), root.clone(), change, when)? else {
+        return Ok(false);
+    };
+    if item.body.get(STATUS).and_then(Json::as_str) == Some(OPEN) {
+        return Ok(true);
+    }
+    if is_ready(item, task.rule, gate) {
+        // Losing this race means that an arrival opened the gate and answers this very token; going
+        // on all the same is safe, since the stored launch is replayed to the next one.
+        open(view, &root)?;
+        return Ok(true);
+    }
+    Ok(false)
+}

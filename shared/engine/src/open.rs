@@ -1,0 +1,165 @@
+//! Open: an execution of a pipeline's machine began. Is it a run we know, and may it go on now?
+
+use crate::command::{Decision, Effect, Existing, Open, Trigger};
+use crate::decide::Stop;
+use crate::slots::{self, Ask, Grant, Holder};
+use crate::status::load_run;
+use crate::trigger::{self, deadline, run_row};
+use crate::{Prepared, Settings, View};
+use cauce_model::ids::RunRef;
+use cauce_model::item::Expect;
+use cauce_model::plan::DeadlineFrom;
+use cauce_model::record::{RunRecord, TriggerRecord};
+use cauce_model::{Instant, Json, RunKey, RunStatus, TriggerKind, Write, names};
+use serde_json::json;
+
+pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant) -> Result<Decision, Stop> {
+    let refuse = |cause: String| {
+        let effects = vec![Effect::Refuse { token: open.token.clone(), error: names::RUN_REJECTED, cause }];
+        Decision { effects, ..Decision::default() }
+    };
+    let mut decision = Decision::default();
+    let (mut run, expect) = match open.input.get("run_key").and_then(Json::as_str) {
+        Some(run_key) => {
+            let loaded = load_run(view, &RunKey::from_text(run_key))?;
+            let generation = open.input.get("generation").and_then(Json::as_u64);
+            if generation != Some(u64::from(loaded.record.generation)) {
+                return Ok(refuse(format!(
+                    "{} is in generation {} now",
+                    loaded.record.run, loaded.record.generation
+                )));
+            }
+            (loaded.record, loaded.expect)
+        }
+        None => match by_hand(open, view, now)? {
+            Ok((run, expect, effects)) => {
+                decision.effects = effects;
+                (run, expect)
+            }
+            Err(cause) => return Ok(refuse(cause)),
+        },
+    };
+    let prepared = view.plan(&run.run.pipeline, &run.version)?;
+    match run.status {
+        // Asked again after the answer was lost.
+        RunStatus::Running => {
+            decision.effects.push(let_in(open, &run, settings));
+            return Ok(decision);
+        }
+        RunStatus::Queued => {}
+        status => return Ok(refuse(format!("{} is {status}", run.run))),
+    }
+    if let Some(cancel) = &run.cancel {
+        // Nothing of it has run: Close books the cancellation.
+        return Ok(refuse(cancel.reason.clone()));
+    }
+
+    let pool = slots::active_runs_pool(&run.run.pipeline);
+    let holder = Holder { run_key: run.key(), generation: run.generation, attempt: None };
+    let ask =
+        Ask { pool: &pool, capacity: prepared.plan.max_active_runs, slots: 1, priority: 0, holder: &holder };
+    match slots::acquire(&ask, view, now)? {
+        Grant::Held(_) => {
+            start(&mut run, &prepared, now, &mut decision);
+            decision.effects.push(let_in(open, &run, settings));
+        }
+        Grant::Waiting => {
+            run.token = Some(open.token.clone());
+            decision.effects.push(slots::look(&pool));
+        }
+    }
+    decision.writes.push(Write::Put { item: run_row(&run), expect });
+    Ok(decision)
+}
+
+fn start(run: &mut RunRecord, prepared: &Prepared, now: Instant, decision: &mut Decision) {
+    run.status = RunStatus::Running;
+    run.started_at = Some(now);
+    run.token = None;
+    if let Some(plan) = prepared.plan.deadline.as_ref().filter(|plan| plan.from == DeadlineFrom::Started) {
+        let at = now.plus_seconds(plan.after_seconds);
+        run.deadline_at = Some(at);
+        let (write, effect) = deadline(run, at);
+        decision.writes.push(write);
+        decision.effects.push(effect);
+    }
+}
+
+/// The answer that lets an execution in: its ids and the machines of its task runs, pinned.
+fn let_in(open: &Open, run: &RunRecord, settings: &Settings) -> Effect {
+    Effect::Answer {
+        token: open.token.clone(),
+        result: json!({
+            "run_key": run.key(),
+            "generation": run.generation,
+            "version": run.version,
+            "machines": settings.machines,
+        }),
+    }
+}
+
+type ByHand = Result<(RunRecord, Expect, Vec<Effect>), String>;
+
+/// An execution that a person started from the console or the AWS CLI: the execution's own name is
+/// the run's id, its input `{}` or `{params, logical_date}`.
+fn by_hand(open: &Open, view: &View, now: Instant) -> Result<ByHand, Stop> {
+    let prepared = view.plan(&open.pipeline, &open.version)?;
+    let Some(input) = open.input.as_object() else {
+        return Ok(Err(
+            "the input is not an object; write {} or {\"params\": {...}, \"logical_date\": \"...\"}"
+                .to_owned(),
+        ));
+    };
+    if let Some(unknown) = input.keys().find(|key| !matches!(key.as_str(), "params" | "logical_date")) {
+        return Ok(Err(format!(
+            "the input has an unknown field '{unknown}'; params and logical_date are known"
+        )));
+    }
+    let date = match input.get("logical_date") {
+        None => None,
+        Some(Json::String(date)) => Some(date.as_str()),
+        Some(_) => return Ok(Err("logical_date is not a text".to_owned())),
+    };
+    let (logical_date, data_interval, timezone, scheduled_at) = match date {
+        Some(date) => match trigger::dated(&prepared.plan, Some(date), now) {
+            Ok(new) => (new.logical_date, new.data_interval, new.timezone, new.scheduled_at),
+            Err(problem) => return Ok(Err(problem)),
+        },
+        None => (now, (now, now), prepared.plan.timezone.clone(), None),
+    };
+    let request = Trigger {
+        pipeline: open.pipeline.clone(),
+        version: open.version.clone(),
+        run_id: open.execution.clone(),
+        trigger: TriggerRecord {
+            kind: TriggerKind::Manual,
+            by: Some("console".to_owned()),
+            detail: Json::Null,
+        },
+        params: input.get("params").cloned(),
+        logical_date,
+        data_interval,
+        timezone,
+        scheduled_at,
+        existing: Existing::Refuse,
+        only: None,
+        force: false,
+        start: false,
+    };
+    let name = RunRef { pipeline: open.pipeline.clone(), run_id: open.execution.clone() };
+    let known = view.item(&cauce_model::record::run_item(&name.key()))?;
+    if let Some(item) = known {
+        // This very Open, repeated.
+        let run = <RunRecord as cauce_model::record::Record>::from_item(item)?;
+        return Ok(Ok((run, Expect::Version(item.version), Vec::new())));
+    }
+    Ok(match trigger::plan_run(&request, view, now)? {
+        Ok(planned) => {
+            let mut run = planned.run;
+            // The execution exists already, under its own name.
+            run.execution.clone_from(&open.execution);
+            Ok((run, Expect::Absent, planned.effects))
+        }
+        Err(refusal) => Err(refusal.message()),
+    })
+}

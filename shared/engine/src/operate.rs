@@ -1,0 +1,146 @@
+//! What people and timers ask of a run that exists.
+
+use crate::command::{Decision, Effect, Reply};
+use crate::decide::Stop;
+use crate::ending::{Case, notice};
+use crate::status::{load_run, load_task, task_records};
+use crate::trigger::{due_item, run_row};
+use crate::{Settings, View};
+use cauce_model::ids::child_execution_name;
+use cauce_model::item::Expect;
+use cauce_model::plan::DeadlineAction;
+use cauce_model::record::{CancelRecord, TASK_PREFIX, run_partition};
+use cauce_model::{Instant, Item, Json, Key, RunKey, RunStatus, TaskStatus, Write, names};
+use serde_json::json;
+
+/// Asks for a run's end: nothing of it starts any more, and what is under way is stopped. The run
+/// still passes through all its states, quickly, so that teardown and Close happen as always.
+pub(crate) fn cancel(
+    run_key: &RunKey,
+    reason: &str,
+    view: &View,
+    settings: &Settings,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    let loaded = load_run(view, run_key)?;
+    let (mut run, expect) = (loaded.record, loaded.expect);
+    if run.status.is_terminal() {
+        return Err(Stop::refuse(names::DENIED, format!("{} has ended: {}", run.run, run.status)));
+    }
+    let prepared = view.plan(&run.run.pipeline, &run.version)?;
+    let records = task_records(view.range(run_partition(run_key), TASK_PREFIX.to_owned())?)?;
+    let mut decision = Decision { reply: Reply::Ok(json!({"status": "cancelling"})), ..Decision::default() };
+    for record in records.iter().filter(|r| r.generation == run.generation && !r.status.is_terminal()) {
+        let kind = prepared.find(&record.task).and_then(|(_, plan)| plan.kind.machine());
+        let Some(machine) = kind.and_then(|kind| settings.machines.get(kind)) else {
+            continue;
+        };
+        decision.effects.push(Effect::Stop {
+            machine: machine.clone(),
+            name: child_execution_name(run_key, run.generation, &record.task, record.index),
+            cause: reason.to_owned(),
+        });
+    }
+    if let Some(token) = &run.token {
+        decision.effects.push(Effect::Refuse {
+            token: token.clone(),
+            error: names::RUN_REJECTED,
+            cause: reason.to_owned(),
+        });
+    }
+    if run.cancel.is_none() {
+        run.cancel = Some(CancelRecord { at: now, reason: reason.to_owned() });
+        if run.status == RunStatus::Queued {
+            // It was never let in: there is no Close to come.
+            run.status = RunStatus::Cancelled;
+            run.ended_at = Some(now);
+            run.message = Some(reason.to_owned());
+        }
+        decision.writes.push(Write::Put { item: run_row(&run), expect });
+    }
+    Ok(decision)
+}
+
+/// A person says how a task ended. Only while its run is not under way: a task under way says it
+/// itself.
+pub(crate) fn mark(
+    run_key: &RunKey,
+    task: &str,
+    success: bool,
+    by: &str,
+    view: &View,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    let run = load_run(view, run_key)?.record;
+    if !run.status.is_terminal() {
+        return Err(Stop::refuse(names::DENIED, format!("{} is {}; cancel it first", run.run, run.status)));
+    }
+    let prepared = view.plan(&run.run.pipeline, &run.version)?;
+    let Some((index, _)) = prepared.find(task) else {
+        return Err(Stop::refuse(names::DENIED, format!("{} has no task '{task}'", run.run)));
+    };
+    let loaded = load_task(view, run_key, run.generation, task, None)?;
+    let mut case = Case { run: &run, prepared: &prepared, task: index, loaded, now };
+    let status = if success { TaskStatus::Success } else { TaskStatus::Failed };
+    let ended = case.end(status, Some(format!("marked as {status} by {by}")));
+    // Nothing waits at its gates: the run is over. Only the record changes.
+    Ok(Decision { writes: ended.writes, reply: Reply::Ok(json!({"status": status})), ..Decision::default() })
+}
+
+/// A run's deadline passed.
+pub(crate) fn deadline(run_key: &RunKey, view: &View, now: Instant) -> Result<Decision, Stop> {
+    let loaded = load_run(view, run_key)?;
+    let (mut run, expect) = (loaded.record, loaded.expect);
+    let gone = Write::Delete { key: due_item(run_key), expect: Expect::Any };
+    let due = run.deadline_at.filter(|_| !run.status.is_terminal());
+    let Some(at) = due else {
+        return Ok(Decision { writes: vec![gone], ..Decision::default() });
+    };
+    if now < at {
+        // A timer of an earlier generation: the present one has its own.
+        return Ok(Decision::default());
+    }
+    let prepared = view.plan(&run.run.pipeline, &run.version)?;
+    run.deadline_at = None;
+    let mut effects = Vec::new();
+    for channel in &prepared.plan.notify.deadline {
+        let subject = format!("{}: over its deadline", run.run);
+        let message = format!("it was to end by {at} and is {}", run.status);
+        let notice = notice(&run, None, channel, "deadline", &subject, &message, now);
+        let key = cauce_model::record::run_item(run_key);
+        effects.push(Effect::Deliver { key, notice: Box::new(notice.clone()) });
+        run.outbox.push(notice);
+    }
+    if prepared.plan.deadline.as_ref().is_some_and(|plan| plan.action == DeadlineAction::Cancel) {
+        effects.push(Effect::Command(Box::new(crate::Command::Cancel {
+            run_key: run_key.clone(),
+            reason: format!("over its deadline of {at}"),
+        })));
+    }
+    Ok(Decision {
+        writes: vec![Write::Put { item: run_row(&run), expect }, gone],
+        effects,
+        ..Decision::default()
+    })
+}
+
+/// A notice was delivered: it leaves its outbox.
+pub(crate) fn delivered(key: &Key, notice: &str, view: &View) -> Result<Decision, Stop> {
+    let Some(item) = view.item(key)? else {
+        return Ok(Decision::default());
+    };
+    let mut left: Item = item.clone();
+    let Some(Json::Array(outbox)) = left.body.get_mut("outbox") else {
+        return Ok(Decision::default());
+    };
+    let before = outbox.len();
+    outbox.retain(|entry| entry.get("id").and_then(Json::as_str) != Some(notice));
+    if outbox.len() == before {
+        return Ok(Decision::default());
+    }
+    if outbox.is_empty() {
+        left.body.shift_remove("outbox");
+    }
+    let expect = Expect::Version(item.version);
+    Ok(Decision { writes: vec![Write::Put { item: left, expect }], ..Decision::default() })
+}

@@ -1,0 +1,61 @@
+//! A plan made ready for decisions, and the settings of the environment it runs in.
+
+use cauce_model::plan::{Plan, TaskIndex, TaskPlan};
+use serde_json::Map;
+use std::collections::BTreeMap;
+
+/// What a decision knows of its environment. Nothing in a plan depends on it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Settings {
+    /// Root URI of input documents, outputs and plans, without a slash at its end.
+    pub documents: String,
+    /// The ECS cluster, as RunTask wants it.
+    pub cluster: String,
+    /// Whether tasks run on this machine: `local` commands are used and nothing is provisioned.
+    pub one_machine: bool,
+    /// The environment's values, for `${{ env.x }}`.
+    pub env: Map<String, cauce_model::Json>,
+    /// Task machines by launch kind, as Open hands them to a run.
+    pub machines: BTreeMap<String, String>,
+    /// Fields that every RunTask request of this environment carries: network, launch type.
+    pub run_task: Map<String, cauce_model::Json>,
+}
+
+/// A plan with what is looked up in it often.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The plan.
+    pub plan: Plan,
+    /// Its version.
+    pub version: String,
+    by_name: BTreeMap<String, TaskIndex>,
+}
+
+impl Prepared {
+    /// Makes a plan ready.
+    pub fn new(plan: Plan, version: impl Into<String>) -> Self {
+        let by_name = plan.tasks.iter().zip(0..).map(|(task, index)| (task.name.clone(), index)).collect();
+        Self { plan, version: version.into(), by_name }
+    }
+
+    /// A task by name.
+    pub fn find(&self, name: &str) -> Option<(TaskIndex, &TaskPlan)> {
+        let index = *self.by_name.get(name)?;
+        Some((index, self.task(index)))
+    }
+
+    /// A task by position.
+    pub fn task(&self, index: TaskIndex) -> &TaskPlan {
+        &self.plan.tasks[index as usize]
+    }
+
+    /// For every task, whether it is one of `from` or below one of them.
+    pub fn below(&self, from: &[bool]) -> Vec<bool> {
+        let mut below = from.to_vec();
+        for (index, task) in self.plan.tasks.iter().enumerate() {
+            // Tasks are in topological order: the answer for every upstream is known.
+            below[index] = below[index] || task.needs.iter().any(|up| below[*up as usize]);
+        }
+        below
+    }
+}

@@ -1,0 +1,165 @@
+//! What follows a failed attempt: another one after a delay, or the end.
+
+use crate::classify::Failure;
+use cauce_model::ids::sha256_hex;
+use cauce_model::plan::RetryPlan;
+use cauce_model::record::TaskRecord;
+use cauce_model::{FailureClass, RunKey};
+
+/// What follows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Another attempt after so many seconds.
+    Retry {
+        /// The delay.
+        seconds: u64,
+    },
+    /// The task fails.
+    Fail,
+    /// The task is skipped: its exit code says so.
+    Skip,
+}
+
+/// Decides what follows the newest failure of a task run. `record.attempts` already holds it.
+pub fn next(plan: &RetryPlan, run_key: &RunKey, record: &TaskRecord, failure: &Failure) -> Next {
+    let class = failure.class;
+    if class == FailureClass::Exit
+        && failure.exit_code.is_some_and(|code| plan.skip_on_exit_code.contains(&code))
+    {
+        return Next::Skip;
+    }
+    let wanted =
+        (plan.retry_on.is_empty() || plan.retry_on.contains(&class)) && !plan.no_retry_on.contains(&class);
+    if class.is_final() || !wanted {
+        return Next::Fail;
+    }
+    // A failure is charged to the platform's budget when the program never started, or may be
+    // started again after an interruption; otherwise to the user's, so that `retries: 0` means
+    // started at most once.
+    let to_platform =
+        |class: FailureClass| class.never_started() || class.is_infrastructure() && plan.restartable;
+    let charged = record
+        .attempts
+        .iter()
+        .skip(record.settled_attempts as usize)
+        .filter_map(|attempt| attempt.class)
+        .filter(|past| to_platform(*past) == to_platform(class))
+        .count() as u32;
+    let budget = if to_platform(class) { plan.infrastructure_retries } else { plan.retries };
+    if charged > budget {
+        return Next::Fail;
+    }
+    Next::Retry { seconds: delay(plan, run_key, record, charged) }
+}
+
+/// The delay before the attempt that follows the k-th failure charged to its budget: whole seconds,
+/// since a Wait state takes no fraction.
+fn delay(plan: &RetryPlan, run_key: &RunKey, record: &TaskRecord, k: u32) -> u64 {
+    let exponent = i32::try_from(k.saturating_sub(1)).unwrap_or(i32::MAX);
+    let grown = (plan.delay_seconds * plan.backoff.powi(exponent)).min(plan.max_delay_seconds);
+    let name = format!("{run_key}/{}/{:?}/{}", record.task, record.index, record.attempts.len());
+    let share = hash_share(&name);
+    (grown * (1.0 + plan.jitter * (2.0 * share - 1.0))).round().max(0.0) as u64
+}
+
+/// A number in [0, 1) that depends on the text alone.
+fn hash_share(text: &str) -> f64 {
+    let digits = &sha256_hex(text)[..13];
+    u64::from_str_radix(digits, 16).map_or(0.0, |n| n as f64 / (1_u64 << 52) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cauce_model::Instant;
+    use cauce_model::record::AttemptRecord;
+
+    fn record(classes: &[FailureClass]) -> TaskRecord {
+        let mut record = TaskRecord::new("extract".into(), None, 1);
+        for (class, number) in classes.iter().zip(1..) {
+            record.attempts.push(AttemptRecord {
+                number,
+                generation: 1,
+                started_at: Instant::from_micros(0),
+                ended_at: Some(Instant::from_micros(1)),
+                exit_code: None,
+                class: Some(*class),
+                message: None,
+                log: None,
+            });
+        }
+        record
+    }
+
+    fn after(plan: &RetryPlan, classes: &[FailureClass]) -> Next {
+        let class = *classes.last().unwrap();
+        next(plan, &RunKey::new("p", "r"), &record(classes), &Failure::new(class, ""))
+    }
+
+    fn plan(retries: u32) -> RetryPlan {
+        RetryPlan {
+            retries,
+            delay_seconds: 10.0,
+            backoff: 3.0,
+            max_delay_seconds: 60.0,
+            jitter: 0.0,
+            ..RetryPlan::default()
+        }
+    }
+
+    #[test]
+    fn delays_grow_to_their_bound_and_attempts_run_out() {
+        use FailureClass::Exit;
+        let plan = plan(3);
+        assert_eq!(after(&plan, &[Exit]), Next::Retry { seconds: 10 });
+        assert_eq!(after(&plan, &[Exit, Exit]), Next::Retry { seconds: 30 });
+        assert_eq!(after(&plan, &[Exit, Exit, Exit]), Next::Retry { seconds: 60 });
+        assert_eq!(after(&plan, &[Exit, Exit, Exit, Exit]), Next::Fail);
+    }
+
+    #[test]
+    fn retries_0_means_started_at_most_once() {
+        use FailureClass::{Capacity, Exit, SpotInterruption};
+        assert_eq!(after(&plan(0), &[Exit]), Next::Fail);
+        assert_eq!(after(&plan(0), &[SpotInterruption]), Next::Fail);
+        // It never started: the platform's budget.
+        assert_eq!(after(&plan(0), &[Capacity]), Next::Retry { seconds: 10 });
+        assert_eq!(after(&plan(0), &[Capacity, Exit]), Next::Fail);
+        let restartable = RetryPlan { restartable: true, ..plan(0) };
+        assert_eq!(after(&restartable, &[SpotInterruption]), Next::Retry { seconds: 10 });
+    }
+
+    #[test]
+    fn budgets_are_counted_apart() {
+        use FailureClass::{Capacity, Exit};
+        assert_eq!(after(&plan(1), &[Capacity, Capacity, Exit]), Next::Retry { seconds: 10 });
+        assert_eq!(after(&plan(1), &[Exit, Capacity, Exit]), Next::Fail);
+    }
+
+    #[test]
+    fn some_failures_are_never_retried() {
+        assert_eq!(after(&plan(3), &[FailureClass::Config]), Next::Fail);
+        assert_eq!(after(&plan(3), &[FailureClass::ImageMissing]), Next::Fail);
+        let only = RetryPlan { retry_on: vec![FailureClass::Timeout], ..plan(3) };
+        assert_eq!(after(&only, &[FailureClass::Exit]), Next::Fail);
+        let not = RetryPlan { no_retry_on: vec![FailureClass::Exit], ..plan(3) };
+        assert_eq!(after(&not, &[FailureClass::Exit]), Next::Fail);
+    }
+
+    #[test]
+    fn attempts_of_earlier_generations_do_not_count() {
+        let mut record = record(&[FailureClass::Exit, FailureClass::Exit, FailureClass::Exit]);
+        record.settled_attempts = 2;
+        let failure = Failure::new(FailureClass::Exit, "");
+        assert_eq!(next(&plan(1), &RunKey::new("p", "r"), &record, &failure), Next::Retry { seconds: 10 });
+    }
+
+    #[test]
+    fn jitter_is_reproducible_and_bounded() {
+        let jittered = RetryPlan { jitter: 0.5, delay_seconds: 1000.0, max_delay_seconds: 1000.0, ..plan(9) };
+        let first = after(&jittered, &[FailureClass::Exit]);
+        assert_eq!(first, after(&jittered, &[FailureClass::Exit]));
+        let Next::Retry { seconds } = first else { panic!("{first:?}") };
+        assert!((500..=1500).contains(&seconds), "{seconds}");
+    }
+}

@@ -1,0 +1,102 @@
+//! What a run's records say about its tasks in its present generation.
+
+use crate::rules::Tally;
+use crate::{Prepared, View};
+use cauce_model::item::Expect;
+use cauce_model::plan::TaskIndex;
+use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
+use cauce_model::{Item, RunKey, TaskStatus};
+
+use crate::decide::Stop;
+
+/// A record together with what a write of it expects to find.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded<T> {
+    pub(crate) record: T,
+    pub(crate) expect: Expect,
+}
+
+/// The run's record, or a refusal when there is none.
+pub(crate) fn load_run(view: &View, run_key: &RunKey) -> Result<Loaded<RunRecord>, Stop> {
+    let item = view.item(&run_item(run_key))?.ok_or_else(|| Stop::no_run(run_key))?;
+    Ok(Loaded { record: RunRecord::from_item(item)?, expect: Expect::Version(item.version) })
+}
+
+/// A task run's record, or a new one.
+pub(crate) fn load_task(
+    view: &View,
+    run_key: &RunKey,
+    generation: u32,
+    task: &str,
+    index: Option<u32>,
+) -> Result<Loaded<TaskRecord>, Stop> {
+    Ok(match view.item(&task_item(run_key, task, index))? {
+        Some(item) => Loaded { record: TaskRecord::from_item(item)?, expect: Expect::Version(item.version) },
+        None => {
+            Loaded { record: TaskRecord::new(task.to_owned(), index, generation), expect: Expect::Absent }
+        }
+    })
+}
+
+/// A task's status in the run's present generation: what that generation decided, or what an
+/// earlier one did and this one keeps, or nothing yet.
+pub fn effective(run: &RunRecord, task: TaskIndex, record: Option<&TaskRecord>) -> TaskStatus {
+    match record {
+        Some(record) if record.generation == run.generation => record.status,
+        Some(record) if record.status.is_terminal() && run.carries(task as usize) => record.status,
+        _ => TaskStatus::Waiting,
+    }
+}
+
+/// The status as rules count it: an excused failure is a success.
+pub fn counted(status: TaskStatus, allow_failure: bool) -> TaskStatus {
+    if allow_failure && matches!(status, TaskStatus::Failed | TaskStatus::UpstreamFailed) {
+        TaskStatus::Success
+    } else {
+        status
+    }
+}
+
+/// The declared upstreams of a task, as its rule sees them.
+pub(crate) struct Upstreams {
+    pub(crate) tally: Tally,
+    /// The upstreams that have not ended.
+    pub(crate) open: Vec<TaskIndex>,
+    /// The branch that skips the task, if one does.
+    pub(crate) skipped_by: Option<String>,
+}
+
+/// Reads the declared upstreams of a task.
+pub(crate) fn upstreams(
+    view: &View,
+    run: &RunRecord,
+    prepared: &Prepared,
+    task: TaskIndex,
+) -> Result<Upstreams, Stop> {
+    let run_key = run.key();
+    let plan = prepared.task(task);
+    let key = |up: TaskIndex| task_item(&run_key, &prepared.task(up).name, None);
+    view.want(plan.needs.iter().map(|up| key(*up)))?;
+    let mut statuses = Vec::with_capacity(plan.needs.len());
+    let mut open = Vec::new();
+    let mut skipped_by = None;
+    for up in &plan.needs {
+        let record = view.item(&key(*up))?.map(TaskRecord::from_item).transpose()?;
+        let status = effective(run, *up, record.as_ref());
+        if !status.is_terminal() {
+            open.push(*up);
+        } else if let Some(record) = &record
+            && record.skips.contains(&plan.name)
+            && !run.force
+        {
+            skipped_by = Some(record.task.clone());
+        }
+        statuses.push(counted(status, prepared.task(*up).allow_failure));
+    }
+    Ok(Upstreams { tally: Tally::count(statuses), open, skipped_by })
+}
+
+/// Reads task records out of the items of a run's partition, skipping items of mapped tasks.
+pub fn task_records(items: &[Item]) -> Result<Vec<TaskRecord>, cauce_model::record::RecordError> {
+    items.iter().map(TaskRecord::from_item).collect()
+}

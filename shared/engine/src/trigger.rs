@@ -1,0 +1,337 @@
+//! Bringing a run into being, or its next generation: the record first, the execution after it, so
+//! that a crash between the two leaves something to start and never something unknown.
+
+use crate::command::{Again, Decision, Effect, Existing, Reply, Trigger};
+use crate::decide::Stop;
+use crate::schedule::Dating;
+use crate::status::{effective, task_records};
+use crate::{Prepared, View, slots};
+use cauce_model::ids::{RunRef, run_execution_name};
+use cauce_model::item::{Body, Expect, IndexEntry};
+use cauce_model::plan::{DeadlineFrom, Plan};
+use cauce_model::record::{
+    DUE_LIST, GenerationRecord, PipelineRecord, RUNS_LIST, Record, RunRecord, TASK_PREFIX, TaskRecord,
+    pipeline_item, run_item, run_partition,
+};
+use cauce_model::{Instant, Item, Json, Key, RunKey, TaskStatus, Write, names};
+use serde_json::{Map, json};
+
+/// What identifies and dates a new run.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NewRun {
+    /// Its id.
+    pub run_id: String,
+    /// Start of its data.
+    pub logical_date: Instant,
+    /// The range of its data.
+    pub data_interval: (Instant, Instant),
+    /// Zone of `ds`.
+    pub timezone: String,
+    /// When it was due: the end of its data.
+    pub scheduled_at: Option<Instant>,
+}
+
+/// The run of a pipeline for a date (`1997-01-05`: the data interval that starts on that day), a
+/// moment (`1997-01-05T02:00:00Z`: the interval that starts then), or `fallback`.
+///
+/// # Errors
+/// In words: a text that is neither, a date that names no interval.
+pub fn dated(plan: &Plan, date: Option<&str>, fallback: Instant) -> Result<NewRun, String> {
+    let dating = Dating::of(plan).map_err(|error| error.to_string())?;
+    let interval = match date {
+        None => dating.interval_of_day(dating.ds(fallback)).map_err(|error| error.to_string())?,
+        Some(text) => {
+            if let Ok(date) = text
+                .parse::<jiff::civil::Date>()
+                .map_err(|_| ())
+                .and_then(|d| if text.contains('T') { Err(()) } else { Ok(d) })
+            {
+                dating.interval_of_day(date).map_err(|error| error.to_string())?
+            } else if let Ok(at) = Instant::parse(text) {
+                dating.interval_at(at).map_err(|error| error.to_string())?
+            } else {
+                return Err(format!(
+                    "'{text}' is neither a date (1997-01-05) nor a moment (1997-01-05T02:00:00Z)"
+                ));
+            }
+        }
+    };
+    Ok(of_interval(&dating, interval))
+}
+
+/// The run of a pipeline for one of its data intervals.
+pub fn of_interval(dating: &Dating, interval: crate::schedule::Interval) -> NewRun {
+    NewRun {
+        run_id: dating.run_id(None, interval.logical_date),
+        logical_date: interval.logical_date,
+        data_interval: (interval.start, interval.end),
+        timezone: dating.zone().name().to_owned(),
+        scheduled_at: dating.schedule().map(|_| interval.end),
+    }
+}
+
+/// The input of a run's execution: ids only.
+pub fn execution_input(run_key: &RunKey, generation: u32) -> Json {
+    json!({"run_key": run_key, "generation": generation})
+}
+
+/// A run that is to be written.
+pub(crate) struct Planned {
+    pub(crate) run: RunRecord,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) effects: Vec<Effect>,
+}
+
+/// Why a run cannot be brought into being.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Refusal {
+    NoPipeline(String),
+    BadParams(Vec<String>),
+    NoTask(String),
+    Exists(Box<RunRecord>),
+}
+
+impl Refusal {
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::NoPipeline(name) => format!("there is no pipeline '{name}'"),
+            Self::BadParams(problems) => problems.join("; "),
+            Self::NoTask(name) => format!("the pipeline has no task '{name}'"),
+            Self::Exists(run) => format!("{} exists and is {}", run.run, run.status),
+        }
+    }
+}
+
+pub(crate) fn decide(trigger: &Trigger, view: &View, now: Instant) -> Result<Decision, Stop> {
+    match plan_run(trigger, view, now)? {
+        Ok(planned) => {
+            let reply = Reply::Ok(json!({
+                "run_key": planned.run.key(),
+                "run_id": planned.run.run.run_id,
+                "generation": planned.run.generation,
+                "execution": planned.run.execution,
+                "machine": planned.run.machine,
+            }));
+            Ok(Decision { writes: planned.writes, effects: planned.effects, reply, documents: Vec::new() })
+        }
+        Err(refusal) => Err(Stop::refuse(names::RUN_REJECTED, refusal.message())),
+    }
+}
+
+pub(crate) fn plan_run(
+    trigger: &Trigger,
+    view: &View,
+    now: Instant,
+) -> Result<Result<Planned, Refusal>, Stop> {
+    let name = RunRef { pipeline: trigger.pipeline.clone(), run_id: trigger.run_id.clone() };
+    let run_key = name.key();
+    view.want([run_item(&run_key), pipeline_item(&trigger.pipeline)])?;
+    let Some(deployed) =
+        view.item(&pipeline_item(&trigger.pipeline))?.map(PipelineRecord::from_item).transpose()?
+    else {
+        return Ok(Err(Refusal::NoPipeline(trigger.pipeline.clone())));
+    };
+    let prepared = view.plan(&trigger.pipeline, &trigger.version)?;
+    let item = view.item(&run_item(&run_key))?;
+    let existing = item.map(RunRecord::from_item).transpose()?;
+    let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+
+    let selection = match (&existing, &trigger.existing) {
+        (None, _) => None,
+        (Some(run), Existing::Next(again)) if run.status.is_terminal() => Some(again.clone()),
+        (Some(run), Existing::Resume) if !run.status.is_terminal() => None,
+        (Some(run), _) => return Ok(Err(Refusal::Exists(Box::new(run.clone())))),
+    };
+    for task in trigger.only.iter().chain(match &selection {
+        Some(Again::Task { task, .. } | Again::Only { task }) => Some(task),
+        _ => None,
+    }) {
+        if prepared.find(task).is_none() {
+            return Ok(Err(Refusal::NoTask(task.clone())));
+        }
+    }
+    let params = match (&trigger.params, &existing) {
+        (None, Some(run)) => run.params.clone(),
+        (given, _) => {
+            let empty = Map::new();
+            let given = match given {
+                None => &empty,
+                Some(Json::Object(fields)) => fields,
+                Some(_) => {
+                    return Ok(Err(Refusal::BadParams(vec!["the parameters are not an object".to_owned()])));
+                }
+            };
+            let declared = prepared.plan.params.iter().map(|(name, spec)| (name.as_str(), spec));
+            match cauce_model::params::validate(declared, given) {
+                Ok(params) => Json::Object(params),
+                Err(problems) => {
+                    return Ok(Err(Refusal::BadParams(problems.iter().map(ToString::to_string).collect())));
+                }
+            }
+        }
+    };
+
+    let generation = existing.as_ref().map_or(1, |run| run.generation + 1);
+    let mut effects = Vec::new();
+    let mut carried = None;
+    let mut history = Vec::new();
+    if let Some(run) = &existing {
+        let records = task_records(view.range(run_partition(&run_key), TASK_PREFIX.to_owned())?)?;
+        let bits = carry(run, &prepared, &records, selection.as_ref(), trigger.force);
+        carried = RunRecord::carry_bits(&bits);
+        history.clone_from(&run.history);
+        history.push(GenerationRecord {
+            generation: run.generation,
+            version: run.version.clone(),
+            status: run.status,
+            started_at: run.started_at,
+            ended_at: run.ended_at,
+        });
+        if trigger.existing == Existing::Resume {
+            // What the dead engine held.
+            effects.extend(
+                records.iter().flat_map(|r| &r.holds).map(|h| slots::give_back(&h.pool, &h.holder, h.slots)),
+            );
+            let holder =
+                slots::Holder { run_key: run_key.clone(), generation: run.generation, attempt: None };
+            effects.push(slots::give_back(&slots::active_runs_pool(&trigger.pipeline), &holder.name(), 1));
+        }
+    }
+    let deadline_at =
+        prepared.plan.deadline.as_ref().filter(|d| d.from == DeadlineFrom::Scheduled).map(|deadline| {
+            // A generation that starts after the deadline of its data counts from now.
+            let from = trigger
+                .scheduled_at
+                .filter(|at| at.plus_seconds(deadline.after_seconds) > now)
+                .unwrap_or(now);
+            from.plus_seconds(deadline.after_seconds)
+        });
+    let only = match (&trigger.only, &selection) {
+        (Some(task), _) => Some(task.clone()),
+        (None, Some(Again::Only { task })) => Some(task.clone()),
+        _ => None,
+    };
+    let run = RunRecord {
+        execution: run_execution_name(&trigger.run_id, &run_key, generation),
+        machine: deployed.machine,
+        run: name,
+        generation,
+        version: trigger.version.clone(),
+        status: cauce_model::RunStatus::Queued,
+        trigger: trigger.trigger.clone(),
+        params,
+        logical_date: trigger.logical_date,
+        data_interval_start: trigger.data_interval.0,
+        data_interval_end: trigger.data_interval.1,
+        timezone: trigger.timezone.clone(),
+        created_at: existing.as_ref().map_or(now, |run| run.created_at),
+        started_at: None,
+        ended_at: None,
+        token: None,
+        keep_items: trigger.existing == Existing::Resume || selection == Some(Again::Failed),
+        carried,
+        force: trigger.force,
+        only,
+        cancel: None,
+        deadline_at,
+        message: None,
+        outbox: Vec::new(),
+        history,
+    };
+    let mut writes = vec![Write::Put { item: run_row(&run), expect }];
+    if let Some(at) = run.deadline_at {
+        let (write, effect) = deadline(&run, at);
+        writes.push(write);
+        effects.push(effect);
+    }
+    if trigger.start {
+        effects.push(Effect::Start {
+            machine: run.machine.clone(),
+            name: run.execution.clone(),
+            input: execution_input(&run_key, generation),
+        });
+    }
+    Ok(Ok(Planned { run, writes, effects }))
+}
+
+/// A run's item, with its place in the list of runs.
+pub(crate) fn run_row(run: &RunRecord) -> Item {
+    let mut item = Item::new(run_item(&run.key()), run.to_body());
+    item.index = Some(IndexEntry {
+        list: RUNS_LIST.to_owned(),
+        position: format!("{:020}#{}", run.created_at.micros(), run.key()),
+    });
+    item
+}
+
+/// The due item of a deadline, and the timer for it.
+pub(crate) fn deadline(run: &RunRecord, at: Instant) -> (Write, Effect) {
+    let run_key = run.key();
+    let command = crate::command::Command::Deadline { run_key: run_key.clone() };
+    let mut body = Body::new();
+    body.insert("command".into(), Json::from("deadline"));
+    body.insert("run_key".into(), Json::from(run_key.as_str()));
+    let mut item = Item::new(due_item(&run_key), body);
+    item.index =
+        Some(IndexEntry { list: DUE_LIST.to_owned(), position: format!("{:020}#{run_key}", at.micros()) });
+    (Write::Put { item, expect: Expect::Any }, Effect::At { at, command: Box::new(command) })
+}
+
+/// The key of a run's due item.
+pub(crate) fn due_item(run_key: &RunKey) -> Key {
+    Key::new(run_partition(run_key), "D")
+}
+
+/// Which tasks keep their ending in the next generation.
+fn carry(
+    run: &RunRecord,
+    prepared: &Prepared,
+    records: &[TaskRecord],
+    selection: Option<&Again>,
+    force: bool,
+) -> Vec<bool> {
+    let mut status = vec![TaskStatus::Waiting; prepared.plan.tasks.len()];
+    let mut branch_skipped = vec![false; status.len()];
+    for record in records.iter().filter(|record| record.index.is_none()) {
+        let Some((index, _)) = prepared.find(&record.task) else {
+            continue;
+        };
+        status[index as usize] = effective(run, index, Some(record));
+        for skipped in &record.skips {
+            if let Some((skipped, _)) = prepared.find(skipped) {
+                branch_skipped[skipped as usize] = true;
+            }
+        }
+    }
+    let again: Vec<bool> = match selection {
+        // Resume: what ended has ended, well or badly.
+        None => return status.iter().map(|status| status.is_terminal()).collect(),
+        Some(Again::All) => return vec![false; status.len()],
+        Some(Again::Only { task }) => {
+            return prepared
+                .plan
+                .tasks
+                .iter()
+                .zip(&status)
+                .map(|(t, s)| t.name != *task && s.is_terminal())
+                .collect();
+        }
+        Some(Again::Task { task, downstream }) => {
+            let chosen: Vec<bool> = prepared.plan.tasks.iter().map(|t| t.name == *task).collect();
+            if *downstream { prepared.below(&chosen) } else { chosen }
+        }
+        Some(Again::Failed) => {
+            let bad: Vec<bool> = status
+                .iter()
+                .zip(&branch_skipped)
+                .map(|(status, branch)| match status {
+                    TaskStatus::Success => false,
+                    TaskStatus::Skipped => force && *branch,
+                    _ => true,
+                })
+                .collect();
+            prepared.below(&bad)
+        }
+    };
+    again.iter().zip(&status).map(|(again, status)| !again && status.is_terminal()).collect()
+}
