@@ -175,16 +175,20 @@ pub fn assemble(mut plan: Plan, lines: &BTreeMap<String, u32>) -> Result<Compile
     })
 }
 
+/// When a task under a rule may be decided.
+pub(crate) fn firing(rule: TriggerRule) -> Firing {
+    match rule {
+        TriggerRule::Always => Firing::AtOnce,
+        rule if rule.is_early() => Firing::Early,
+        _ => Firing::AllEnded,
+    }
+}
+
 /// The order that a plan's rules make.
 fn graph(plan: &Plan) -> Graph {
     let mut graph = Graph::new();
     for task in &plan.tasks {
-        let firing = match task.rule {
-            TriggerRule::Always => Firing::AtOnce,
-            rule if rule.is_early() => Firing::Early,
-            _ => Firing::AllEnded,
-        };
-        graph.add(task.needs.iter().map(|&need| need as usize), firing);
+        graph.add(task.needs.iter().map(|&need| need as usize), firing(task.rule));
     }
     graph
 }
@@ -218,13 +222,11 @@ fn check_looks(task: &TaskPlan) -> Result<(), CompileError> {
 
 /// Runs items inside the machine where its history and concurrency allow that.
 fn choose_map(task: &mut TaskPlan) {
-    let Some(map) = &mut task.map else { return };
+    let Some(map) = &task.map else { return };
     let wide = map.max_concurrency > INLINE_CONCURRENCY_MAX;
-    map.distributed = wide;
-    if !wide && task_events(task) > EVENTS_PER_WEIGHT * WEIGHT_LIMIT as u64 {
-        if let Some(map) = &mut task.map {
-            map.distributed = true;
-        }
+    let distributed = wide || task_events(task) > EVENTS_PER_WEIGHT * WEIGHT_LIMIT as u64;
+    if let Some(map) = &mut task.map {
+        map.distributed = distributed;
     }
 }
 

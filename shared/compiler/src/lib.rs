@@ -8,35 +8,34 @@
 //! It never runs anything, reads no file, clock or environment, and answers the same input with the
 //! same bytes.
 //!
-//! Start at [`order`] (what must end before what), then [`nest`] (the series-parallel tree),
-//! [`gates`] (what is left).
-
-pub mod order;
-
-mod bits;
-mod build;
-mod draft;
-mod relax;
-
-pub mod nest;
-
-pub mod gates;
-
-pub mod split;
-
-mod resource;
-
-pub mod lifecycle;
-
-pub mod machine;
-
-mod calendar;
-
-pub mod forecast;
+//! Start at [`compile`], which is [`order`] (what must end before what), [`nest`] (the
+//! series-parallel tree), [`gates`] (what is left to the store), [`split`] (which machine holds
+//! what), [`machine`] (states) and [`forecast`], in this order.
 
 mod assemble;
+mod compile;
+mod lower;
+
+mod bits;
+pub mod order;
+
+mod build;
+mod draft;
+pub mod nest;
+mod relax;
+
+pub mod gates;
+pub mod split;
+
+pub mod lifecycle;
+pub mod machine;
+mod resource;
+
+mod calendar;
+pub mod forecast;
 
 pub use assemble::{
     CompileError, Compiled, MANIFEST_SCHEMA, Manifest, ManifestMachine, assemble, definition_file,
 };
+pub use compile::compile;
 pub use resource::{GATE_WAIT_MAX_SECONDS, PLACEHOLDERS};

@@ -225,10 +225,9 @@ fn common_ancestors(before: &Matrix, parents: impl Iterator<Item = u32>) -> Vec<
 /// Kahn's order, the lowest free index first: it stays close to the order of the file.
 fn topological(graph: &Graph) -> Result<Vec<usize>, Cycle> {
     let mut downstream = vec![Vec::new(); graph.len()];
-    let mut missing = vec![0_usize; graph.len()];
-    for task in 0..graph.len() {
-        missing[task] = graph.needs(task).len();
-        for &upstream in graph.needs(task) {
+    let mut missing: Vec<usize> = graph.needs.iter().map(Vec::len).collect();
+    for (task, needs) in graph.needs.iter().enumerate() {
+        for &upstream in needs {
             downstream[upstream].push(task);
         }
     }

@@ -1,6 +1,7 @@
 //! The nest is exact: with unlimited slots every task is decided exactly when its upstreams allow,
 //! for any durations, rules and outcomes, on real and on random graphs.
 
+#![expect(clippy::print_stdout, reason = "a test that cannot run says so")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall fail where it stands")]
 
 mod simulation;

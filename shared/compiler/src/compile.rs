@@ -1,0 +1,33 @@
+//! The entrance: a checked pipeline to everything that is built from it.
+
+use std::collections::BTreeMap;
+
+use cauce_spec::{Pipeline, Project};
+
+use crate::assemble::{CompileError, Compiled, assemble, firing};
+use crate::lower::lower;
+use crate::order::{Cycle, Graph, Order};
+
+/// Compiles a pipeline that passed its checks.
+///
+/// Equal pipelines and projects give equal bytes. Of the project only the images' `local` commands
+/// are read.
+///
+/// # Errors
+///
+/// What keeps the pipeline from becoming machines that AWS takes.
+pub fn compile(pipeline: &Pipeline, project: &Project) -> Result<Compiled, CompileError> {
+    let mut graph = Graph::new();
+    for task in pipeline.tasks.values() {
+        let needs = task.settings.needs.iter();
+        let needs = needs.filter_map(|need| pipeline.tasks.get_index_of(need));
+        graph.add(needs, firing(task.settings.trigger_rule));
+    }
+    let order = Order::new(&graph).map_err(|Cycle { tasks }| {
+        let names = tasks.iter().filter_map(|&task| pipeline.tasks.get_index(task));
+        CompileError::Cycle { tasks: names.map(|(name, _)| name.to_string()).collect() }
+    })?;
+    let lines: BTreeMap<String, u32> =
+        pipeline.tasks.iter().map(|(name, task)| (name.to_string(), task.position.line as u32)).collect();
+    assemble(lower(pipeline, project, order.sequence()), &lines)
+}

@@ -1,0 +1,365 @@
+//! A checked pipeline to a plan without gates: names become positions, omitted settings their
+//! defaults, templates their text.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cauce_model::Json;
+use cauce_model::ids::sha256_hex;
+use cauce_model::plan::{
+    BranchChoice, ContainerPlan, DeadlinePlan, MapPlan, NotifyPlan, PLAN_SCHEMA, PipelineTaskPlan, Plan,
+    RetryPlan, SchedulePlan, TaskIndex, TaskKind, TaskPlan, Tick, WaitForPlan,
+};
+use cauce_spec::file::kind::{Branch, Resources};
+use cauce_spec::file::pipeline::{DataInterval, Notifications, Schedule};
+use cauce_spec::file::task::{Map, Retry};
+use cauce_spec::{Kind, Name, Pipeline, Project, Task};
+use cauce_template::{Template, TemplateValue};
+use serde_json::json;
+
+/// The longest time of an attempt for which the file gives none: a day.
+const TIMEOUT_SECONDS: u64 = 24 * 3600;
+
+/// The longest provisioning for which the file gives none. Fargate starts a container in a minute
+/// or two; ten leave room for a large image.
+const START_TIMEOUT_SECONDS: u64 = 600;
+
+/// From SIGTERM to SIGKILL where the file does not say. It is also what ECS waits by default.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#container_definition_timeout>
+const STOP_TIMEOUT_SECONDS: u64 = 30;
+
+/// The image and the program of the data kinds.
+const WORKER_IMAGE: &str = "worker";
+const WORKER_PROGRAM: &str = "cauce-worker";
+
+/// Where each task stands in the plan.
+struct Positions<'a> {
+    by_name: BTreeMap<&'a str, TaskIndex>,
+    /// The tasks that need a task, ascending, by position.
+    below: Vec<Vec<TaskIndex>>,
+}
+
+/// The plan of a pipeline, its tasks in the order given (indices into the file's).
+pub(crate) fn lower(pipeline: &Pipeline, project: &Project, sequence: &[usize]) -> Plan {
+    let entries: Vec<(&Name, &Task)> =
+        sequence.iter().filter_map(|&at| pipeline.tasks.get_index(at)).collect();
+    let positions = Positions::new(&entries);
+    let schedules: Vec<SchedulePlan> = pipeline.schedule.iter().filter_map(schedule).collect();
+    let timezone = schedules.first().map_or("UTC", |schedule| &schedule.timezone);
+    Plan {
+        schema: PLAN_SCHEMA,
+        pipeline: pipeline.name.to_string(),
+        params: pipeline.params.iter().map(|(name, spec)| (name.to_string(), spec.clone())).collect(),
+        timezone: timezone.to_owned(),
+        schedules,
+        max_active_runs: pipeline.max_active_runs,
+        max_active_tasks: pipeline.max_active_tasks,
+        deadline: pipeline.deadline.as_ref().map(|deadline| DeadlinePlan {
+            after_seconds: deadline.after.0,
+            from: deadline.from,
+            action: deadline.action,
+        }),
+        notify: notify(&pipeline.notify),
+        tasks: entries.iter().map(|(name, entry)| task(name, entry, project, &positions)).collect(),
+    }
+}
+
+fn schedule(schedule: &Schedule) -> Option<SchedulePlan> {
+    let zone = schedule.timezone.as_str();
+    let instant =
+        |moment: &cauce_spec::Moment| moment.instant(zone).map(cauce_model::Instant::from_timestamp);
+    let every = match (&schedule.cron, schedule.rate, &schedule.at) {
+        (Some(cron), _, _) => Tick::Cron(cron.as_str().to_owned()),
+        (None, Some(rate), _) => Tick::RateSeconds(rate.0),
+        (None, None, Some(at)) => Tick::Once(instant(at)?),
+        // The checks refuse a schedule that says none of the three.
+        (None, None, None) => return None,
+    };
+    Some(SchedulePlan {
+        every,
+        timezone: zone.to_owned(),
+        data_interval: schedule.data_interval == DataInterval::Previous,
+        start: schedule.start.as_ref().and_then(instant),
+        end: schedule.end.as_ref().and_then(instant),
+        catchup: schedule.catchup,
+        dst_gap: schedule.dst_gap,
+    })
+}
+
+fn task(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) -> TaskPlan {
+    let settings = &task.settings;
+    let seconds = |given: Option<cauce_spec::Seconds>, otherwise| given.map_or(otherwise, |s| s.0);
+    TaskPlan {
+        name: name.to_string(),
+        kind: kind(name, task, project, positions),
+        needs: positions.of(&settings.needs),
+        rule: settings.trigger_rule,
+        gate: None,
+        opens: Vec::new(),
+        condition: settings.condition.as_ref().map(text),
+        outputs: outputs_read(task, positions),
+        map: settings.map.as_ref().map(map),
+        timeout_seconds: seconds(settings.timeout, TIMEOUT_SECONDS),
+        start_timeout_seconds: seconds(settings.start_timeout, START_TIMEOUT_SECONDS),
+        stop_timeout_seconds: seconds(settings.stop_timeout, STOP_TIMEOUT_SECONDS),
+        retry: retry(&settings.retry),
+        allow_failure: settings.allow_failure,
+        reads: settings.reads.iter().map(text).collect(),
+        writes: settings.writes.iter().map(text).collect(),
+        returns: settings.returns.iter().map(|(name, kind)| (name.to_string(), *kind)).collect(),
+        notify: notify(&settings.notify),
+    }
+}
+
+fn text(template: &Template) -> String {
+    template.source().to_owned()
+}
+
+fn map(map: &Map) -> MapPlan {
+    MapPlan {
+        over: map.over.to_json(),
+        max_items: map.max_items,
+        max_concurrency: map.max_concurrency,
+        tolerated_failures: map.tolerated_failures,
+        distributed: false,
+    }
+}
+
+fn retry(retry: &Retry) -> RetryPlan {
+    RetryPlan {
+        retries: retry.retries,
+        delay_seconds: retry.delay.0 as f64,
+        backoff: retry.backoff,
+        max_delay_seconds: retry.max_delay.0 as f64,
+        jitter: retry.jitter,
+        infrastructure_retries: retry.infrastructure_retries,
+        restartable: retry.restartable,
+        retry_on: retry.retry_on.clone(),
+        no_retry_on: retry.no_retry_on.clone(),
+        skip_on_exit_code: retry.skip_on_exit_code.clone(),
+    }
+}
+
+fn notify(channels: &Notifications) -> NotifyPlan {
+    let names = |names: &[Name]| names.iter().map(Name::to_string).collect();
+    NotifyPlan {
+        failed: names(&channels.failed),
+        retrying: names(&channels.retrying),
+        deadline: names(&channels.deadline),
+        success: names(&channels.success),
+    }
+}
+
+fn kind(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) -> TaskKind {
+    let worker = |kind: &str, config: &TemplateValue, resources: &Resources| {
+        let command = vec![json!(WORKER_PROGRAM), json!(kind)];
+        let local = local(task, project, WORKER_IMAGE, &command);
+        TaskKind::Container(ContainerPlan {
+            config: Some(config.to_json()),
+            // The worker is installed beside `cauce`, so it needs no declaration to run there.
+            local: local.or_else(|| Some(command.clone())),
+            ..container(WORKER_IMAGE, command, resources)
+        })
+    };
+    match &task.kind {
+        Kind::Container(own) => {
+            let command: Vec<Json> = own.command.iter().map(|item| json!(item.source())).collect();
+            TaskKind::Container(ContainerPlan {
+                local: local(task, project, own.image.as_str(), &command),
+                ..container(own.image.as_str(), command, &own.resources)
+            })
+        }
+        Kind::Quality(data) => worker(task.kind.key(), &data.config, &data.resources),
+        Kind::Sql(data) => worker(task.kind.key(), &data.config, &data.resources),
+        Kind::Mask(data) => worker(task.kind.key(), &data.config, &data.resources),
+        Kind::Copy(data) => worker(task.kind.key(), &data.config, &data.resources),
+        Kind::WaitFor(wait) => TaskKind::WaitFor(WaitForPlan {
+            files: wait.files.iter().map(text).collect(),
+            poll_seconds: wait.poll_interval.0,
+            min_bytes: wait.min_bytes,
+        }),
+        Kind::Branch(branch) => TaskKind::Branch { choices: choices(name, branch, positions) },
+        Kind::Fail(fail) => TaskKind::Fail { message: text(&fail.message) },
+        Kind::Notify(notice) => TaskKind::Notify {
+            channels: notice.channels.iter().map(Name::to_string).collect(),
+            subject: text(&notice.subject),
+            message: text(&notice.message),
+        },
+        Kind::Pass(pass) => {
+            let fields = pass.output.iter().map(|(name, value)| (name.to_string(), value.to_json()));
+            TaskKind::Pass { output: (!pass.output.is_empty()).then(|| Json::Object(fields.collect())) }
+        }
+        Kind::Pipeline(other) => {
+            let params = other.params.iter().map(|(name, value)| (name.to_string(), value.to_json()));
+            TaskKind::Pipeline(PipelineTaskPlan {
+                pipeline: other.name.to_string(),
+                params: Json::Object(params.collect()),
+                logical_date: other.logical_date.as_ref().map(text),
+                wait: other.wait,
+                on_existing: other.on_existing,
+            })
+        }
+    }
+}
+
+fn container(image: &str, command: Vec<Json>, resources: &Resources) -> ContainerPlan {
+    let env = resources.env.iter();
+    let secrets = resources.secrets.iter();
+    ContainerPlan {
+        image: image.to_owned(),
+        command,
+        env: env.map(|(name, value)| (name.clone(), json!(value.source()))).collect(),
+        secrets: secrets.map(|(name, secret)| (name.clone(), secret.clone())).collect(),
+        config: None,
+        task_definition: task_definition(image, resources),
+        cpu: resources.cpu,
+        memory: resources.memory,
+        capacity: resources.capacity,
+        ephemeral_storage_gib: resources.ephemeral_storage,
+        local: None,
+    }
+}
+
+/// The family of the task definition: what an override cannot change makes another one. An image
+/// without secrets keeps its plain name.
+fn task_definition(image: &str, resources: &Resources) -> String {
+    if resources.secrets.is_empty() {
+        return image.to_owned();
+    }
+    let secrets: BTreeMap<&String, &String> = resources.secrets.iter().collect();
+    let digest = sha256_hex(json!(secrets).to_string());
+    format!("{image}-{}", &digest[..8])
+}
+
+/// What runs on one machine instead of the image: the task's own word, or the image's prefix before
+/// the command. `None` leaves it to podman or docker.
+fn local(task: &Task, project: &Project, image: &str, command: &[Json]) -> Option<Vec<Json>> {
+    let items = |argv: &[Template]| -> Vec<Json> { argv.iter().map(|item| json!(item.source())).collect() };
+    if let Some(local) = &task.settings.local {
+        return Some(items(&local.command));
+    }
+    let mut found = project.images.iter().filter(|(name, _)| name.as_str() == image);
+    let prefix = found.next()?.1.local.as_ref()?;
+    let mut argv = items(prefix);
+    argv.extend_from_slice(command);
+    Some(argv)
+}
+
+/// The ways out of a branch, each with the direct downstreams that it skips. A branch without
+/// `else` gets one that chooses nothing.
+fn choices(name: &Name, branch: &Branch, positions: &Positions<'_>) -> Vec<BranchChoice> {
+    let own = positions.by_name.get(name.as_str()).copied().unwrap_or_default();
+    let below = &positions.below[own as usize];
+    let choice = |condition: Option<&Template>, to: &[Name]| {
+        let reached = positions.reached_from(to);
+        BranchChoice {
+            condition: condition.map(text),
+            to: positions.of(to),
+            skips: below.iter().copied().filter(|task| !reached.contains(task)).collect(),
+        }
+    };
+    let mut choices: Vec<BranchChoice> =
+        branch.0.iter().map(|written| choice(written.condition.as_ref(), &written.to)).collect();
+    if choices.iter().all(|choice| choice.condition.is_some()) {
+        choices.push(choice(None, &[]));
+    }
+    choices
+}
+
+impl<'a> Positions<'a> {
+    /// The positions of tasks in the order of the plan.
+    fn new(entries: &[(&'a Name, &'a Task)]) -> Self {
+        let names = entries.iter().enumerate();
+        let mut positions = Self {
+            by_name: names.map(|(at, (name, _))| (name.as_str(), at as TaskIndex)).collect(),
+            below: vec![Vec::new(); entries.len()],
+        };
+        for (at, (_, task)) in entries.iter().enumerate() {
+            for need in positions.of(&task.settings.needs) {
+                positions.below[need as usize].push(at as TaskIndex);
+            }
+        }
+        positions
+    }
+
+    fn of(&self, names: &[Name]) -> Vec<TaskIndex> {
+        // The checks refuse names that no task has.
+        names.iter().filter_map(|name| self.by_name.get(name.as_str()).copied()).collect()
+    }
+
+    /// These tasks and everything below them.
+    fn reached_from(&self, names: &[Name]) -> BTreeSet<TaskIndex> {
+        let mut reached = BTreeSet::new();
+        let mut stack = self.of(names);
+        while let Some(task) = stack.pop() {
+            if reached.insert(task) {
+                stack.extend_from_slice(&self.below[task as usize]);
+            }
+        }
+        reached
+    }
+}
+
+/// The tasks whose outputs a task's templates read, ascending.
+fn outputs_read(task: &Task, positions: &Positions<'_>) -> Vec<TaskIndex> {
+    let mut found = BTreeSet::new();
+    for_each_template(task, &mut |template| {
+        for name in template.names().iter().filter(|name| !name.placeholder) {
+            match name.path.as_slice() {
+                [root, task, ..] if root == "outputs" => {
+                    found.extend(positions.by_name.get(task.as_str()).copied());
+                }
+                // `outputs[x]`: any that it may wait for.
+                [root] if root == "outputs" => found.extend(positions.of(&task.settings.needs)),
+                _ => {}
+            }
+        }
+    });
+    found.into_iter().collect()
+}
+
+/// Every template of a task.
+fn for_each_template(task: &Task, see: &mut impl FnMut(&Template)) {
+    let settings = &task.settings;
+    settings.condition.iter().for_each(&mut *see);
+    settings.reads.iter().chain(&settings.writes).for_each(&mut *see);
+    if let Some(local) = &settings.local {
+        local.command.iter().for_each(&mut *see);
+    }
+    if let Some(map) = &settings.map {
+        in_value(&map.over, see);
+    }
+    match &task.kind {
+        Kind::Container(own) => {
+            own.command.iter().for_each(&mut *see);
+            own.resources.env.values().for_each(see);
+        }
+        Kind::Quality(data) => in_data(&data.config, &data.resources, see),
+        Kind::Sql(data) => in_data(&data.config, &data.resources, see),
+        Kind::Mask(data) => in_data(&data.config, &data.resources, see),
+        Kind::Copy(data) => in_data(&data.config, &data.resources, see),
+        Kind::WaitFor(wait) => wait.files.iter().for_each(see),
+        Kind::Branch(branch) => branch.0.iter().filter_map(|choice| choice.condition.as_ref()).for_each(see),
+        Kind::Fail(fail) => see(&fail.message),
+        Kind::Notify(notice) => [&notice.subject, &notice.message].into_iter().for_each(see),
+        Kind::Pass(pass) => pass.output.values().for_each(|value| in_value(value, see)),
+        Kind::Pipeline(other) => {
+            other.logical_date.iter().for_each(&mut *see);
+            other.params.values().for_each(|value| in_value(value, see));
+        }
+    }
+}
+
+fn in_data(config: &TemplateValue, resources: &Resources, see: &mut impl FnMut(&Template)) {
+    in_value(config, see);
+    resources.env.values().for_each(see);
+}
+
+fn in_value(value: &TemplateValue, see: &mut impl FnMut(&Template)) {
+    // A file nests no deeper than its reader allows, so this recursion is bounded.
+    match value {
+        TemplateValue::Constant(_) => {}
+        TemplateValue::Text(template) => see(template),
+        TemplateValue::List(items) => items.iter().for_each(|item| in_value(item, see)),
+        TemplateValue::Object(fields) => fields.iter().for_each(|(_, field)| in_value(field, see)),
+    }
+}
