@@ -7,7 +7,7 @@ use cauce_model::{Instant, Json, Key, RunKey, Write};
 #[derive(Clone, PartialEq, Debug)]
 pub enum Command {
     /// Bring a run (or its next generation) into being and start it.
-    Trigger(Trigger),
+    Trigger(Box<Trigger>),
     /// An execution of a pipeline's machine began.
     Open(Open),
     /// A task (or an item of a mapped one) asks whether and how to run.

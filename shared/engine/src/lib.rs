@@ -57,7 +57,7 @@ pub mod schedule;
 
 pub use close::statuses;
 pub use command::{Command, Decision, Effect, Reply};
-pub use context::date_in;
+pub use context::{date_in, moment};
 pub use decide::decide;
 pub use prepared::{Prepared, Settings};
 pub use view::{Need, View};

@@ -1,0 +1,101 @@
+//! Meeting needs: reading what a decision asks for into its view.
+
+use crate::{Driver, DriverError, Ports, TRIES_MAX};
+use cauce_engine::view::{Document, Liveness, Seen};
+use cauce_engine::{Need, View};
+use cauce_ports::{ExecutionStatus, Notifier, ObjectError, Objects, StateMachines, Table, TableError};
+
+/// Items read at a time from a range.
+const RANGE_PAGE: u32 = 1000;
+
+/// Objects read of one listing: a pattern that has more candidates is answered by the first of them.
+const LISTING_MAX: u32 = 10_000;
+
+/// Repeats a port's call while it may help.
+macro_rules! patiently {
+    ($call:expr) => {{
+        let mut left = TRIES_MAX;
+        loop {
+            left -= 1;
+            match $call.await {
+                Err(error) if error.retryable() && left > 0 => {}
+                outcome => break outcome,
+            }
+        }
+    }};
+}
+
+impl<P: Ports> Driver<P> {
+    /// Reads what is needed.
+    pub(crate) async fn show(&self, view: &mut View, need: Need) -> Result<(), DriverError> {
+        match need {
+            Need::Items(keys) => {
+                let found = patiently!(self.ports().table().batch_get(&keys))?;
+                for key in keys {
+                    view.items.insert(key, None);
+                }
+                for item in found {
+                    view.items.insert(item.key.clone(), Some(item));
+                }
+            }
+            Need::Range { partition, prefix } => {
+                let mut items = Vec::new();
+                let mut after = None;
+                loop {
+                    let table = self.ports().table();
+                    let page = patiently!(table.query(&partition, &prefix, after.clone(), RANGE_PAGE))?;
+                    items.extend(page.items);
+                    after = page.next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                view.ranges.insert((partition, prefix), items);
+            }
+            Need::Update { name, key, change, when } => {
+                // Every update of the engine is one that may be repeated: its conditions see what
+                // an earlier try did.
+                let outcome = match patiently!(self.ports().table().update(&key, &change, &when)) {
+                    Ok(item) => Some(item),
+                    Err(TableError::Condition { .. }) => None,
+                    Err(error) => return Err(error.into()),
+                };
+                // What the view holds of this item is older than the update.
+                view.items.remove(&key);
+                view.updates.insert(name, outcome);
+            }
+            Need::Plan { pipeline, version } => {
+                let plan = self.plan(&pipeline, &version).await?;
+                view.plans.insert(version, plan);
+            }
+            Need::Document { uri, limit } => {
+                let document = match patiently!(self.ports().objects().get(&uri, limit)) {
+                    Ok(Some(bytes)) => Document::Bytes(bytes),
+                    Ok(None) => Document::Absent,
+                    Err(ObjectError::TooLarge { bytes, .. }) => Document::TooLarge(bytes),
+                    Err(error) => return Err(error.into()),
+                };
+                view.documents.insert(uri, document);
+            }
+            Need::Listing { prefix } => {
+                let objects = patiently!(self.ports().objects().list(&prefix, LISTING_MAX))?;
+                let seen = objects.into_iter().map(|object| Seen { uri: object.uri, bytes: object.bytes });
+                view.listings.insert(prefix, seen.collect());
+            }
+            Need::Execution { machine, name } => {
+                let described = patiently!(self.ports().machines().describe(&machine, &name))?;
+                let liveness = match described.map(|described| described.status) {
+                    None => Liveness::Never,
+                    Some(ExecutionStatus::Running) => Liveness::Running,
+                    Some(_) => Liveness::Closed,
+                };
+                view.executions.insert(name, liveness);
+            }
+            Need::Delivery(notice) => {
+                let outcome = patiently!(self.ports().notifier().deliver(&notice));
+                view.deliveries.insert(notice.id.clone(), outcome.map_err(|error| error.to_string()));
+            }
+        }
+        Ok(())
+    }
+}

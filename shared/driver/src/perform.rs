@@ -1,0 +1,82 @@
+//! Performing effects, each safe to repeat.
+
+use crate::{Driver, DriverError, Ports, TRIES_MAX};
+use cauce_engine::{Command, Effect};
+use cauce_ports::{Answer, Notifier, Started, StateMachineError, StateMachines};
+
+impl<P: Ports> Driver<P> {
+    pub(crate) async fn effect(&self, effect: &Effect) -> Result<(), DriverError> {
+        match effect {
+            Effect::Answer { token, result } => self.answer(token, Answer::Success(result.clone())).await,
+            Effect::Refuse { token, error, cause } => {
+                let answer = Answer::Failure { error: (*error).to_owned(), cause: cause.clone() };
+                self.answer(token, answer).await
+            }
+            Effect::Command(command) => self.follow(command).await,
+            Effect::Deliver { key, notice } => {
+                match self.ports().notifier().deliver(notice).await {
+                    Ok(()) => {
+                        let gone = Command::Delivered { key: key.clone(), notice: notice.id.clone() };
+                        self.follow(&gone).await
+                    }
+                    Err(error) => {
+                        // It stays in its outbox, where the sweep finds it. A refusal for good is
+                        // kept too: somebody has to mend the channel.
+                        self.ports().warn(&error.to_string());
+                        Ok(())
+                    }
+                }
+            }
+            Effect::Start { machine, name, input } => {
+                match self.patient(|| self.ports().machines().start(machine, name, input)).await? {
+                    Started::Started | Started::AlreadyRunning => Ok(()),
+                    Started::NameTaken => self.check_taken(machine, name, input).await,
+                }
+            }
+            Effect::Stop { machine, name, cause } => {
+                let error = cauce_model::names::DENIED;
+                self.patient(|| self.ports().machines().stop(machine, name, error, cause)).await
+            }
+            Effect::At { at, command } => {
+                self.ports().at(*at, (**command).clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// A name that was used before: by this very run when the first start's reply was lost and the
+    /// execution has ended since; by a stranger otherwise, which a person has to hear of.
+    async fn check_taken(
+        &self,
+        machine: &str,
+        name: &str,
+        input: &cauce_model::Json,
+    ) -> Result<(), DriverError> {
+        let described = self.patient(|| self.ports().machines().describe(machine, name)).await?;
+        if described.as_ref().is_none_or(|described| described.input != *input) {
+            self.ports().warn(&format!(
+                "the execution name '{name}' of {machine} was taken by another execution: the run has not started"
+            ));
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, token: &str, answer: Answer) -> Result<(), DriverError> {
+        // A closed token is an answer that somebody gave before: final, and no failure.
+        self.patient(|| self.ports().machines().answer(token, &answer)).await.map(|_| ())
+    }
+
+    async fn patient<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, DriverError>
+    where
+        F: Future<Output = Result<T, StateMachineError>>,
+    {
+        let mut left = TRIES_MAX;
+        loop {
+            left -= 1;
+            match call().await {
+                Err(error) if error.retryable() && left > 0 => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+}
