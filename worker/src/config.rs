@@ -30,14 +30,7 @@ impl Format {
     pub fn endings(self) -> &'static [&'static str] {
         match self {
             Self::Csv => &[".csv", ".csv.gz", ".txt", ".txt.gz"],
-            Self::Json => &[
-                ".json",
-                ".jsonl",
-                ".ndjson",
-                ".json.gz",
-                ".jsonl.gz",
-                ".ndjson.gz",
-            ],
+            Self::Json => &[".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz"],
             Self::Parquet => &[".parquet"],
             Self::Delta => &[],
         }
@@ -82,9 +75,7 @@ impl TryFrom<String> for Delimiter {
         match text.as_bytes() {
             _ if text == "whitespace" => Ok(Self::Whitespace),
             [byte] => Ok(Self::Byte(*byte)),
-            _ => Err(format!(
-                "`{text}` is no delimiter: write one ASCII character, or whitespace"
-            )),
+            _ => Err(format!("`{text}` is no delimiter: write one ASCII character, or whitespace")),
         }
     }
 }
@@ -173,13 +164,7 @@ impl AtUri for Input {
 
 impl AtUri for Output {
     fn at(uri: String) -> Self {
-        Self {
-            uri,
-            format: None,
-            mode: Mode::Overwrite,
-            partition_by: Vec::new(),
-            replace: IndexMap::new(),
-        }
+        Self { uri, format: None, mode: Mode::Overwrite, partition_by: Vec::new(), replace: IndexMap::new() }
     }
 }
 
@@ -194,9 +179,9 @@ impl<T: AtUri> TryFrom<Value> for Located<T> {
     fn try_from(value: Value) -> std::result::Result<Self, String> {
         match value {
             Value::String(uri) => Ok(Self(T::at(uri))),
-            mapping @ Value::Object(_) => serde_json::from_value(mapping)
-                .map(Self)
-                .map_err(|error| error.to_string()),
+            mapping @ Value::Object(_) => {
+                serde_json::from_value(mapping).map(Self).map_err(|error| error.to_string())
+            }
             other => Err(format!("expected a location or a mapping, found {other}")),
         }
     }
@@ -213,23 +198,14 @@ impl<T> Deref for Located<T> {
 impl Input {
     /// The format said or shown by the name.
     pub fn format(&self) -> Result<Format> {
-        self.format
-            .or_else(|| Format::of_name(&self.uri))
-            .ok_or_else(|| {
-                Failure::Config(format!(
-                    "the format of {} cannot be seen from its name: say `format`",
-                    self.uri
-                ))
-            })
+        self.format.or_else(|| Format::of_name(&self.uri)).ok_or_else(|| {
+            Failure::Config(format!("the format of {} cannot be seen from its name: say `format`", self.uri))
+        })
     }
 
     /// The packing of one of its files.
     pub fn compression(&self, name: &str) -> Compression {
-        let shown = if name.ends_with(".gz") {
-            Compression::Gzip
-        } else {
-            Compression::None
-        };
+        let shown = if name.ends_with(".gz") { Compression::Gzip } else { Compression::None };
         self.compression.unwrap_or(shown)
     }
 }
@@ -237,9 +213,7 @@ impl Input {
 impl Output {
     /// The format said or shown by the name, else parquet.
     pub fn format(&self) -> Format {
-        self.format
-            .or_else(|| Format::of_name(&self.uri))
-            .unwrap_or(Format::Parquet)
+        self.format.or_else(|| Format::of_name(&self.uri)).unwrap_or(Format::Parquet)
     }
 
     /// True when the location is one file rather than a folder of parts.
@@ -262,28 +236,20 @@ impl Output {
         }
         if self.mode == Mode::OverwritePartitions {
             if !partitions {
-                return wrong(
-                    "`overwrite_partitions` needs a delta table or a parquet folder".to_owned(),
-                );
+                return wrong("`overwrite_partitions` needs a delta table or a parquet folder".to_owned());
             }
             if self.replace.is_empty() && self.partition_by.is_empty() {
-                return wrong(
-                    "`overwrite_partitions` needs `partition_by`, or `replace`".to_owned(),
-                );
+                return wrong("`overwrite_partitions` needs `partition_by`, or `replace`".to_owned());
             }
         } else if !self.replace.is_empty() {
             return wrong("`replace` needs `mode: overwrite_partitions`".to_owned());
         }
         for (column, value) in &self.replace {
             if format == Format::Parquet && !self.partition_by.contains(column) {
-                return wrong(format!(
-                    "`replace` names `{column}`, which is not in `partition_by`"
-                ));
+                return wrong(format!("`replace` names `{column}`, which is not in `partition_by`"));
             }
             if value.is_array() || value.is_object() || value.is_null() {
-                return wrong(format!(
-                    "`replace.{column}` must be a string, a number or a boolean"
-                ));
+                return wrong(format!("`replace.{column}` must be a string, a number or a boolean"));
             }
         }
         Ok(())
@@ -334,15 +300,8 @@ mod tests {
         let input: Located<Input> = serde_json::from_value("raw/a.csv.gz".into()).unwrap();
         assert_eq!(input.format().unwrap(), Format::Csv);
         assert_eq!(input.compression("a.csv.gz"), Compression::Gzip);
-        let error = serde_json::from_value::<Located<Input>>(
-            serde_json::json!({"uri": "x", "kolumns": {}}),
-        );
-        assert!(
-            error
-                .unwrap_err()
-                .to_string()
-                .contains("unknown field `kolumns`")
-        );
+        let error = serde_json::from_value::<Located<Input>>(serde_json::json!({"uri": "x", "kolumns": {}}));
+        assert!(error.unwrap_err().to_string().contains("unknown field `kolumns`"));
         let unsaid: Located<Input> = serde_json::from_value("raw/table".into()).unwrap();
         assert!(matches!(unsaid.format(), Err(Failure::Config(_))));
     }
@@ -358,10 +317,7 @@ mod tests {
             json!({"uri": "a/", "mode": "overwrite_partitions", "partition_by": ["y"], "replace": {"x": 1}}),
             json!({"uri": "a", "format": "delta", "mode": "overwrite_partitions", "replace": {"x": [1]}}),
         ] {
-            assert!(
-                matches!(output(wrong.clone()).check(), Err(Failure::Config(_))),
-                "{wrong}"
-            );
+            assert!(matches!(output(wrong.clone()).check(), Err(Failure::Config(_))), "{wrong}");
         }
         for right in [
             json!("a.csv"),

@@ -54,14 +54,13 @@ impl TryFrom<Value> for From {
     type Error = String;
 
     fn try_from(value: Value) -> std::result::Result<Self, String> {
-        let read = |value| {
-            serde_json::from_value(value).map_err(|error: serde_json::Error| error.to_string())
-        };
+        let read =
+            |value| serde_json::from_value(value).map_err(|error: serde_json::Error| error.to_string());
         match value {
             Value::String(place) => Ok(Self::Places(vec![place])),
-            Value::Array(_) => serde_json::from_value(value)
-                .map(Self::Places)
-                .map_err(|error| error.to_string()),
+            Value::Array(_) => {
+                serde_json::from_value(value).map(Self::Places).map_err(|error| error.to_string())
+            }
             other => read(other).map(|input| Self::Rows(Box::new(input))),
         }
     }
@@ -84,14 +83,12 @@ impl TryFrom<Value> for To {
 pub async fn run(task: &Task) -> Result<Value> {
     let config: Config = task.config()?;
     match (config.from, config.to) {
-        (From::Places(from), To::Place(to))
-            if config.rejects.is_none() && config.max_rejects.is_none() =>
-        {
+        (From::Places(from), To::Place(to)) if config.rejects.is_none() && config.max_rejects.is_none() => {
             raw(task.storage(), &from, &to, config.min_files).await
         }
-        (From::Places(_), To::Place(_)) => Err(Failure::Config(
-            "`rejects` is for rows: say `to: {uri, format}` to convert".to_owned(),
-        )),
+        (From::Places(_), To::Place(_)) => {
+            Err(Failure::Config("`rejects` is for rows: say `to: {uri, format}` to convert".to_owned()))
+        }
         (from, to) => {
             let input = match from {
                 From::Rows(input) => *input,
@@ -110,11 +107,7 @@ pub async fn run(task: &Task) -> Result<Value> {
             };
             output.check()?;
             let session = task.session(config.memory_mib)?;
-            let rejects = Rejects::new(
-                &session.storage,
-                config.rejects.as_deref(),
-                config.max_rejects,
-            )?;
+            let rejects = Rejects::new(&session.storage, config.rejects.as_deref(), config.max_rejects)?;
             enough(&session.storage, &input, config.min_files).await?;
             register(&session, "source", &input, &rejects).await?;
             let table = session.context.table("source").await;
@@ -128,13 +121,9 @@ pub async fn run(task: &Task) -> Result<Value> {
 
 async fn enough(storage: &Storage, input: &Input, min_files: u64) -> Result<()> {
     let location = storage.locate(&input.uri)?;
-    let found = files::list(storage, &location, input.format()?.endings())
-        .await?
-        .len() as u64;
+    let found = files::list(storage, &location, input.format()?.endings()).await?.len() as u64;
     if found < min_files && !input.optional {
-        return Err(Failure::Data(format!(
-            "{found} files at {location}, fewer than {min_files}"
-        )));
+        return Err(Failure::Data(format!("{found} files at {location}, fewer than {min_files}")));
     }
     Ok(())
 }
@@ -153,10 +142,7 @@ async fn raw(storage: &Storage, from: &[String], to: &str, min_files: u64) -> Re
         found.extend(files);
     }
     if (found.len() as u64) < min_files {
-        return Err(Failure::Data(format!(
-            "{} files to copy, fewer than {min_files}",
-            found.len()
-        )));
+        return Err(Failure::Data(format!("{} files to copy, fewer than {min_files}", found.len())));
     }
     let folder = several || to.ends_with('/');
     let mut plan: BTreeMap<String, &File> = BTreeMap::new();
@@ -171,27 +157,17 @@ async fn raw(storage: &Storage, from: &[String], to: &str, min_files: u64) -> Re
     let (mut bytes, mut copied, mut unchanged) = (0, 0u64, 0u64);
     let mut checksums = serde_json::Map::new();
     for (name, file) in plan {
-        let place = if folder {
-            target.join(&name)
-        } else {
-            target.clone()
-        };
+        let place = if folder { target.join(&name) } else { target.clone() };
         let checksum = checksum(storage, &file.location).await?;
         match files::list(storage, &place, &[]).await?.as_slice() {
-            [there]
-                if there.bytes == file.bytes
-                    && self::checksum(storage, &place).await? == checksum =>
-            {
+            [there] if there.bytes == file.bytes && self::checksum(storage, &place).await? == checksum => {
                 unchanged += 1
             }
             _ => {
                 let arrived = send(storage, &file.location, &place).await?;
                 if arrived != checksum {
                     // It changed under our hands: what arrived is whole, but not what was checked.
-                    return Err(Failure::Data(format!(
-                        "{} changed while it was copied",
-                        file.location
-                    )));
+                    return Err(Failure::Data(format!("{} changed while it was copied", file.location)));
                 }
                 copied += 1;
             }
@@ -210,12 +186,7 @@ async fn raw(storage: &Storage, from: &[String], to: &str, min_files: u64) -> Re
 /// The SHA-256 of an object, read as a stream.
 async fn checksum(storage: &Storage, location: &Location) -> Result<String> {
     let fail = |source| Failure::from(location.failed("read", source));
-    let mut stream = storage
-        .store(location)?
-        .get(&location.path())
-        .await
-        .map_err(fail)?
-        .into_stream();
+    let mut stream = storage.store(location)?.get(&location.path()).await.map_err(fail)?.into_stream();
     let mut hash = Sha256::new();
     while let Some(chunk) = stream.try_next().await.map_err(fail)? {
         hash.update(&chunk);
@@ -226,25 +197,14 @@ async fn checksum(storage: &Storage, location: &Location) -> Result<String> {
 /// Copies one object, also between stores, and returns the SHA-256 of what was sent.
 async fn send(storage: &Storage, from: &Location, to: &Location) -> Result<String> {
     let fail = |source| Failure::from(from.failed("read", source));
-    let mut stream = storage
-        .store(from)?
-        .get(&from.path())
-        .await
-        .map_err(fail)?
-        .into_stream();
+    let mut stream = storage.store(from)?.get(&from.path()).await.map_err(fail)?.into_stream();
     let mut target = BufWriter::new(storage.store(to)?, to.path());
     let mut hash = Sha256::new();
     while let Some(chunk) = stream.try_next().await.map_err(fail)? {
         hash.update(&chunk);
-        target
-            .put(chunk)
-            .await
-            .map_err(|source| Failure::from(to.failed("write", source)))?;
+        target.put(chunk).await.map_err(|source| Failure::from(to.failed("write", source)))?;
     }
-    target
-        .shutdown()
-        .await
-        .map_err(|error| Failure::system(format!("cannot write {to}"), error))?;
+    target.shutdown().await.map_err(|error| Failure::system(format!("cannot write {to}"), error))?;
     Ok(HEXLOWER.encode(&hash.finalize()))
 }
 

@@ -57,14 +57,8 @@ impl Failure {
     }
 
     /// A system failure while doing something.
-    pub fn system(
-        doing: impl Into<String>,
-        source: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> Self {
-        Self::System {
-            doing: doing.into(),
-            source: source.into(),
-        }
+    pub fn system(doing: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::System { doing: doing.into(), source: source.into() }
     }
 
     /// Sorts what DataFusion says into the three kinds: planning is configuration, values are data, the rest is the
@@ -72,20 +66,15 @@ impl Failure {
     pub fn query(doing: impl Into<String>, error: DataFusionError) -> Self {
         let doing = doing.into();
         match error.find_root() {
-            DataFusionError::Plan(_)
-            | DataFusionError::SQL(..)
-            | DataFusionError::SchemaError(..) => {
+            DataFusionError::Plan(_) | DataFusionError::SQL(..) | DataFusionError::SchemaError(..) => {
                 Self::Config(format!("{doing}: {}", error.strip_backtrace()))
             }
-            DataFusionError::NotImplemented(_) => Self::Config(format!(
-                "{doing}: not supported: {}",
-                error.strip_backtrace()
-            )),
+            DataFusionError::NotImplemented(_) => {
+                Self::Config(format!("{doing}: not supported: {}", error.strip_backtrace()))
+            }
             DataFusionError::ArrowError(..)
             | DataFusionError::Execution(_)
-            | DataFusionError::ParquetError(_) => {
-                Self::Data(format!("{doing}: {}", error.strip_backtrace()))
-            }
+            | DataFusionError::ParquetError(_) => Self::Data(format!("{doing}: {}", error.strip_backtrace())),
             _ => Self::system(doing, error),
         }
     }
@@ -94,9 +83,7 @@ impl Failure {
     pub fn delta(doing: impl Into<String>, error: DeltaTableError) -> Self {
         let doing = doing.into();
         match error {
-            DeltaTableError::NotATable(_) => {
-                Self::Data(format!("{doing}: there is no Delta table"))
-            }
+            DeltaTableError::NotATable(_) => Self::Data(format!("{doing}: there is no Delta table")),
             DeltaTableError::SchemaMismatch { msg } => Self::Config(format!("{doing}: {msg}")),
             DeltaTableError::Arrow { source } => Self::Data(format!("{doing}: {source}")),
             other => Self::system(doing, other),

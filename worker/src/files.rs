@@ -27,21 +27,13 @@ impl File {
     }
 
     fn of(near: &Location, meta: &ObjectMeta) -> Self {
-        Self {
-            location: near.with_key(meta.location.as_ref()),
-            bytes: meta.size,
-        }
+        Self { location: near.with_key(meta.location.as_ref()), bytes: meta.size }
     }
 }
 
 /// The last part of a location's key.
 pub fn name(location: &Location) -> &str {
-    location
-        .key()
-        .trim_end_matches('/')
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
+    location.key().trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 
 /// True when the location is written with `*` or `?`.
@@ -65,9 +57,7 @@ pub async fn list(storage: &Storage, location: &Location, endings: &[&str]) -> R
         }
     }
     let folder = match location.key().find(['*', '?']) {
-        Some(at) => location.key()[..at]
-            .rfind('/')
-            .map_or("", |slash| &location.key()[..slash]),
+        Some(at) => location.key()[..at].rfind('/').map_or("", |slash| &location.key()[..slash]),
         None => location.key().trim_end_matches('/'),
     };
     let folder_location = location.with_key(folder);
@@ -113,25 +103,17 @@ fn matcher(pattern: &str) -> Result<Regex> {
         }
     }
     text.push('$');
-    Regex::new(&text)
-        .map_err(|error| Failure::Config(format!("the pattern `{pattern}` is not one: {error}")))
+    Regex::new(&text).map_err(|error| Failure::Config(format!("the pattern `{pattern}` is not one: {error}")))
 }
 
 /// The whole of a small object, or `None` when it is not there.
 pub async fn read_small(storage: &Storage, location: &Location) -> Result<Option<Vec<u8>>> {
     let read = async {
-        storage
-            .store(location)?
-            .get(&location.path())
-            .await
-            .map_err(|e| location.failed("read", e))
+        storage.store(location)?.get(&location.path()).await.map_err(|e| location.failed("read", e))
     };
     match read.await {
         Ok(found) => {
-            let bytes = found
-                .bytes()
-                .await
-                .map_err(|source| location.failed("read", source))?;
+            let bytes = found.bytes().await.map_err(|source| location.failed("read", source))?;
             Ok(Some(bytes.to_vec()))
         }
         Err(error) if error.is_absent() => Ok(None),
@@ -142,31 +124,20 @@ pub async fn read_small(storage: &Storage, location: &Location) -> Result<Option
 /// Sends a file of this machine to a location; it appears there whole or not at all. Returns its size.
 pub async fn upload(storage: &Storage, from: &FilePath, to: &Location) -> Result<u64> {
     let doing = || format!("cannot read the staged file {}", from.display());
-    let mut source = tokio::fs::File::open(from)
-        .await
-        .map_err(|error| Failure::system(doing(), error))?;
+    let mut source = tokio::fs::File::open(from).await.map_err(|error| Failure::system(doing(), error))?;
     let mut target = BufWriter::new(storage.store(to)?, to.path());
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;
     loop {
-        let read = source
-            .read(&mut buffer)
-            .await
-            .map_err(|error| Failure::system(doing(), error))?;
+        let read = source.read(&mut buffer).await.map_err(|error| Failure::system(doing(), error))?;
         if read == 0 {
             break;
         }
-        target
-            .put(buffer[..read].to_vec().into())
-            .await
-            .map_err(|error| to.failed("write", error))?;
+        target.put(buffer[..read].to_vec().into()).await.map_err(|error| to.failed("write", error))?;
         bytes += read as u64;
     }
     // Until the shutdown nothing is visible: a local file is renamed into place, an upload completed.
-    target
-        .shutdown()
-        .await
-        .map_err(|error| Failure::system(format!("cannot write {to}"), error))?;
+    target.shutdown().await.map_err(|error| Failure::system(format!("cannot write {to}"), error))?;
     Ok(bytes)
 }
 
@@ -194,11 +165,7 @@ mod tests {
             ("raw/a+b.csv", "raw/aab.csv", false),
         ];
         for (pattern, key, expected) in cases {
-            assert_eq!(
-                matcher(pattern).unwrap().is_match(key),
-                expected,
-                "{pattern} against {key}"
-            );
+            assert_eq!(matcher(pattern).unwrap().is_match(key), expected, "{pattern} against {key}");
         }
     }
 
@@ -206,34 +173,15 @@ mod tests {
     async fn a_folder_lists_its_files_in_order_and_never_hidden_ones() {
         let folder = tempfile::tempdir().unwrap();
         let storage = Storage::new(folder.path().to_owned());
-        for name in [
-            "t/b.csv",
-            "t/a.csv",
-            "t/_staging/c.csv",
-            "t/.d.csv",
-            "t/notes.txt",
-            "t/x=1/e.csv",
-        ] {
-            storage
-                .put(&storage.locate(name).unwrap(), b"x".to_vec())
-                .await
-                .unwrap();
+        for name in ["t/b.csv", "t/a.csv", "t/_staging/c.csv", "t/.d.csv", "t/notes.txt", "t/x=1/e.csv"] {
+            storage.put(&storage.locate(name).unwrap(), b"x".to_vec()).await.unwrap();
         }
-        let found = list(&storage, &storage.locate("t").unwrap(), &[".csv"])
-            .await
-            .unwrap();
+        let found = list(&storage, &storage.locate("t").unwrap(), &[".csv"]).await.unwrap();
         let names: Vec<&str> = found.iter().map(File::name).collect();
         assert_eq!(names, ["a.csv", "b.csv", "e.csv"]);
-        let one = list(&storage, &storage.locate("t/a.csv").unwrap(), &[])
-            .await
-            .unwrap();
+        let one = list(&storage, &storage.locate("t/a.csv").unwrap(), &[]).await.unwrap();
         assert_eq!(one.len(), 1);
-        assert_eq!(
-            list(&storage, &storage.locate("t/z*.csv").unwrap(), &[])
-                .await
-                .unwrap(),
-            []
-        );
+        assert_eq!(list(&storage, &storage.locate("t/z*.csv").unwrap(), &[]).await.unwrap(), []);
     }
 
     #[tokio::test]

@@ -54,8 +54,5 @@ pub async fn run(kind: &str, task: &Task) -> Result<Outcome> {
             )));
         }
     };
-    Ok(Outcome {
-        answer,
-        failed: None,
-    })
+    Ok(Outcome { answer, failed: None })
 }

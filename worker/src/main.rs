@@ -31,8 +31,8 @@ fn main() -> ExitCode {
 
 fn work(kind: &str, variables: BTreeMap<String, String>) -> Result<()> {
     let answer_file = variables.get("CAUCE_OUTPUT_FILE").cloned();
-    let folder = std::env::current_dir()
-        .map_err(|error| Failure::system("cannot see the working folder", error))?;
+    let folder =
+        std::env::current_dir().map_err(|error| Failure::system("cannot see the working folder", error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -44,12 +44,18 @@ fn work(kind: &str, variables: BTreeMap<String, String>) -> Result<()> {
     })?;
     // A gate that fails answers too: whoever looks into the failure finds the figures.
     if let Some(path) = answer_file {
-        std::fs::write(&path, answer.to_string()).map_err(|error| {
-            Failure::system(format!("cannot write CAUCE_OUTPUT_FILE {path}"), error)
-        })?;
+        std::fs::write(&path, answer.to_string())
+            .map_err(|error| Failure::system(format!("cannot write CAUCE_OUTPUT_FILE {path}"), error))?;
     }
-    log(json!({"event": "done", "kind": kind, "answer": answer}));
+    log(json!({"event": "done", "kind": kind, "answer": answer, "peak_memory_kib": peak_memory_kib()}));
     failed.map_or(Ok(()), |reason| Err(Failure::Data(reason)))
+}
+
+/// The most memory this process has held, where the system tells: the figure to size the task's container by.
+fn peak_memory_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
 /// One line of the task's log.

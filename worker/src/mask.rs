@@ -10,9 +10,7 @@ use datafusion::arrow::array::{ArrayRef, StringArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::cast::as_string_array;
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarUDF, Volatility, cast, create_udf, ident,
-};
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarUDF, Volatility, cast, create_udf, ident};
 use hmac::{Hmac, KeyInit, Mac};
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -75,25 +73,14 @@ impl TryFrom<Value> for Mask {
             #[serde(rename = "as")]
             rename: Option<String>,
         }
-        let whole = if value.is_string() {
-            json!({ "rule": value })
-        } else {
-            value
-        };
-        let Whole {
-            rule,
-            key_env,
-            rename,
-        } = serde_json::from_value(whole).map_err(|error| error.to_string())?;
+        let whole = if value.is_string() { json!({ "rule": value }) } else { value };
+        let Whole { rule, key_env, rename } =
+            serde_json::from_value(whole).map_err(|error| error.to_string())?;
         match (rule, &key_env) {
             (Rule::Hash, None) => {
                 Err("rule `hash` needs `key_env`, the environment variable of its key".to_owned())
             }
-            (Rule::Hash, Some(_)) | (_, None) => Ok(Self {
-                rule,
-                key_env,
-                rename,
-            }),
+            (Rule::Hash, Some(_)) | (_, None) => Ok(Self { rule, key_env, rename }),
             (_, Some(_)) => Err("`key_env` is for the rule `hash`".to_owned()),
         }
     }
@@ -104,21 +91,12 @@ pub async fn run(task: &Task) -> Result<Value> {
     let config: Config = task.config()?;
     config.output.check()?;
     let session = task.session(config.memory_mib)?;
-    let rejects = Rejects::new(
-        &session.storage,
-        config.rejects.as_deref(),
-        config.max_rejects,
-    )?;
+    let rejects = Rejects::new(&session.storage, config.rejects.as_deref(), config.max_rejects)?;
     register(&session, "source", &config.source, &rejects).await?;
     let fail = |error| Failure::query("cannot mask the columns", error);
     let table = session.context.table("source").await.map_err(fail)?;
 
-    let known: Vec<String> = table
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| field.name().clone())
-        .collect();
+    let known: Vec<String> = table.schema().fields().iter().map(|field| field.name().clone()).collect();
     for named in config.columns.keys().chain(&config.drop) {
         if !known.contains(named) {
             return Err(Failure::Config(format!(
@@ -139,11 +117,7 @@ pub async fn run(task: &Task) -> Result<Value> {
             (rule, _) => plain_function(rule),
         };
         let target = mask.rename.as_ref().unwrap_or(name);
-        columns.push(
-            function
-                .call(vec![cast(ident(name), DataType::Utf8)])
-                .alias(target),
-        );
+        columns.push(function.call(vec![cast(ident(name), DataType::Utf8)]).alias(target));
         masked.push(target);
     }
     let frame = table.select(columns).map_err(fail)?;
@@ -158,17 +132,10 @@ pub async fn run(task: &Task) -> Result<Value> {
 }
 
 /// How many values of the masked columns are not null.
-async fn count_values(
-    session: &crate::session::Session,
-    name: &str,
-    columns: &[&str],
-) -> Result<i64> {
+async fn count_values(session: &crate::session::Session, name: &str, columns: &[&str]) -> Result<i64> {
     let fail = |error| Failure::query("cannot count the masked values", error);
     let url = session.scratch_url(name)?;
-    let counts = columns
-        .iter()
-        .map(|column| count(ident(*column)).alias(*column))
-        .collect();
+    let counts = columns.iter().map(|column| count(ident(*column)).alias(*column)).collect();
     let found = scan(session, vec![url.to_string()])
         .await
         .and_then(|frame| frame.aggregate(vec![], counts))
@@ -176,22 +143,15 @@ async fn count_values(
         .collect()
         .await
         .map_err(fail)?;
-    let sums = found
-        .iter()
-        .flat_map(|batch| batch.columns())
-        .map(|column| {
-            datafusion::common::cast::as_int64_array(column)
-                .map(|values| values.iter().flatten().sum::<i64>())
-        });
+    let sums = found.iter().flat_map(|batch| batch.columns()).map(|column| {
+        datafusion::common::cast::as_int64_array(column).map(|values| values.iter().flatten().sum::<i64>())
+    });
     sums.sum::<std::result::Result<i64, _>>().map_err(fail)
 }
 
 /// The functions SQL has: `mask_email`, `mask_card`, `mask_redact`.
 pub fn functions() -> Vec<ScalarUDF> {
-    [Rule::Email, Rule::Card, Rule::Redact]
-        .into_iter()
-        .map(plain_function)
-        .collect()
+    [Rule::Email, Rule::Card, Rule::Redact].into_iter().map(plain_function).collect()
 }
 
 fn plain_function(rule: Rule) -> ScalarUDF {
@@ -222,13 +182,7 @@ fn function(name: &str, mask: impl Fn(&str) -> String + Send + Sync + 'static) -
         let masked: StringArray = texts.iter().map(|text| text.map(&mask)).collect();
         Ok(ColumnarValue::Array(Arc::new(masked) as ArrayRef))
     };
-    create_udf(
-        name,
-        vec![DataType::Utf8],
-        DataType::Utf8,
-        Volatility::Immutable,
-        Arc::new(body),
-    )
+    create_udf(name, vec![DataType::Utf8], DataType::Utf8, Volatility::Immutable, Arc::new(body))
 }
 
 fn mask_email(text: &str) -> String {
@@ -240,10 +194,7 @@ fn mask_email(text: &str) -> String {
     }
     // One character fewer than there are, so that even the shortest name is not shown whole.
     let shown = user.chars().count().saturating_sub(1).min(2);
-    format!(
-        "{}****@{domain}",
-        user.chars().take(shown).collect::<String>()
-    )
+    format!("{}****@{domain}", user.chars().take(shown).collect::<String>())
 }
 
 fn mask_card(text: &str) -> String {
@@ -295,47 +246,22 @@ mod tests {
         ])));
         let arguments = datafusion::logical_expr::ScalarFunctionArgs {
             args: vec![column],
-            arg_fields: vec![Arc::new(datafusion::arrow::datatypes::Field::new(
-                "a",
-                DataType::Utf8,
-                true,
-            ))],
+            arg_fields: vec![Arc::new(datafusion::arrow::datatypes::Field::new("a", DataType::Utf8, true))],
             number_rows: 2,
-            return_field: Arc::new(datafusion::arrow::datatypes::Field::new(
-                "r",
-                DataType::Utf8,
-                true,
-            )),
+            return_field: Arc::new(datafusion::arrow::datatypes::Field::new("r", DataType::Utf8, true)),
             config_options: Arc::default(),
         };
-        let masked = function
-            .invoke_with_args(arguments)
-            .unwrap()
-            .into_array(2)
-            .unwrap();
+        let masked = function.invoke_with_args(arguments).unwrap().into_array(2).unwrap();
         let masked = as_string_array(&masked).unwrap();
-        assert_eq!(
-            masked.value(0),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
+        assert_eq!(masked.value(0), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
         assert!(masked.is_null(1));
     }
 
     #[test]
     fn a_key_belongs_to_hash_and_hash_to_a_key() {
-        for wrong in [
-            json!("hash"),
-            json!({"rule": "email", "key_env": "K"}),
-            json!({"rule": "shuffle"}),
-        ] {
-            assert!(
-                serde_json::from_value::<Mask>(wrong.clone()).is_err(),
-                "{wrong}"
-            );
+        for wrong in [json!("hash"), json!({"rule": "email", "key_env": "K"}), json!({"rule": "shuffle"})] {
+            assert!(serde_json::from_value::<Mask>(wrong.clone()).is_err(), "{wrong}");
         }
-        assert!(
-            serde_json::from_value::<Mask>(json!({"rule": "hash", "key_env": "K", "as": "h"}))
-                .is_ok()
-        );
+        assert!(serde_json::from_value::<Mask>(json!({"rule": "hash", "key_env": "K", "as": "h"})).is_ok());
     }
 }

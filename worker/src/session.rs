@@ -34,10 +34,8 @@ impl Session {
     /// An engine that spills to disk beyond `memory`.
     pub fn new(storage: Arc<Storage>, memory: MemoryMib, writer: String) -> Result<Self> {
         let cannot = "cannot open a scratch folder";
-        let scratch = tempfile::Builder::new()
-            .prefix("cauce-")
-            .tempdir()
-            .map_err(|e| Failure::system(cannot, e))?;
+        let scratch =
+            tempfile::Builder::new().prefix("cauce-").tempdir().map_err(|e| Failure::system(cannot, e))?;
         let spill = scratch.path().join("spill");
         std::fs::create_dir(&spill).map_err(|error| Failure::system(cannot, error))?;
         let runtime = RuntimeEnvBuilder::new()
@@ -47,9 +45,7 @@ impl Session {
             )
             .build_arc()
             .map_err(|error| Failure::system("cannot start the query engine", error))?;
-        let mut config = SessionConfig::new()
-            .with_target_partitions(PARALLEL)
-            .with_information_schema(false);
+        let mut config = SessionConfig::new().with_target_partitions(PARALLEL).with_information_schema(false);
         let options = config.options_mut();
         // Plain strings: what is staged, hashed and written is then one type everywhere.
         options.execution.parquet.schema_force_view_types = false;
@@ -60,12 +56,7 @@ impl Session {
         for function in mask::functions() {
             context.register_udf(function);
         }
-        Ok(Self {
-            context,
-            storage,
-            writer,
-            scratch,
-        })
+        Ok(Self { context, storage, writer, scratch })
     }
 
     /// A path in the scratch folder.
@@ -75,9 +66,8 @@ impl Session {
 
     /// The URL of a path in the scratch folder.
     pub fn scratch_url(&self, name: &str) -> Result<Url> {
-        Url::from_file_path(self.scratch(name)).map_err(|()| {
-            Failure::system("cannot name the scratch folder", "its path is not absolute")
-        })
+        Url::from_file_path(self.scratch(name))
+            .map_err(|()| Failure::system("cannot name the scratch folder", "its path is not absolute"))
     }
 
     /// Lets the engine read the store of a location.

@@ -44,26 +44,18 @@ pub async fn run(task: &Task) -> Result<Value> {
         (None, Some(file)) => {
             let location = session.storage.locate(&file)?;
             let bytes = files::read_small(&session.storage, &location).await?;
-            let bytes = bytes.ok_or_else(|| {
-                Failure::Config(format!("`file` names {location}, which is not there"))
-            })?;
-            String::from_utf8(bytes)
-                .map_err(|_| Failure::Config(format!("{location} is not UTF-8")))?
+            let bytes = bytes
+                .ok_or_else(|| Failure::Config(format!("`file` names {location}, which is not there")))?;
+            String::from_utf8(bytes).map_err(|_| Failure::Config(format!("{location} is not UTF-8")))?
         }
         _ => return Err(Failure::Config("say either `query` or `file`".to_owned())),
     };
-    let rejects = Rejects::new(
-        &session.storage,
-        config.rejects.as_deref(),
-        config.max_rejects,
-    )?;
+    let rejects = Rejects::new(&session.storage, config.rejects.as_deref(), config.max_rejects)?;
     for (name, input) in &config.inputs {
         register(&session, name, input, &rejects).await?;
     }
-    let read_only = SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false);
+    let read_only =
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let fail = |error| Failure::query("cannot plan the query", error);
     let frame = session
         .context
@@ -114,16 +106,11 @@ fn only_row(staged: &Staged) -> Result<Value> {
             staged.rows
         )));
     }
-    let fail = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::system("cannot read the row", error)
-    };
-    let mut writer = WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .build::<_, LineDelimited>(Vec::new());
+    let fail =
+        |error: Box<dyn std::error::Error + Send + Sync>| Failure::system("cannot read the row", error);
+    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(Vec::new());
     for batch in staged.batches()? {
-        writer
-            .write(&batch.map_err(|error| fail(error.into()))?)
-            .map_err(|error| fail(error.into()))?;
+        writer.write(&batch.map_err(|error| fail(error.into()))?).map_err(|error| fail(error.into()))?;
     }
     writer.finish().map_err(|error| fail(error.into()))?;
     serde_json::from_slice(&writer.into_inner()).map_err(|error| fail(error.into()))

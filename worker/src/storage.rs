@@ -64,13 +64,7 @@ pub enum StorageError {
 impl StorageError {
     /// True when the place is simply not there.
     pub fn is_absent(&self) -> bool {
-        matches!(
-            self,
-            Self::Access {
-                source: object_store::Error::NotFound { .. },
-                ..
-            }
-        )
+        matches!(self, Self::Access { source: object_store::Error::NotFound { .. }, .. })
     }
 }
 
@@ -86,10 +80,14 @@ pub struct Storage {
 impl Storage {
     /// Relative locations are below `folder`, which must be absolute.
     pub fn new(folder: PathBuf) -> Self {
-        Self {
-            folder,
-            stores: Mutex::default(),
-        }
+        Self { folder, stores: Mutex::default() }
+    }
+
+    /// Puts a store of the test's own in the place of a bucket.
+    #[cfg(test)]
+    pub fn with_store(bucket: &str, store: Arc<dyn ObjectStore>) -> Self {
+        let stores = BTreeMap::from([(Some(bucket.to_owned()), store)]);
+        Self { folder: PathBuf::from("/"), stores: Mutex::new(stores) }
     }
 
     /// Reads a location as a person writes it.
@@ -100,10 +98,7 @@ impl Storage {
             if bucket.is_empty() || Path::parse(key.trim_end_matches('/')).is_err() {
                 return Err(wrong());
             }
-            return Ok(Location {
-                bucket: Some(bucket.to_owned()),
-                key: key.to_owned(),
-            });
+            return Ok(Location { bucket: Some(bucket.to_owned()), key: key.to_owned() });
         }
         let path = match text.strip_prefix("file://") {
             Some(path) if path.starts_with('/') => FilePath::new(path),
@@ -139,13 +134,8 @@ impl Storage {
             None => Arc::new(LocalFileSystem::new()),
             Some(bucket) => {
                 // Plain http is what a local endpoint speaks; against AWS the default endpoint is https anyway.
-                let builder = AmazonS3Builder::from_env()
-                    .with_bucket_name(bucket)
-                    .with_allow_http(true);
-                let open = |source| StorageError::Open {
-                    location: location.to_string(),
-                    source,
-                };
+                let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_allow_http(true);
+                let open = |source| StorageError::Open { location: location.to_string(), source };
                 Arc::new(builder.build().map_err(open)?)
             }
         };
@@ -155,12 +145,8 @@ impl Storage {
 
     /// Stores a small object whole: it is there afterwards, or the old one is untouched.
     pub async fn put(&self, location: &Location, bytes: Vec<u8>) -> Result<(), StorageError> {
-        let put = self
-            .store(location)?
-            .put(&location.path(), bytes.into())
-            .await;
-        put.map(drop)
-            .map_err(|source| location.failed("write", source))
+        let put = self.store(location)?.put(&location.path(), bytes.into()).await;
+        put.map(drop).map_err(|source| location.failed("write", source))
     }
 }
 
@@ -168,26 +154,18 @@ impl Location {
     /// The path inside the store. Patterns and the trailing `/` are the caller's to take off first.
     pub fn path(&self) -> Path {
         // `locate` has parsed it, and joining keeps it valid, so the fallback's escaping is never reached.
-        Path::parse(self.key.trim_end_matches('/'))
-            .unwrap_or_else(|_| Path::from(self.key.as_str()))
+        Path::parse(self.key.trim_end_matches('/')).unwrap_or_else(|_| Path::from(self.key.as_str()))
     }
 
     /// The location of `name` below this folder.
     pub fn join(&self, name: &str) -> Self {
         let key = format!("{}/{}", self.key.trim_end_matches('/'), name);
-        Self {
-            bucket: self.bucket.clone(),
-            key: key.trim_start_matches('/').to_owned(),
-        }
+        Self { bucket: self.bucket.clone(), key: key.trim_start_matches('/').to_owned() }
     }
 
     /// Words a refusal of the store.
     pub fn failed(&self, doing: &'static str, source: object_store::Error) -> StorageError {
-        StorageError::Access {
-            doing,
-            location: self.to_string(),
-            source,
-        }
+        StorageError::Access { doing, location: self.to_string(), source }
     }
 
     /// The key as written.
@@ -197,18 +175,13 @@ impl Location {
 
     /// Another key in the same store.
     pub fn with_key(&self, key: &str) -> Self {
-        Self {
-            bucket: self.bucket.clone(),
-            key: key.to_owned(),
-        }
+        Self { bucket: self.bucket.clone(), key: key.to_owned() }
     }
 
     /// The store's root as a URL, by which DataFusion and Delta know it.
     pub fn root(&self) -> Url {
-        let text = self
-            .bucket
-            .as_ref()
-            .map_or_else(|| "file:///".to_owned(), |bucket| format!("s3://{bucket}/"));
+        let text =
+            self.bucket.as_ref().map_or_else(|| "file:///".to_owned(), |bucket| format!("s3://{bucket}/"));
         // A bucket is checked by `locate`; a name that no URL can hold falls back to the files' root and is not found.
         Url::parse(&text).unwrap_or_else(|_| unreachable!("`file:///` and `s3://name/` are URLs"))
     }

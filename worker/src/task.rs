@@ -28,36 +28,24 @@ impl Task {
     pub async fn read(variables: BTreeMap<String, String>, folder: PathBuf) -> Result<Self> {
         let storage = Arc::new(Storage::new(folder));
         let wrong = |from: &str, error| Failure::Config(format!("{from} is not JSON: {error}"));
-        let config = match (
-            variables.get("CAUCE_CONFIG"),
-            variables.get("CAUCE_INPUT_URI"),
-        ) {
-            (Some(text), _) => {
-                serde_json::from_str(text).map_err(|error| wrong("CAUCE_CONFIG", error))?
-            }
+        let config = match (variables.get("CAUCE_CONFIG"), variables.get("CAUCE_INPUT_URI")) {
+            (Some(text), _) => serde_json::from_str(text).map_err(|error| wrong("CAUCE_CONFIG", error))?,
             (None, Some(uri)) => {
-                let bytes = files::read_small(&storage, &storage.locate(uri)?)
-                    .await?
-                    .ok_or_else(|| {
-                        Failure::Config(format!("CAUCE_INPUT_URI names {uri}, which is not there"))
-                    })?;
+                let bytes = files::read_small(&storage, &storage.locate(uri)?).await?.ok_or_else(|| {
+                    Failure::Config(format!("CAUCE_INPUT_URI names {uri}, which is not there"))
+                })?;
                 let mut document: Value =
                     serde_json::from_slice(&bytes).map_err(|error| wrong(uri, error))?;
-                document.get_mut("config").map(Value::take).ok_or_else(|| {
-                    Failure::Config(format!("the input document {uri} has no `config`"))
-                })?
+                document
+                    .get_mut("config")
+                    .map(Value::take)
+                    .ok_or_else(|| Failure::Config(format!("the input document {uri} has no `config`")))?
             }
             (None, None) => {
-                return Err(Failure::Config(
-                    "neither CAUCE_CONFIG nor CAUCE_INPUT_URI is set".to_owned(),
-                ));
+                return Err(Failure::Config("neither CAUCE_CONFIG nor CAUCE_INPUT_URI is set".to_owned()));
             }
         };
-        Ok(Self {
-            variables,
-            config,
-            storage,
-        })
+        Ok(Self { variables, config, storage })
     }
 
     /// The configuration as its kind's type.
@@ -94,7 +82,10 @@ impl Task {
     pub fn interval_end(&self) -> Result<Timestamp> {
         let text = self.variable("CAUCE_DATA_INTERVAL_END");
         text.parse().map_err(|_| {
-            Failure::Config("the run has no data interval: say `at`, the instant that freshness is held against".to_owned())
+            Failure::Config(
+                "the run has no data interval: say `at`, the instant that freshness is held against"
+                    .to_owned(),
+            )
         })
     }
 
@@ -102,12 +93,7 @@ impl Task {
     /// replaces its own files.
     fn writer(&self) -> String {
         let mut hash = Sha256::new();
-        for name in [
-            "CAUCE_PIPELINE",
-            "CAUCE_RUN_ID",
-            "CAUCE_TASK",
-            "CAUCE_INDEX",
-        ] {
+        for name in ["CAUCE_PIPELINE", "CAUCE_RUN_ID", "CAUCE_TASK", "CAUCE_INDEX"] {
             hash.update(self.variable(name).as_bytes());
             hash.update([0]);
         }
@@ -120,32 +106,19 @@ mod tests {
     use super::*;
 
     fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[tokio::test]
     async fn a_large_configuration_comes_in_the_input_document() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(
-            folder.path().join("input.json"),
-            r#"{"params": {}, "config": {"query": "x"}}"#,
-        )
-        .unwrap();
-        let task = Task::read(
-            variables(&[("CAUCE_INPUT_URI", "input.json")]),
-            folder.path().to_owned(),
-        )
-        .await
-        .unwrap();
+        std::fs::write(folder.path().join("input.json"), r#"{"params": {}, "config": {"query": "x"}}"#)
+            .unwrap();
+        let task = Task::read(variables(&[("CAUCE_INPUT_URI", "input.json")]), folder.path().to_owned())
+            .await
+            .unwrap();
         assert_eq!(task.config["query"], "x");
-        for wrong in [
-            &[][..],
-            &[("CAUCE_CONFIG", "{")],
-            &[("CAUCE_INPUT_URI", "absent.json")],
-        ] {
+        for wrong in [&[][..], &[("CAUCE_CONFIG", "{")], &[("CAUCE_INPUT_URI", "absent.json")]] {
             let read = Task::read(variables(wrong), folder.path().to_owned()).await;
             assert_eq!(read.err().unwrap().exit_code(), 2, "{wrong:?}");
         }
@@ -159,13 +132,7 @@ mod tests {
             Task::read(all, PathBuf::from("/")).await.unwrap().writer()
         };
         let first = of(&[("CAUCE_RUN_ID", "1997-01-05"), ("CAUCE_ATTEMPT", "1")]).await;
-        assert_eq!(
-            first,
-            of(&[("CAUCE_RUN_ID", "1997-01-05"), ("CAUCE_ATTEMPT", "2")]).await
-        );
-        assert_ne!(
-            first,
-            of(&[("CAUCE_RUN_ID", "1997-01-06"), ("CAUCE_ATTEMPT", "1")]).await
-        );
+        assert_eq!(first, of(&[("CAUCE_RUN_ID", "1997-01-05"), ("CAUCE_ATTEMPT", "2")]).await);
+        assert_ne!(first, of(&[("CAUCE_RUN_ID", "1997-01-06"), ("CAUCE_ATTEMPT", "1")]).await);
     }
 }

@@ -18,7 +18,7 @@ pub enum Severity {
     #[default]
     Error,
     /// It is told, and counts in the score.
-    Warn,
+    Warning,
 }
 
 /// One check of a suite.
@@ -203,26 +203,12 @@ impl TryFrom<Value> for Check {
 
     fn try_from(value: Value) -> std::result::Result<Self, String> {
         let Value::Object(mut fields) = value else {
-            return Err(format!(
-                "a check is a mapping such as `not_null: [id]`, not {value}"
-            ));
+            return Err(format!("a check is a mapping such as `not_null: [id]`, not {value}"));
         };
         let name: Option<String> = fields.remove("name").map(read).transpose()?;
-        let severity = fields
-            .remove("severity")
-            .map(read)
-            .transpose()?
-            .unwrap_or_default();
-        let tolerance: f64 = fields
-            .remove("tolerance")
-            .map(read)
-            .transpose()?
-            .unwrap_or(0.0);
-        let weight: f64 = fields
-            .remove("weight")
-            .map(read)
-            .transpose()?
-            .unwrap_or(1.0);
+        let severity = fields.remove("severity").map(read).transpose()?.unwrap_or_default();
+        let tolerance: f64 = fields.remove("tolerance").map(read).transpose()?.unwrap_or(0.0);
+        let weight: f64 = fields.remove("weight").map(read).transpose()?.unwrap_or(1.0);
         if !(0.0..=1.0).contains(&tolerance) {
             return Err(format!("tolerance is {tolerance}; it must be from 0 to 1"));
         }
@@ -231,28 +217,14 @@ impl TryFrom<Value> for Check {
         }
         let mut rest = fields.into_iter();
         let (Some((key, value)), None) = (rest.next(), rest.next()) else {
-            return Err(
-                "a check has exactly one of its kinds' keys, such as `not_null`".to_owned(),
-            );
+            return Err("a check has exactly one of its kinds' keys, such as `not_null`".to_owned());
         };
         let (rule, about) = rule(&key, value).map_err(|error| format!("{key}: {error}"))?;
         if tolerance > 0.0 && matches!(rule, Rule::Table(_)) {
             return Err(format!("{key}: `tolerance` is for checks of rows"));
         }
-        let name = name.unwrap_or_else(|| {
-            if about.is_empty() {
-                key
-            } else {
-                format!("{key}({about})")
-            }
-        });
-        Ok(Self {
-            name,
-            severity,
-            tolerance,
-            weight,
-            rule,
-        })
+        let name = name.unwrap_or_else(|| if about.is_empty() { key } else { format!("{key}({about})") });
+        Ok(Self { name, severity, tolerance, weight, rule })
     }
 }
 
@@ -327,12 +299,7 @@ fn reference(value: Value) -> std::result::Result<Reference, String> {
         to: String,
         key: Option<OneOrMany>,
     }
-    let Whole {
-        column,
-        columns,
-        to,
-        key,
-    } = read(value)?;
+    let Whole { column, columns, to, key } = read(value)?;
     let columns = match (column, columns) {
         (Some(column), None) => vec![column],
         (None, Some(columns)) => columns.list()?,
@@ -343,11 +310,7 @@ fn reference(value: Value) -> std::result::Result<Reference, String> {
         None => columns.clone(),
     };
     if key.len() != columns.len() {
-        return Err(format!(
-            "{} columns here, {} there",
-            columns.len(),
-            key.len()
-        ));
+        return Err(format!("{} columns here, {} there", columns.len(), key.len()));
     }
     Ok(Reference { columns, to, key })
 }
@@ -374,14 +337,10 @@ pub fn distinct(checks: &[Check]) -> Result<()> {
     if checks.is_empty() {
         return Err(Failure::Config("`checks` is empty".to_owned()));
     }
-    match checks
-        .iter()
-        .find(|check| !names.insert(check.name.as_str()))
-    {
-        Some(again) => Err(Failure::Config(format!(
-            "two checks are named `{}`: give one a `name`",
-            again.name
-        ))),
+    match checks.iter().find(|check| !names.insert(check.name.as_str())) {
+        Some(again) => {
+            Err(Failure::Config(format!("two checks are named `{}`: give one a `name`", again.name)))
+        }
         None => Ok(()),
     }
 }

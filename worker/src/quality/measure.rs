@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
-use crate::quality::checks::{Check, Columns, Freshness, RowRule, Rule, TableRule};
+use crate::quality::checks::{Check, Columns, Freshness, RowRule, Rule, Severity, TableRule};
 use crate::quality::{Finding, reference_table};
 use crate::rows::inputs::scan;
 use crate::session::Session;
@@ -45,39 +45,20 @@ pub async fn flag(session: &Session, source: DataFrame, checks: &[Check]) -> Res
         let wrong = |error: DataFusionError| Failure::query(format!("check {}", check.name), error);
         let (with, violates) = match rule {
             RowRule::Referential(reference) => {
-                let other = session
-                    .context
-                    .table(reference_table(&reference.to))
-                    .await
-                    .map_err(|_| {
-                        Failure::Config(format!(
-                            "check {}: `references` has no `{}`",
-                            check.name, reference.to
-                        ))
-                    })?;
+                let other = session.context.table(reference_table(&reference.to)).await.map_err(|_| {
+                    Failure::Config(format!("check {}: `references` has no `{}`", check.name, reference.to))
+                })?;
                 let found = format!("{ADDED}found_{number}");
-                let keys: Vec<String> = (0..reference.key.len())
-                    .map(|at| format!("{ADDED}key_{number}_{at}"))
-                    .collect();
-                let wanted = reference
-                    .key
-                    .iter()
-                    .zip(&keys)
-                    .map(|(column, key)| ident(column).alias(key));
-                let other = other
-                    .select(wanted.collect::<Vec<_>>())
-                    .and_then(DataFrame::distinct)
-                    .map_err(wrong)?;
+                let keys: Vec<String> =
+                    (0..reference.key.len()).map(|at| format!("{ADDED}key_{number}_{at}")).collect();
+                let wanted = reference.key.iter().zip(&keys).map(|(column, key)| ident(column).alias(key));
+                let other =
+                    other.select(wanted.collect::<Vec<_>>()).and_then(DataFrame::distinct).map_err(wrong)?;
                 let other = other.with_column(&found, lit(true)).map_err(wrong)?;
                 let here: Vec<&str> = reference.columns.iter().map(String::as_str).collect();
                 let there: Vec<&str> = keys.iter().map(String::as_str).collect();
-                let joined = frame
-                    .join(other, JoinType::Left, &here, &there, None)
-                    .map_err(wrong)?;
-                (
-                    joined,
-                    all_present(&reference.columns).and(ident(found).is_null()),
-                )
+                let joined = frame.join(other, JoinType::Left, &here, &there, None).map_err(wrong)?;
+                (joined, all_present(&reference.columns).and(ident(found).is_null()))
             }
             RowRule::Unique(columns) => {
                 let same = format!("{ADDED}same_{number}");
@@ -94,18 +75,13 @@ pub async fn flag(session: &Session, source: DataFrame, checks: &[Check]) -> Res
                 (frame, violates)
             }
         };
-        frame = with
-            .with_column(&flag_column(number), violates.is_true())
-            .map_err(wrong)?;
+        frame = with.with_column(&flag_column(number), violates.is_true()).map_err(wrong)?;
     }
     Ok(frame)
 }
 
 fn all_present(columns: &[String]) -> Expr {
-    columns
-        .iter()
-        .map(|column| ident(column).is_not_null())
-        .fold(lit(true), Expr::and)
+    columns.iter().map(|column| ident(column).is_not_null()).fold(lit(true), Expr::and)
 }
 
 fn violates(
@@ -114,40 +90,24 @@ fn violates(
     rule: &RowRule,
 ) -> std::result::Result<Expr, DataFusionError> {
     Ok(match rule {
-        RowRule::NotNull(columns) => columns
-            .iter()
-            .map(|column| ident(column).is_null())
-            .fold(lit(false), Expr::or),
+        RowRule::NotNull(columns) => {
+            columns.iter().map(|column| ident(column).is_null()).fold(lit(false), Expr::or)
+        }
         RowRule::Between(rule) => {
             let column = || ident(&rule.column);
             let below = rule.min.as_ref().map(|min| {
                 let min = lit(typed(frame, &rule.column, min)?);
-                Ok::<_, DataFusionError>(if rule.exclusive {
-                    column().lt_eq(min)
-                } else {
-                    column().lt(min)
-                })
+                Ok::<_, DataFusionError>(if rule.exclusive { column().lt_eq(min) } else { column().lt(min) })
             });
             let above = rule.max.as_ref().map(|max| {
                 let max = lit(typed(frame, &rule.column, max)?);
-                Ok::<_, DataFusionError>(if rule.exclusive {
-                    column().gt_eq(max)
-                } else {
-                    column().gt(max)
-                })
+                Ok::<_, DataFusionError>(if rule.exclusive { column().gt_eq(max) } else { column().gt(max) })
             });
-            below
-                .transpose()?
-                .into_iter()
-                .chain(above.transpose()?)
-                .fold(lit(false), Expr::or)
+            below.transpose()?.into_iter().chain(above.transpose()?).fold(lit(false), Expr::or)
         }
         RowRule::InSet(rule) => {
-            let values: std::result::Result<Vec<Expr>, _> = rule
-                .values
-                .iter()
-                .map(|value| typed(frame, &rule.column, value).map(lit))
-                .collect();
+            let values: std::result::Result<Vec<Expr>, _> =
+                rule.values.iter().map(|value| typed(frame, &rule.column, value).map(lit)).collect();
             ident(&rule.column).in_list(values?, true)
         }
         RowRule::Regex(rule) => {
@@ -156,16 +116,10 @@ fn violates(
         }
         RowRule::Expression(rule) => {
             let holds = session.context.parse_sql_expr(&rule.sql, frame.schema())?;
-            let bound = frame
-                .clone()
-                .select(vec![holds.alias("holds")])?
-                .with_param_values(bind(&rule.params)?)?;
+            let bound =
+                frame.clone().select(vec![holds.alias("holds")])?.with_param_values(bind(&rule.params)?)?;
             let exprs = bound.logical_plan().expressions();
-            let holds = exprs
-                .into_iter()
-                .next()
-                .unwrap_or_else(|| lit(false))
-                .unalias();
+            let holds = exprs.into_iter().next().unwrap_or_else(|| lit(false)).unalias();
             holds.is_not_true()
         }
         RowRule::Unique(_) | RowRule::Referential(_) => {
@@ -181,14 +135,9 @@ fn typed(
     value: &Value,
 ) -> std::result::Result<ScalarValue, DataFusionError> {
     let field = frame.schema().field_with_unqualified_name(column)?;
-    let text = value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned);
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     ScalarValue::try_from_string(text.clone(), field.data_type()).map_err(|_| {
-        DataFusionError::Plan(format!(
-            "`{text}` is not a {} like `{column}`",
-            field.data_type()
-        ))
+        DataFusionError::Plan(format!("`{text}` is not a {} like `{column}`", field.data_type()))
     })
 }
 
@@ -236,21 +185,12 @@ pub async fn judge(
     let mut findings = Vec::new();
     for (number, check) in checks.iter().enumerate() {
         let measured = match &check.rule {
-            Rule::Row(_) => row_finding(
-                staged.rows,
-                figure(number).unwrap_or(0).unsigned_abs(),
-                check.tolerance,
-            ),
-            Rule::Table(rule) => {
-                table_finding(rule, staged.rows, figure(number), schema, task, check)?
+            Rule::Row(_) => {
+                row_finding(staged.rows, figure(number).unwrap_or(0).unsigned_abs(), check.tolerance)
             }
+            Rule::Table(rule) => table_finding(rule, staged.rows, figure(number), schema, task, check)?,
         };
-        let Measured {
-            passed,
-            score,
-            violations,
-            detail,
-        } = measured;
+        let Measured { passed, score, violations, detail } = measured;
         findings.push(Finding {
             name: check.name.clone(),
             severity: check.severity,
@@ -264,6 +204,22 @@ pub async fn judge(
     Ok(findings)
 }
 
+/// The check that is in every suite with unreadable rows: at most `allowed` of them may be.
+pub fn readable(rows: u64, unreadable: u64, allowed: u64) -> Finding {
+    Finding {
+        name: "readable".to_owned(),
+        severity: Severity::Error,
+        passed: unreadable <= allowed,
+        score: four_decimals(1.0 - share(unreadable, rows + unreadable)),
+        violations: Some(unreadable),
+        detail: format!(
+            "{unreadable} of {} rows cannot be read, at most {allowed} may be",
+            rows + unreadable
+        ),
+        weight: 1.0,
+    }
+}
+
 struct Measured {
     passed: bool,
     score: f64,
@@ -272,12 +228,7 @@ struct Measured {
 }
 
 fn verdict(passed: bool, detail: String) -> Measured {
-    Measured {
-        passed,
-        score: if passed { 1.0 } else { 0.0 },
-        violations: None,
-        detail,
-    }
+    Measured { passed, score: if passed { 1.0 } else { 0.0 }, violations: None, detail }
 }
 
 fn row_finding(rows: u64, violations: u64, tolerance: f64) -> Measured {
@@ -291,11 +242,7 @@ fn row_finding(rows: u64, violations: u64, tolerance: f64) -> Measured {
 }
 
 fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 fn table_finding(
@@ -310,57 +257,39 @@ fn table_finding(
         TableRule::RowCount(bounds) => {
             let enough = bounds.min.is_none_or(|min| rows >= min);
             let few = bounds.max.is_none_or(|max| rows <= max);
-            let side = |bound: Option<u64>, none: &str| {
-                bound.map_or_else(|| none.to_owned(), |n| n.to_string())
-            };
-            let wanted = format!(
-                "{} to {}",
-                side(bounds.min, "0"),
-                side(bounds.max, "any number")
-            );
+            let side =
+                |bound: Option<u64>, none: &str| bound.map_or_else(|| none.to_owned(), |n| n.to_string());
+            let wanted = format!("{} to {}", side(bounds.min, "0"), side(bounds.max, "any number"));
             verdict(enough && few, format!("{rows} rows, wanted {wanted}"))
         }
         TableRule::NullRate(rule) => {
             let nulls = rows - figure.unwrap_or(0).unsigned_abs().min(rows);
             let rate = share(nulls, rows);
             let detail = format!("{nulls} of {rows} are null, at most {} may be", rule.max);
-            Measured {
-                passed: rate <= rule.max,
-                score: 1.0 - rate,
-                violations: None,
-                detail,
-            }
+            Measured { passed: rate <= rule.max, score: 1.0 - rate, violations: None, detail }
         }
         TableRule::Freshness(rule) => freshness(rule, figure, task, check)?,
         TableRule::Schema(rule) => columns(rule, schema),
     })
 }
 
-fn freshness(
-    rule: &Freshness,
-    newest: Option<i64>,
-    task: &Task,
-    check: &Check,
-) -> Result<Measured> {
+fn freshness(rule: &Freshness, newest: Option<i64>, task: &Task, check: &Check) -> Result<Measured> {
     let wrong = |text: String| Failure::Config(format!("check {}: {text}", check.name));
     let at = match &rule.at {
         None => task.interval_end()?,
-        Some(text) => instant(text)
-            .ok_or_else(|| wrong(format!("`at: {text}` is neither a date nor an instant")))?,
+        Some(text) => {
+            instant(text).ok_or_else(|| wrong(format!("`at: {text}` is neither a date nor an instant")))?
+        }
     };
     let age = duration(&rule.max_age)
         .ok_or_else(|| wrong(format!("`max_age: {}` is not a duration", rule.max_age)))?;
-    let oldest = at
-        .checked_sub(age)
-        .map_err(|_| wrong(format!("`max_age: {}` is too long", rule.max_age)))?;
+    let oldest =
+        at.checked_sub(age).map_err(|_| wrong(format!("`max_age: {}` is too long", rule.max_age)))?;
     let Some(newest) = newest.and_then(|micros| Timestamp::from_microsecond(micros).ok()) else {
         return Ok(verdict(false, "no value at all".to_owned()));
     };
     let passed = newest >= oldest && newest < at;
-    Ok(verdict(
-        passed,
-        format!("the newest is {newest}, wanted from {oldest} to before {at}"),
-    ))
+    Ok(verdict(passed, format!("the newest is {newest}, wanted from {oldest} to before {at}")))
 }
 
 /// An instant, or the first one of a date in UTC.
@@ -369,9 +298,7 @@ fn instant(text: &str) -> Option<Timestamp> {
         return Some(instant);
     }
     let day: Date = text.parse().ok()?;
-    day.to_zoned(TimeZone::UTC)
-        .ok()
-        .map(|zoned| zoned.timestamp())
+    day.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
 /// A duration as pipelines write it: `90m`, `36h`, `7d`, `1h30m`.
@@ -406,17 +333,10 @@ fn columns(rule: &Columns, schema: &Schema) -> Measured {
         }
     }
     if rule.strict {
-        let extra = schema
-            .fields()
-            .iter()
-            .filter(|field| !rule.columns.contains_key(field.name()));
+        let extra = schema.fields().iter().filter(|field| !rule.columns.contains_key(field.name()));
         wrong.extend(extra.map(|field| format!("`{}` is not wanted", field.name())));
     }
-    if wrong.is_empty() {
-        verdict(true, "as wanted".to_owned())
-    } else {
-        verdict(false, wrong.join(", "))
-    }
+    if wrong.is_empty() { verdict(true, "as wanted".to_owned()) } else { verdict(false, wrong.join(", ")) }
 }
 
 fn same_type(found: &DataType, wanted: &DataType) -> bool {
@@ -432,10 +352,7 @@ fn same_type(found: &DataType, wanted: &DataType) -> bool {
 fn column(schema: &Schema, name: &str, check: &Check) -> Result<Expr> {
     match schema.field_with_name(name) {
         Ok(_) => Ok(ident(name)),
-        Err(_) => Err(Failure::Config(format!(
-            "check {}: the source has no column `{name}`",
-            check.name
-        ))),
+        Err(_) => Err(Failure::Config(format!("check {}: the source has no column `{name}`", check.name))),
     }
 }
 
@@ -446,11 +363,7 @@ mod tests {
     #[test]
     fn durations_are_read_as_pipelines_write_them() {
         for (text, seconds) in [("90m", 5_400), ("1h30m", 5_400), ("7d", 604_800), ("0s", 0)] {
-            assert_eq!(
-                duration(text),
-                Some(SignedDuration::from_secs(seconds)),
-                "{text}"
-            );
+            assert_eq!(duration(text), Some(SignedDuration::from_secs(seconds)), "{text}");
         }
         for wrong in ["", "5", "h", "1w", "-1h", "1.5h", "99999999999999999999d"] {
             assert_eq!(duration(wrong), None, "{wrong}");

@@ -79,17 +79,10 @@ pub async fn run(task: &Task) -> Result<Outcome> {
     let config: Config = task.config()?;
     checks::distinct(&config.checks)?;
     if config.min_score.is_nan() || !(0.0..=1.0).contains(&config.min_score) {
-        return Err(Failure::Config(format!(
-            "min_score is {}; it must be from 0 to 1",
-            config.min_score
-        )));
+        return Err(Failure::Config(format!("min_score is {}; it must be from 0 to 1", config.min_score)));
     }
     let session = task.session(config.memory_mib)?;
-    let rejects = Rejects::new(
-        &session.storage,
-        config.rejects.as_deref(),
-        config.max_rejects,
-    )?;
+    let rejects = Rejects::new(&session.storage, config.rejects.as_deref(), config.max_rejects)?;
     register(&session, "source", &config.source, &rejects).await?;
     let unreadable = rejects.count();
     for (name, input) in &config.references {
@@ -102,7 +95,10 @@ pub async fn run(task: &Task) -> Result<Outcome> {
     let schema = source.schema().as_arrow().clone();
     let flagged = measure::flag(&session, source, &config.checks).await?;
     let staged = write::stage(&session, flagged, "flagged", &[]).await?;
-    let findings = measure::judge(&session, &staged, &schema, &config.checks, task).await?;
+    let mut findings = measure::judge(&session, &staged, &schema, &config.checks, task).await?;
+    if unreadable > 0 {
+        findings.insert(0, measure::readable(staged.rows, unreadable, config.max_rejects.unwrap_or(0)));
+    }
     if rejects.wanted() {
         reject_rows(&staged, &config, &rejects)?;
     }
@@ -131,16 +127,12 @@ pub async fn run(task: &Task) -> Result<Outcome> {
     rejects.deliver(&session.storage).await?;
     let reason = match (passed, config.on_fail) {
         (true, _) | (false, OnFail::Record) => None,
-        (false, OnFail::Fail) if failed.is_empty() => Some(format!(
-            "the quality score {score} is below min_score: {}",
-            config.min_score
-        )),
+        (false, OnFail::Fail) if failed.is_empty() => {
+            Some(format!("the quality score {score} is below min_score: {}", config.min_score))
+        }
         (false, OnFail::Fail) => Some(format!("quality checks failed: {}", failed.join(", "))),
     };
-    Ok(Outcome {
-        answer,
-        failed: reason,
-    })
+    Ok(Outcome { answer, failed: reason })
 }
 
 /// The session's name of a reference, so that it cannot be taken for the source.
@@ -151,10 +143,7 @@ pub fn reference_table(name: &str) -> String {
 /// The weighted mean of the scores, four decimals.
 fn overall(findings: &[Finding]) -> f64 {
     let weight: f64 = findings.iter().map(|found| found.weight).sum();
-    let sum: f64 = findings
-        .iter()
-        .map(|found| found.score * found.weight)
-        .sum();
+    let sum: f64 = findings.iter().map(|found| found.score * found.weight).sum();
     measure::four_decimals(sum / weight)
 }
 
@@ -174,18 +163,11 @@ async fn store_report(
         "source": source,
     });
     if let (Some(document), Some(answer)) = (document.as_object_mut(), answer.as_object()) {
-        document.extend(
-            answer
-                .iter()
-                .filter(|(name, _)| *name != "report")
-                .map(|(k, v)| (k.clone(), v.clone())),
-        );
+        document
+            .extend(answer.iter().filter(|(name, _)| *name != "report").map(|(k, v)| (k.clone(), v.clone())));
     }
     let location = session.storage.locate(report)?;
-    session
-        .storage
-        .put(&location, format!("{document:#}\n").into_bytes())
-        .await?;
+    session.storage.put(&location, format!("{document:#}\n").into_bytes()).await?;
     Ok(())
 }
 
@@ -196,9 +178,7 @@ fn reject_rows(staged: &Staged, config: &Config, rejects: &Rejects) -> Result<()
         .checks
         .iter()
         .enumerate()
-        .filter(|(_, check)| {
-            matches!(check.rule, Rule::Row(_)) && check.severity == Severity::Error
-        })
+        .filter(|(_, check)| matches!(check.rule, Rule::Row(_)) && check.severity == Severity::Error)
         .map(|(number, check)| (measure::flag_column(number), check.name.as_str()))
         .collect();
     for batch in staged.batches()? {
@@ -207,9 +187,7 @@ fn reject_rows(staged: &Staged, config: &Config, rejects: &Rejects) -> Result<()
             let reasons: Vec<&str> = deciding
                 .iter()
                 .filter(|(column, _)| {
-                    batch
-                        .column_by_name(column)
-                        .is_some_and(|flags| flags.as_boolean().value(row))
+                    batch.column_by_name(column).is_some_and(|flags| flags.as_boolean().value(row))
                 })
                 .map(|(_, name)| *name)
                 .collect();
@@ -230,28 +208,12 @@ fn reject_rows(staged: &Staged, config: &Config, rejects: &Rejects) -> Result<()
 
 /// One row's own columns as JSON.
 fn record(batch: &RecordBatch, row: usize) -> Result<Value> {
-    let fail = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::system("cannot write a row", error)
-    };
+    let fail = |error: Box<dyn std::error::Error + Send + Sync>| Failure::system("cannot write a row", error);
     let own: Vec<usize> = (0..batch.num_columns())
-        .filter(|at| {
-            !batch
-                .schema_ref()
-                .field(*at)
-                .name()
-                .starts_with(measure::ADDED)
-        })
+        .filter(|at| !batch.schema_ref().field(*at).name().starts_with(measure::ADDED))
         .collect();
-    let one = batch
-        .slice(row, 1)
-        .project(&own)
-        .map_err(|error| fail(error.into()))?;
-    let mut writer = WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .build::<_, LineDelimited>(Vec::new());
-    writer
-        .write(&one)
-        .and_then(|()| writer.finish())
-        .map_err(|error| fail(error.into()))?;
+    let one = batch.slice(row, 1).project(&own).map_err(|error| fail(error.into()))?;
+    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(Vec::new());
+    writer.write(&one).and_then(|()| writer.finish()).map_err(|error| fail(error.into()))?;
     serde_json::from_slice(&writer.into_inner()).map_err(|error| fail(error.into()))
 }

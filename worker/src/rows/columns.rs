@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
-    StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder,
 };
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, TimeUnit};
 use jiff::civil::Date;
@@ -108,10 +108,7 @@ impl ColumnType {
         let not = |what: &str| format!("`{}` is not {what}", shorten(text));
         match self {
             Self::String => Ok(Cell::Text(text.to_owned())),
-            Self::Integer => text
-                .parse()
-                .map(Cell::Integer)
-                .map_err(|_| not("an integer")),
+            Self::Integer => text.parse().map(Cell::Integer).map_err(|_| not("an integer")),
             Self::Number => match text.parse::<f64>() {
                 Ok(number) if number.is_finite() => Ok(Cell::Number(number)),
                 _ => Err(not("a number")),
@@ -142,10 +139,7 @@ impl ColumnType {
                 self.read(&number.to_string())
             }
             (Self::String, other) => Ok(Cell::Text(other.to_string())),
-            (_, other) => Err(format!(
-                "`{}` has the wrong type",
-                shorten(&other.to_string())
-            )),
+            (_, other) => Err(format!("`{}` has the wrong type", shorten(&other.to_string()))),
         }
     }
 }
@@ -182,11 +176,7 @@ fn read_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
     if significant.len() > usize::from(precision) {
         return None;
     }
-    let value: i128 = if significant.is_empty() {
-        0
-    } else {
-        significant.parse().ok()?
-    };
+    let value: i128 = if significant.is_empty() { 0 } else { significant.parse().ok()? };
     Some(if negative { -value } else { value })
 }
 
@@ -229,9 +219,7 @@ impl Builder {
             ColumnType::Timestamp => {
                 Self::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(of.arrow()))
             }
-            ColumnType::Decimal(..) => {
-                Self::Decimal(Decimal128Builder::new().with_data_type(of.arrow()))
-            }
+            ColumnType::Decimal(..) => Self::Decimal(Decimal128Builder::new().with_data_type(of.arrow())),
         }
     }
 
@@ -294,14 +282,7 @@ mod tests {
     #[test]
     fn types_are_read_as_written() {
         assert_eq!(of("decimal(12, 2)"), ColumnType::Decimal(12, 2));
-        for wrong in [
-            "decimal",
-            "decimal(39,2)",
-            "decimal(2,3)",
-            "decimal(0,0)",
-            "int",
-            "decimal(12,2",
-        ] {
+        for wrong in ["decimal", "decimal(39,2)", "decimal(2,3)", "decimal(0,0)", "int", "decimal(12,2"] {
             assert!(ColumnType::try_from(wrong.to_owned()).is_err(), "{wrong}");
         }
     }
@@ -322,9 +303,7 @@ mod tests {
         ] {
             assert_eq!(money.read(text), Ok(Cell::Digits(digits)), "{text}");
         }
-        for wrong in [
-            "12.505", "10000.00", "1e3", "", ".", "-", "1,000.00", " 1", "1.2.3",
-        ] {
+        for wrong in ["12.505", "10000.00", "1e3", "", ".", "-", "1,000.00", " 1", "1.2.3"] {
             assert!(money.read(wrong).is_err(), "{wrong}");
         }
     }
@@ -333,10 +312,7 @@ mod tests {
     fn text_that_is_not_exactly_a_value_says_why() {
         assert_eq!(of("date").read("1970-01-02"), Ok(Cell::Days(1)));
         assert_eq!(of("date").read("19970101"), Ok(Cell::Days(9862)));
-        assert_eq!(
-            of("timestamp").read("1970-01-01T00:00:01+00:00"),
-            Ok(Cell::Micros(1_000_000))
-        );
+        assert_eq!(of("timestamp").read("1970-01-01T00:00:01+00:00"), Ok(Cell::Micros(1_000_000)));
         for (kind, text) in [
             ("date", "1997-02-30"),
             ("date", "1997-1-1"),
@@ -358,18 +334,9 @@ mod tests {
     fn json_keeps_its_own_types() {
         use serde_json::json;
         assert_eq!(of("integer").read_json(&json!(3)), Ok(Cell::Integer(3)));
-        assert_eq!(
-            of("decimal(6,2)").read_json(&json!(3.25)),
-            Ok(Cell::Digits(325))
-        );
-        assert_eq!(
-            of("decimal(6,2)").read_json(&json!("3.25")),
-            Ok(Cell::Digits(325))
-        );
-        assert_eq!(
-            of("string").read_json(&json!({"a": 1})),
-            Ok(Cell::Text("{\"a\":1}".to_owned()))
-        );
+        assert_eq!(of("decimal(6,2)").read_json(&json!(3.25)), Ok(Cell::Digits(325)));
+        assert_eq!(of("decimal(6,2)").read_json(&json!("3.25")), Ok(Cell::Digits(325)));
+        assert_eq!(of("string").read_json(&json!({"a": 1})), Ok(Cell::Text("{\"a\":1}".to_owned())));
         assert_eq!(of("boolean").read_json(&json!(null)), Ok(Cell::Null));
         assert!(of("boolean").read_json(&json!(1)).is_err());
         assert!(of("date").read_json(&json!(19970101)).is_err());

@@ -75,11 +75,7 @@ fn select(table: DataFrame, input: &Input) -> Result<DataFrame> {
     for (name, kind) in input.columns.iter().flatten() {
         let column = ident(name);
         let from = column.get_type(&schema).map_err(fail)?;
-        let column = if from == kind.arrow() {
-            column
-        } else {
-            cast(column, kind.arrow())
-        };
+        let column = if from == kind.arrow() { column } else { cast(column, kind.arrow()) };
         columns.push(column.alias(name));
     }
     table.select(columns).map_err(fail)
@@ -95,9 +91,7 @@ fn nothing(session: &Session, location: &Location, input: &Input) -> Result<Data
             )));
         }
         (Some(columns), true) => {
-            let fields = columns
-                .iter()
-                .map(|(name, kind)| Field::new(name, kind.arrow(), true));
+            let fields = columns.iter().map(|(name, kind)| Field::new(name, kind.arrow(), true));
             Arc::new(Schema::new(fields.collect::<Vec<_>>()))
         }
     };
@@ -105,10 +99,7 @@ fn nothing(session: &Session, location: &Location, input: &Input) -> Result<Data
         MemTable::try_new(schema, vec![vec![]])
             .map_err(|error| Failure::query("cannot make an empty table", error))?,
     );
-    session
-        .context
-        .read_table(empty)
-        .map_err(|error| Failure::query("cannot read an empty table", error))
+    session.context.read_table(empty).map_err(|error| Failure::query("cannot read an empty table", error))
 }
 
 async fn delta(session: &Session, location: &Location, input: &Input) -> Result<DataFrame> {
@@ -123,8 +114,7 @@ async fn delta(session: &Session, location: &Location, input: &Input) -> Result<
     let state = session.context.state();
     table.update_datafusion_session(&state).map_err(fail)?;
     let provider = table.table_provider().await;
-    let provider =
-        provider.map_err(|error| Failure::query(format!("cannot read {location}"), error))?;
+    let provider = provider.map_err(|error| Failure::query(format!("cannot read {location}"), error))?;
     session
         .context
         .read_table(provider)
@@ -140,43 +130,28 @@ async fn parquet(session: &Session, location: &Location, input: &Input) -> Resul
     // Files of one partition are read together; its values, which stand only in their paths, become columns again.
     let mut table: Option<DataFrame> = None;
     for (partition, files) in folder::by_partition(found) {
-        let part = scan(
-            session,
-            files
-                .iter()
-                .map(|placed| placed.file.location.url().to_string())
-                .collect(),
-        )
-        .await;
-        let mut part =
-            part.map_err(|error| Failure::query(format!("cannot read {location}"), error))?;
+        let part =
+            scan(session, files.iter().map(|placed| placed.file.location.url().to_string()).collect()).await;
+        let mut part = part.map_err(|error| Failure::query(format!("cannot read {location}"), error))?;
         for (column, value) in &partition {
-            let value = value
-                .as_deref()
-                .map_or_else(|| cast(lit(ScalarValue::Null), DataType::Utf8), lit);
+            let value = value.as_deref().map_or_else(|| cast(lit(ScalarValue::Null), DataType::Utf8), lit);
             part = part
                 .with_column(column, value)
                 .map_err(|error| Failure::query(format!("cannot read {location}"), error))?;
         }
         table = Some(match table {
             None => part,
-            Some(before) => before.union_by_name(part).map_err(|error| {
-                Failure::query(format!("the files of {location} do not agree"), error)
-            })?,
+            Some(before) => before
+                .union_by_name(part)
+                .map_err(|error| Failure::query(format!("the files of {location} do not agree"), error))?,
         });
     }
     table.ok_or_else(|| Failure::Data(format!("nothing to read at {location}")))
 }
 
 /// Scans Parquet files by URL.
-pub async fn scan(
-    session: &Session,
-    urls: Vec<String>,
-) -> std::result::Result<DataFrame, DataFusionError> {
-    let options = ParquetReadOptions {
-        file_extension: "",
-        ..ParquetReadOptions::default()
-    };
+pub async fn scan(session: &Session, urls: Vec<String>) -> std::result::Result<DataFrame, DataFusionError> {
+    let options = ParquetReadOptions { file_extension: "", ..ParquetReadOptions::default() };
     session.context.read_parquet(urls, options).await
 }
 
@@ -195,14 +170,10 @@ async fn text(
     let staged = format!("{name}.parquet");
     let path = session.scratch(&staged);
     // The parser blocks on the stream it is fed, so this worker thread of the runtime is given up to it.
-    let rows = tokio::task::block_in_place(|| {
-        stage_text(&session.storage, found, input, format, rejects, &path)
-    })?;
+    let rows =
+        tokio::task::block_in_place(|| stage_text(&session.storage, found, input, format, rejects, &path))?;
     let table = scan(session, vec![session.scratch_url(&staged)?.to_string()]).await;
-    Ok((
-        table.map_err(|error| Failure::query(format!("cannot read {location}"), error))?,
-        rows,
-    ))
+    Ok((table.map_err(|error| Failure::query(format!("cannot read {location}"), error))?, rows))
 }
 
 fn stage_text(
@@ -213,9 +184,7 @@ fn stage_text(
     rejects: &Rejects,
     path: &std::path::Path,
 ) -> Result<u64> {
-    let fail = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::system("cannot stage rows", error)
-    };
+    let fail = |error: Box<dyn std::error::Error + Send + Sync>| Failure::system("cannot stage rows", error);
     let mut reader = TextReader::new(input, format, rejects)?;
     let mut writer: Option<ArrowWriter<OsFile>> = None;
     let open = |schema: SchemaRef| -> Result<ArrowWriter<OsFile>> {
@@ -224,19 +193,15 @@ fn stage_text(
     };
     for file in found {
         let name = file.location.to_string();
-        reader.read(
-            Feed::open(storage.clone(), file.location),
-            &name,
-            &mut |batch| {
-                if writer.is_none() {
-                    writer = Some(open(batch.schema())?);
-                }
-                match &mut writer {
-                    Some(writer) => writer.write(&batch).map_err(|error| fail(error.into())),
-                    None => Ok(()),
-                }
-            },
-        )?;
+        reader.read(Feed::open(storage.clone(), file.location), &name, &mut |batch| {
+            if writer.is_none() {
+                writer = Some(open(batch.schema())?);
+            }
+            match &mut writer {
+                Some(writer) => writer.write(&batch).map_err(|error| fail(error.into())),
+                None => Ok(()),
+            }
+        })?;
     }
     // Files with a header and no rows are a table too, with its columns.
     let writer = match writer {
@@ -274,11 +239,7 @@ impl Feed {
                 }
             }
         });
-        Self {
-            chunks,
-            chunk: Vec::new(),
-            at: 0,
-        }
+        Self { chunks, chunk: Vec::new(), at: 0 }
     }
 }
 

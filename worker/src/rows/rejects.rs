@@ -43,21 +43,12 @@ impl Rejects {
     /// Rejects go to `target`, or, without one, fail the task. More than `limit` of them fail it in the end.
     pub fn new(storage: &Storage, target: Option<&str>, limit: Option<u64>) -> Result<Self> {
         if target.is_none() && limit.is_some() {
-            return Err(Failure::Config(
-                "`max_rejects` needs `rejects`, the file they go to".to_owned(),
-            ));
+            return Err(Failure::Config("`max_rejects` needs `rejects`, the file they go to".to_owned()));
         }
         let target = target.map(|uri| storage.locate(uri)).transpose()?;
-        let file = NamedTempFile::new()
-            .map_err(|error| Failure::system("cannot open a temporary file", error))?;
-        Ok(Self {
-            target,
-            limit,
-            state: Mutex::new(State {
-                count: 0,
-                file: BufWriter::new(file),
-            }),
-        })
+        let file =
+            NamedTempFile::new().map_err(|error| Failure::system("cannot open a temporary file", error))?;
+        Ok(Self { target, limit, state: Mutex::new(State { count: 0, file: BufWriter::new(file) }) })
     }
 
     /// True when there is a file for them to go to.
@@ -68,10 +59,7 @@ impl Rejects {
     /// Writes one down. Without a place for it, it is the task's failure.
     pub fn add(&self, reject: &Reject<'_>) -> Result<()> {
         if self.target.is_none() {
-            let line = reject
-                .line
-                .map(|line| format!(" line {line}"))
-                .unwrap_or_default();
+            let line = reject.line.map(|line| format!(" line {line}")).unwrap_or_default();
             return Err(Failure::Data(format!(
                 "{}{line}: {}; set `rejects` to collect such rows and go on",
                 reject.source, reject.reason
@@ -80,35 +68,25 @@ impl Rejects {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = |error| Failure::system("cannot write a reject", std::io::Error::from(error));
         serde_json::to_writer(&mut state.file, reject).map_err(failed)?;
-        state
-            .file
-            .write_all(b"\n")
-            .map_err(|error| Failure::system("cannot write a reject", error))?;
+        state.file.write_all(b"\n").map_err(|error| Failure::system("cannot write a reject", error))?;
         state.count += 1;
         Ok(())
     }
 
     /// How many so far.
     pub fn count(&self) -> u64 {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .count
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).count
     }
 
     /// Sends the file to its place, also when it is empty, so that an earlier attempt's rejects do not stay. Then holds
     /// the count against the limit.
     pub async fn deliver(self, storage: &Storage) -> Result<u64> {
-        let State { count, file } = self
-            .state
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let State { count, file } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Some(target) = self.target else {
             return Ok(0);
         };
-        let file = file
-            .into_inner()
-            .map_err(|error| Failure::system("cannot write rejects", error.into_error()))?;
+        let file =
+            file.into_inner().map_err(|error| Failure::system("cannot write rejects", error.into_error()))?;
         files::upload(storage, file.path(), &target).await?;
         match self.limit {
             Some(limit) if count > limit => Err(Failure::Data(format!(

@@ -73,10 +73,7 @@ fn lost_a_race(error: &DeltaTableError) -> bool {
     match error {
         DeltaTableError::VersionAlreadyExists(_) => true,
         DeltaTableError::Transaction { source } => {
-            matches!(
-                source,
-                TransactionError::CommitConflict(_) | TransactionError::MaxCommitAttempts(_)
-            )
+            matches!(source, TransactionError::CommitConflict(_) | TransactionError::MaxCommitAttempts(_))
         }
         _ => false,
     }
@@ -89,12 +86,9 @@ async fn commit(
     replaced: &Replaced,
     table: DeltaTable,
 ) -> std::result::Result<DeltaTable, DeltaTableError> {
-    let url = session
-        .scratch_url(&staged.name)
-        .map_err(|error| DeltaTableError::generic(error.to_string()))?;
-    let plan = scan(session, vec![url.to_string()])
-        .await?
-        .into_unoptimized_plan();
+    let url =
+        session.scratch_url(&staged.name).map_err(|error| DeltaTableError::generic(error.to_string()))?;
+    let plan = scan(session, vec![url.to_string()]).await?.into_unoptimized_plan();
     let snapshot = match table.version() {
         Some(_) => Some(table.snapshot()?.snapshot().clone()),
         None => None,
@@ -113,12 +107,12 @@ async fn commit(
         (Mode::Append, _) | (Mode::OverwritePartitions, Replaced::Nothing) => {
             builder.with_save_mode(SaveMode::Append)
         }
-        (Mode::OverwritePartitions, Replaced::Rows(predicate)) if exists => builder
-            .with_save_mode(SaveMode::Overwrite)
-            .with_replace_where(predicate.clone()),
-        (Mode::Overwrite, _) if exists => builder
-            .with_save_mode(SaveMode::Overwrite)
-            .with_schema_mode(SchemaMode::Overwrite),
+        (Mode::OverwritePartitions, Replaced::Rows(predicate)) if exists => {
+            builder.with_save_mode(SaveMode::Overwrite).with_replace_where(predicate.clone())
+        }
+        (Mode::Overwrite, _) if exists => {
+            builder.with_save_mode(SaveMode::Overwrite).with_schema_mode(SchemaMode::Overwrite)
+        }
         // There is nothing to replace yet.
         _ => builder.with_save_mode(SaveMode::Append),
     };
@@ -131,31 +125,16 @@ async fn written(table: &DeltaTable, staged: &Staged, location: &Location) -> Re
     let version = table.version();
     let mut history = table.history(Some(1));
     let info = history.try_next().await.map_err(fail)?;
-    let metrics = info
-        .and_then(|info| info.info.get("operationMetrics").cloned())
-        .unwrap_or_default();
-    let files = metrics
-        .get("num_added_files")
-        .and_then(Value::as_u64)
-        .unwrap_or_default();
+    let metrics = info.and_then(|info| info.info.get("operationMetrics").cloned()).unwrap_or_default();
+    let files = metrics.get("num_added_files").and_then(Value::as_u64).unwrap_or_default();
     let log = table.log_store();
     let bytes = match version {
-        Some(version) => added_bytes(
-            log.read_commit_entry(version)
-                .await
-                .map_err(fail)?
-                .unwrap_or_default()
-                .as_ref(),
-        ),
+        Some(version) => {
+            added_bytes(log.read_commit_entry(version).await.map_err(fail)?.unwrap_or_default().as_ref())
+        }
         None => 0,
     };
-    Ok(Written {
-        rows: staged.rows,
-        files,
-        bytes,
-        uri: location.to_string(),
-        version,
-    })
+    Ok(Written { rows: staged.rows, files, bytes, uri: location.to_string(), version })
 }
 
 /// The sizes in a commit's `add` actions.
@@ -183,13 +162,9 @@ async fn replaced(session: &Session, staged: &Staged, output: &Output) -> Result
         let mut predicate: Option<Expr> = None;
         for (column, value) in &output.replace {
             let field = staged.schema.field_with_name(column).map_err(|_| {
-                Failure::Config(format!(
-                    "`replace` names `{column}`, which the result does not have"
-                ))
+                Failure::Config(format!("`replace` names `{column}`, which the result does not have"))
             })?;
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let value = ScalarValue::try_from_string(text, field.data_type()).map_err(|error| {
                 Failure::Config(format!("`replace.{column}`: {}", error.strip_backtrace()))
             })?;
@@ -218,11 +193,7 @@ async fn replaced(session: &Session, staged: &Staged, output: &Output) -> Result
             let mut tuple: Option<Expr> = None;
             for (name, column) in output.partition_by.iter().zip(batch.columns()) {
                 let value = ScalarValue::try_from_array(column, row).map_err(fail)?;
-                let equal = if value.is_null() {
-                    ident(name).is_null()
-                } else {
-                    ident(name).eq(lit(value))
-                };
+                let equal = if value.is_null() { ident(name).is_null() } else { ident(name).eq(lit(value)) };
                 tuple = Some(match tuple {
                     Some(before) => before.and(equal),
                     None => equal,
@@ -238,12 +209,7 @@ async fn replaced(session: &Session, staged: &Staged, output: &Output) -> Result
 }
 
 /// Refuses rows outside what is replaced: a second run would add them again.
-async fn check_replaced(
-    session: &Session,
-    staged: &Staged,
-    predicate: &Expr,
-    output: &Output,
-) -> Result<()> {
+async fn check_replaced(session: &Session, staged: &Staged, predicate: &Expr, output: &Output) -> Result<()> {
     if output.replace.is_empty() {
         return Ok(());
     }
@@ -258,8 +224,8 @@ async fn check_replaced(
         .map_err(fail)?;
     match outside {
         0 => Ok(()),
-        rows => Err(Failure::Data(format!(
-            "{rows} rows of the result are outside the rows that `replace` names"
-        ))),
+        rows => {
+            Err(Failure::Data(format!("{rows} rows of the result are outside the rows that `replace` names")))
+        }
     }
 }

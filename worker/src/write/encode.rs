@@ -6,7 +6,6 @@ use std::path::Path;
 
 use datafusion::arrow::csv;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::WriterBuilder as JsonBuilder;
 use datafusion::arrow::json::writer::{LineDelimited, Writer as JsonWriter};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchReader};
@@ -19,9 +18,9 @@ use crate::rows::inputs::properties;
 /// A file that takes batches.
 pub enum Encoder {
     /// Text with a header.
-    Csv(csv::Writer<BufWriter<File>>),
+    Csv(Box<csv::Writer<BufWriter<File>>>),
     /// One object per line, nulls written out.
-    Json(JsonWriter<BufWriter<File>, LineDelimited>),
+    Json(Box<JsonWriter<BufWriter<File>, LineDelimited>>),
     /// Columns.
     Parquet(Box<ArrowWriter<File>>),
 }
@@ -32,23 +31,16 @@ impl Encoder {
         let file = File::create(path).map_err(fail)?;
         match format {
             Format::Csv => {
-                let mut encoder = csv::WriterBuilder::new()
-                    .with_header(true)
-                    .build(BufWriter::new(file));
+                let mut encoder = csv::WriterBuilder::new().with_header(true).build(BufWriter::new(file));
                 // The header is written with the first batch, also when that is empty.
-                encoder
-                    .write(&RecordBatch::new_empty(schema.clone()))
-                    .map_err(fail)?;
-                Ok(Self::Csv(encoder))
+                encoder.write(&RecordBatch::new_empty(schema.clone())).map_err(fail)?;
+                Ok(Self::Csv(Box::new(encoder)))
             }
-            Format::Json => Ok(Self::Json(
-                JsonBuilder::new()
-                    .with_explicit_nulls(true)
-                    .build(BufWriter::new(file)),
-            )),
+            Format::Json => Ok(Self::Json(Box::new(
+                JsonBuilder::new().with_explicit_nulls(true).build(BufWriter::new(file)),
+            ))),
             Format::Parquet | Format::Delta => {
-                let encoder =
-                    ArrowWriter::try_new(file, schema.clone(), Some(properties())).map_err(fail)?;
+                let encoder = ArrowWriter::try_new(file, schema.clone(), Some(properties())).map_err(fail)?;
                 Ok(Self::Parquet(Box::new(encoder)))
             }
         }
@@ -77,11 +69,7 @@ impl Encoder {
 }
 
 /// Writes all batches of a reader into one file.
-pub fn encode(
-    batches: impl RecordBatchReader + Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
-    format: Format,
-    path: &Path,
-) -> Result<()> {
+pub fn encode(batches: impl RecordBatchReader, format: Format, path: &Path) -> Result<()> {
     let mut encoder = Encoder::create(path, format, &batches.schema())?;
     for batch in batches {
         encoder.write(&batch.map_err(fail)?)?;

@@ -57,28 +57,17 @@ struct Commit {
 }
 
 /// The files that make up a location now: a pattern's or a file's matches, or a folder's committed state.
-pub async fn committed(
-    storage: &Storage,
-    location: &Location,
-    endings: &[&str],
-) -> Result<Vec<Placed>> {
+pub async fn committed(storage: &Storage, location: &Location, endings: &[&str]) -> Result<Vec<Placed>> {
     let found = files::list(storage, location, endings).await?;
     let root = match location.key().find(['*', '?']) {
-        Some(at) => location.key()[..at]
-            .rfind('/')
-            .map_or("", |slash| &location.key()[..slash]),
+        Some(at) => location.key()[..at].rfind('/').map_or("", |slash| &location.key()[..slash]),
         None => location.key().trim_end_matches('/'),
     };
     let place = |file: &File| {
-        file.location.key()[root.len().min(file.location.key().len())..]
-            .trim_start_matches('/')
-            .to_owned()
+        file.location.key()[root.len().min(file.location.key().len())..].trim_start_matches('/').to_owned()
     };
-    let mut placed: BTreeMap<String, File> =
-        found.into_iter().map(|file| (place(&file), file)).collect();
-    let one_file = placed
-        .values()
-        .any(|file| file.location.key() == location.key());
+    let mut placed: BTreeMap<String, File> = found.into_iter().map(|file| (place(&file), file)).collect();
+    let one_file = placed.values().any(|file| file.location.key() == location.key());
     if !files::has_pattern(location)
         && !one_file
         && let Some(commit) = read_commit(storage, location).await?
@@ -88,28 +77,19 @@ pub async fn committed(
         }
         for (staged, place) in &commit.add {
             // Not there any more means that it has been moved, and the file in place is the new one.
-            if let Some(file) = files::list(storage, &location.join(staged), &[])
-                .await?
-                .pop()
-            {
+            if let Some(file) = files::list(storage, &location.join(staged), &[]).await?.pop() {
                 placed.insert(place.clone(), file);
             }
         }
     }
-    Ok(placed
-        .into_iter()
-        .map(|(place, file)| Placed { file, place })
-        .collect())
+    Ok(placed.into_iter().map(|(place, file)| Placed { file, place }).collect())
 }
 
 /// Groups files by the `column=value` levels of their places.
 pub fn by_partition(found: Vec<Placed>) -> BTreeMap<Partition, Vec<Placed>> {
     let mut groups: BTreeMap<Partition, Vec<Placed>> = BTreeMap::new();
     for placed in found {
-        groups
-            .entry(partition_of(&placed.place))
-            .or_default()
-            .push(placed);
+        groups.entry(partition_of(&placed.place)).or_default().push(placed);
     }
     groups
 }
@@ -143,11 +123,8 @@ pub async fn write(
         commit.add.insert(staging, place);
     }
     let added: BTreeSet<&Partition> = parts.iter().map(|part| &part.partition).collect();
-    let replace: BTreeMap<&str, String> = output
-        .replace
-        .iter()
-        .map(|(column, value)| (column.as_str(), plain(value)))
-        .collect();
+    let replace: BTreeMap<&str, String> =
+        output.replace.iter().map(|(column, value)| (column.as_str(), plain(value))).collect();
     let own = format!("part-{}-", session.writer);
     for placed in committed(storage, folder, format.endings()).await? {
         let partition = partition_of(&placed.place);
@@ -156,17 +133,15 @@ pub async fn write(
             Mode::Append => placed.file.name().starts_with(&own),
             Mode::OverwritePartitions if replace.is_empty() => added.contains(&partition),
             Mode::OverwritePartitions => replace.iter().all(|(column, value)| {
-                partition
-                    .iter()
-                    .any(|(name, text)| name == column && text.as_ref() == Some(value))
+                partition.iter().any(|(name, text)| name == column && text.as_ref() == Some(value))
             }),
         };
         if goes && !commit.add.values().any(|place| *place == placed.place) {
             commit.remove.insert(placed.place);
         }
     }
-    let document = serde_json::to_vec(&commit)
-        .map_err(|error| Failure::system("cannot write a commit", error))?;
+    let document =
+        serde_json::to_vec(&commit).map_err(|error| Failure::system("cannot write a commit", error))?;
     storage.put(&folder.join(COMMIT), document).await?;
     finish(storage, folder, &commit).await?;
     Ok(Written {
@@ -184,9 +159,7 @@ async fn read_commit(storage: &Storage, folder: &Location) -> Result<Option<Comm
         return Ok(None);
     };
     let commit = serde_json::from_slice(&bytes);
-    commit
-        .map(Some)
-        .map_err(|error| Failure::Data(format!("{location} is not a commit document: {error}")))
+    commit.map(Some).map_err(|error| Failure::Data(format!("{location} is not a commit document: {error}")))
 }
 
 async fn finish(storage: &Storage, folder: &Location, commit: &Commit) -> Result<()> {
@@ -230,22 +203,13 @@ struct Part {
 fn split(session: &Session, staged: &Staged, output: &Output) -> Result<Vec<Part>> {
     let fail = |error| Failure::system("cannot split rows into partitions", error);
     let kept: Vec<usize> = (0..staged.schema.fields().len())
-        .filter(|at| {
-            !output
-                .partition_by
-                .contains(staged.schema.field(*at).name())
-        })
+        .filter(|at| !output.partition_by.contains(staged.schema.field(*at).name()))
         .collect();
     if kept.is_empty() {
-        return Err(Failure::Config(
-            "`partition_by` names every column of the result".to_owned(),
-        ));
+        return Err(Failure::Config("`partition_by` names every column of the result".to_owned()));
     }
-    let schema: SchemaRef = Arc::new(Schema::new(
-        kept.iter()
-            .map(|at| staged.schema.field(*at).clone())
-            .collect::<Vec<_>>(),
-    ));
+    let schema: SchemaRef =
+        Arc::new(Schema::new(kept.iter().map(|at| staged.schema.field(*at).clone()).collect::<Vec<_>>()));
     let mut parts: Vec<Part> = Vec::new();
     let mut open: Option<Encoder> = None;
     let mut start = |partition: Partition, open: &mut Option<Encoder>| -> Result<()> {
@@ -285,16 +249,11 @@ fn split(session: &Session, staged: &Staged, output: &Output) -> Result<Vec<Part
 
 fn ranges(batch: &RecordBatch, by: &[String]) -> Result<Vec<std::ops::Range<usize>>> {
     if by.is_empty() || batch.num_rows() == 0 {
-        return Ok(std::iter::once(0..batch.num_rows())
-            .filter(|range| !range.is_empty())
-            .collect());
+        return Ok(std::iter::once(0..batch.num_rows()).filter(|range| !range.is_empty()).collect());
     }
-    let columns: Vec<ArrayRef> = by
-        .iter()
-        .filter_map(|name| batch.column_by_name(name).cloned())
-        .collect();
-    let found = partition(&columns)
-        .map_err(|error| Failure::system("cannot split rows into partitions", error))?;
+    let columns: Vec<ArrayRef> = by.iter().filter_map(|name| batch.column_by_name(name).cloned()).collect();
+    let found =
+        partition(&columns).map_err(|error| Failure::system("cannot split rows into partitions", error))?;
     Ok(found.ranges())
 }
 
@@ -302,9 +261,7 @@ fn first_partition(batch: &RecordBatch, by: &[String]) -> Result<Partition> {
     by.iter()
         .map(|name| {
             let column = batch.column_by_name(name).ok_or_else(|| {
-                Failure::Config(format!(
-                    "`partition_by` names `{name}`, which the result lacks"
-                ))
+                Failure::Config(format!("`partition_by` names `{name}`, which the result lacks"))
             })?;
             if column.is_null(0) {
                 return Ok((name.clone(), None));
@@ -319,10 +276,7 @@ fn first_partition(batch: &RecordBatch, by: &[String]) -> Result<Partition> {
 
 fn check_replaced(partition: &Partition, output: &Output) -> Result<()> {
     for (column, value) in &output.replace {
-        let found = partition
-            .iter()
-            .find(|(name, _)| name == column)
-            .and_then(|(_, text)| text.as_deref());
+        let found = partition.iter().find(|(name, _)| name == column).and_then(|(_, text)| text.as_deref());
         if found != Some(plain(value).as_str()) {
             return Err(Failure::Data(format!(
                 "the result has `{column}` = {}, outside the replaced {}",
@@ -336,19 +290,12 @@ fn check_replaced(partition: &Partition, output: &Output) -> Result<()> {
 
 /// A scalar as it stands in a folder name.
 fn plain(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn folder_of(partition: &Partition) -> String {
     let level = |(name, value): &(String, Option<String>)| {
-        format!(
-            "{name}={}",
-            value
-                .as_deref()
-                .map_or_else(|| NULL_PARTITION.to_owned(), escape)
-        )
+        format!("{name}={}", value.as_deref().map_or_else(|| NULL_PARTITION.to_owned(), escape))
     };
     partition.iter().map(level).collect::<Vec<_>>().join("/")
 }
@@ -357,10 +304,7 @@ fn partition_of(place: &str) -> Partition {
     let (levels, _) = place.rsplit_once('/').unwrap_or(("", place));
     let level = |level: &str| {
         let (name, value) = level.split_once('=')?;
-        Some((
-            name.to_owned(),
-            (value != NULL_PARTITION).then(|| unescape(value)),
-        ))
+        Some((name.to_owned(), (value != NULL_PARTITION).then(|| unescape(value))))
     };
     levels.split('/').filter_map(level).collect()
 }

@@ -5,6 +5,9 @@ pub mod delta;
 pub mod encode;
 pub mod folder;
 
+#[cfg(test)]
+mod crash;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
@@ -17,9 +20,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::ident;
 use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::arrow::arrow_reader::{
-    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use datafusion::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use datafusion::prelude::DataFrame;
 use futures_util::StreamExt;
 use serde::Serialize;
@@ -85,13 +86,7 @@ pub async fn deliver(session: &Session, staged: &Staged, output: &Output) -> Res
         }
     };
     let bytes = files::upload(&session.storage, &path, &location).await?;
-    Ok(Written {
-        rows: staged.rows,
-        files: 1,
-        bytes,
-        uri: location.to_string(),
-        version: None,
-    })
+    Ok(Written { rows: staged.rows, files: 1, bytes, uri: location.to_string(), version: None })
 }
 
 /// Runs a query into a scratch file, sorted by `partition_by` where that is not empty.
@@ -119,16 +114,13 @@ pub async fn stage(
     }
     let frame = match partition_by {
         [] => frame,
-        columns => frame
-            .sort_by(columns.iter().map(ident).collect())
-            .map_err(fail)?,
+        columns => frame.sort_by(columns.iter().map(ident).collect()).map_err(fail)?,
     };
     let mut stream = frame.execute_stream().await.map_err(fail)?;
     let schema = storable(stream.schema().as_ref());
     let path = session.scratch(name);
-    let unwritable = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::system("cannot stage rows", error)
-    };
+    let unwritable =
+        |error: Box<dyn std::error::Error + Send + Sync>| Failure::system("cannot stage rows", error);
     let file = File::create(&path).map_err(|error| unwritable(error.into()))?;
     let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties()))
         .map_err(|error| unwritable(error.into()))?;
@@ -137,17 +129,10 @@ pub async fn stage(
         let batch = convert(&batch.map_err(fail)?, &schema)
             .map_err(|error| fail(DataFusionError::ArrowError(Box::new(error), None)))?;
         rows += batch.num_rows() as u64;
-        writer
-            .write(&batch)
-            .map_err(|error| unwritable(error.into()))?;
+        writer.write(&batch).map_err(|error| unwritable(error.into()))?;
     }
     writer.close().map_err(|error| unwritable(error.into()))?;
-    Ok(Staged {
-        path,
-        name: name.to_owned(),
-        schema,
-        rows,
-    })
+    Ok(Staged { path, name: name.to_owned(), schema, rows })
 }
 
 impl Staged {
@@ -157,18 +142,15 @@ impl Staged {
             Failure::system("cannot read staged rows", error)
         };
         let file = File::open(&self.path).map_err(|error| fail(error.into()))?;
-        let builder =
-            ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| fail(error.into()))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| fail(error.into()))?;
         builder.build().map_err(|error| fail(error.into()))
     }
 }
 
 /// The columns as every format can hold them: plain strings, signed integers, microseconds, null allowed.
 fn storable(schema: &Schema) -> SchemaRef {
-    let fields = schema
-        .fields()
-        .iter()
-        .map(|field| Field::new(field.name(), storable_type(field.data_type()), true));
+    let fields =
+        schema.fields().iter().map(|field| Field::new(field.name(), storable_type(field.data_type()), true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
@@ -183,18 +165,11 @@ fn storable_type(of: &DataType) -> DataType {
     }
 }
 
-fn convert(
-    batch: &RecordBatch,
-    schema: &SchemaRef,
-) -> std::result::Result<RecordBatch, ArrowError> {
+fn convert(batch: &RecordBatch, schema: &SchemaRef) -> std::result::Result<RecordBatch, ArrowError> {
     // A value that does not fit its stored type is an error, never null.
-    let strict = CastOptions {
-        safe: false,
-        ..CastOptions::default()
-    };
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
     let columns = batch.columns().iter().zip(schema.fields());
-    let columns: std::result::Result<Vec<_>, _> = columns
-        .map(|(column, field)| cast_with_options(column, field.data_type(), &strict))
-        .collect();
+    let columns: std::result::Result<Vec<_>, _> =
+        columns.map(|(column, field)| cast_with_options(column, field.data_type(), &strict)).collect();
     RecordBatch::try_new(schema.clone(), columns?)
 }

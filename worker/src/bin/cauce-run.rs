@@ -1,0 +1,151 @@
+//! `cauce-run PROGRAM ARGUMENT...`: the entrypoint of a container task.
+//!
+//! It starts the program in a process group of its own, passes SIGTERM and SIGINT on to the whole group, uploads the
+//! program's `CAUCE_OUTPUT_FILE` to `CAUCE_OUTPUT_URI`, and ends with the program's own exit code (128 + n after death
+//! by signal n). It adds no retry, no timeout and no shell: those belong to the engine, to Step Functions, to nobody.
+
+#[path = "../storage.rs"]
+#[expect(
+    dead_code,
+    reason = "compiled in so that this program does not link the query engine; it only puts one object"
+)]
+mod storage;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+use storage::Storage;
+
+/// The program was not found, as shells say it.
+const NOT_FOUND: u8 = 127;
+/// The output could not be delivered.
+const SYSTEM: u8 = 3;
+/// More than this is no task output (`docs/`: 256 KiB), and is not sent.
+const OUTPUT_BYTES: u64 = 256 * 1024;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.peek().is_some_and(|first| first == "--") {
+        arguments.next();
+    }
+    let arguments: Vec<OsString> = arguments.collect();
+    let variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    let Some((program, rest)) = arguments.split_first() else {
+        say("usage: cauce-run PROGRAM ARGUMENT...");
+        return ExitCode::from(2);
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(&format!("cannot start: {error}"));
+            return ExitCode::from(SYSTEM);
+        }
+    };
+    ExitCode::from(runtime.block_on(run(program, rest, &variables)))
+}
+
+async fn run(program: &OsString, rest: &[OsString], variables: &BTreeMap<OsString, OsString>) -> u8 {
+    let variable = |name: &str| variables.get(&OsString::from(name)).cloned();
+    let uri = variable("CAUCE_OUTPUT_URI").map(|uri| uri.to_string_lossy().into_owned());
+    let file: Option<PathBuf> = match (variable("CAUCE_OUTPUT_FILE"), &uri) {
+        (Some(path), _) => Some(path.into()),
+        (None, Some(_)) => {
+            Some(std::env::temp_dir().join(format!("cauce-output-{}.json", std::process::id())))
+        }
+        (None, None) => None,
+    };
+    // Handlers stand before the program does: a stop that arrives in between is then passed on, not lost.
+    let handlers = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = handlers else {
+        say("cannot listen for signals");
+        return SYSTEM;
+    };
+    let mut command = Command::new(program);
+    command.args(rest).process_group(0);
+    if let Some(file) = &file {
+        command.env("CAUCE_OUTPUT_FILE", file);
+    }
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            say(&format!("cannot start {}: {error}", program.to_string_lossy()));
+            return NOT_FOUND;
+        }
+    };
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            _ = terminate.recv() => pass_on(group, Signal::TERM),
+            _ = interrupt.recv() => pass_on(group, Signal::INT),
+        }
+    };
+    let code = match status {
+        Ok(status) => exit_code(status),
+        Err(error) => {
+            say(&format!("cannot wait for {}: {error}", program.to_string_lossy()));
+            return SYSTEM;
+        }
+    };
+    match (&file, &uri) {
+        (Some(file), Some(uri)) => match deliver(file, uri).await {
+            Ok(()) => code,
+            Err(message) => {
+                say(&message);
+                // The program's own failure says more than ours.
+                if code == 0 { SYSTEM } else { code }
+            }
+        },
+        _ => code,
+    }
+}
+
+fn pass_on(group: Option<Pid>, what: Signal) {
+    if let Some(group) = group
+        && let Err(error) = kill_process_group(group, what)
+    {
+        say(&format!("cannot signal the program: {error}"));
+    }
+}
+
+/// A death by signal n is 128 + n; a status that is neither is a failure, never 0.
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|number| 128 + number)).unwrap_or(1);
+    u8::try_from(code).unwrap_or(1)
+}
+
+/// Sends the output, if the program wrote one.
+async fn deliver(file: &Path, uri: &str) -> Result<(), String> {
+    let bytes = match std::fs::metadata(file) {
+        Ok(found) if found.len() > OUTPUT_BYTES => {
+            return Err(format!(
+                "the output has {} bytes, more than {OUTPUT_BYTES}; it is not delivered",
+                found.len()
+            ));
+        }
+        Ok(_) => std::fs::read(file).map_err(|error| format!("cannot read the output: {error}"))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(format!("cannot read the output: {error}")),
+    };
+    let folder =
+        std::env::current_dir().map_err(|error| format!("cannot see the working folder: {error}"))?;
+    let storage = Storage::new(folder);
+    let target = storage.locate(uri).map_err(|error| error.to_string())?;
+    storage.put(&target, bytes).await.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        format!("{error}: {cause}")
+    })
+}
+
+/// One line for the task's log. Nobody may be listening; that must not change how the task ends.
+fn say(message: &str) {
+    let _ = writeln!(std::io::stderr(), "cauce-run: {message}");
+}
