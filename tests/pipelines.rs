@@ -27,9 +27,7 @@ fn generated(case: &str) -> Option<Vec<u8>> {
             text
         }
         "c004_too_deep" => format!("pipeline: deep\ndocs: {}{}\n", "[".repeat(100_000), "]".repeat(100_000)),
-        "c004_too_deep_in_blocks" => {
-            (0..2_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect()
-        }
+        "c004_too_deep_in_blocks" => (0..2_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect(),
         "c005_aliases_explode" => {
             let mut text = "pipeline: bomb\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
             for level in 1..20 {
@@ -78,8 +76,9 @@ fn case(path: PathBuf) -> Case {
             project.unwrap_or_else(|| panic!("{name}: cauce.yaml is wrong: {found:?}"))
         }
     };
-    let text = generated(&name)
-        .unwrap_or_else(|| fs::read(path.join("pipeline.yaml")).unwrap_or_else(|error| panic!("{name}: {error}")));
+    let text = generated(&name).unwrap_or_else(|| {
+        fs::read(path.join("pipeline.yaml")).unwrap_or_else(|error| panic!("{name}: {error}"))
+    });
     let (pipeline, found) = check(&text, &project);
     let shown = render::text(&found, "pipeline.yaml", &text, false);
     Case { name, path, found, shown, accepted: pipeline.is_some() }
@@ -118,7 +117,11 @@ fn every_code_has_a_case_and_every_case_named_by_a_code_reports_it() {
         }
         let named = case.name.split('_').next().unwrap_or_default().to_uppercase();
         if let Some(code) = Code::ALL.iter().find(|code| code.as_str() == named) {
-            assert!(case.found.iter().any(|found| found.code == *code), "{} does not report {code}", case.name);
+            assert!(
+                case.found.iter().any(|found| found.code == *code),
+                "{} does not report {code}",
+                case.name
+            );
         }
     }
     let missing: Vec<_> = Code::ALL.iter().filter(|code| !seen.contains_key(code)).collect();

@@ -68,10 +68,8 @@ fn named(root: &Node) -> Node {
     let mut root = root.clone();
     if let Value::Map(entries) = &mut root.value {
         entries.retain(|entry| entry.key != "pipeline");
-        let value = Node {
-            value: Value::Text { text: "unnamed".to_owned(), content_at: None },
-            span: root.span,
-        };
+        let value =
+            Node { value: Value::Text { text: "unnamed".to_owned(), content_at: None }, span: root.span };
         entries.push(Entry { key: "pipeline".to_owned(), key_span: root.span, value });
     }
     root

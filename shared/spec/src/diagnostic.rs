@@ -74,10 +74,7 @@ impl Diagnostic {
     }
 
     pub(crate) fn warning(code: Code, span: Span, message: String) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(code, span, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(code, span, message) }
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
@@ -100,12 +97,7 @@ pub(crate) struct Lines<'a> {
 impl<'a> Lines<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         let starts = std::iter::once(0)
-            .chain(
-                text.bytes()
-                    .enumerate()
-                    .filter(|(_, byte)| *byte == b'\n')
-                    .map(|(at, _)| at + 1),
-            )
+            .chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1))
             .collect();
         Self { text, starts }
     }
@@ -114,10 +106,8 @@ impl<'a> Lines<'a> {
         let offset = offset.min(self.text.len());
         let line = self.starts.partition_point(|start| *start <= offset);
         let start = self.starts[line - 1];
-        let column = 1 + self.text.as_bytes()[start..offset]
-            .iter()
-            .filter(|byte| (**byte & 0xC0) != 0x80)
-            .count();
+        let column =
+            1 + self.text.as_bytes()[start..offset].iter().filter(|byte| (**byte & 0xC0) != 0x80).count();
         Position { line, column }
     }
 }

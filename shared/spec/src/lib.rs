@@ -11,6 +11,8 @@
 //! places, `shape` for how a tree becomes types, `checks` for what types cannot say, [`render`] for how a
 //! diagnostic is shown.
 
+mod check;
+mod checks;
 mod code;
 mod diagnostic;
 pub mod file;
@@ -18,8 +20,6 @@ pub mod render;
 pub mod schema;
 mod shape;
 mod tree;
-mod check;
-mod checks;
 
 pub use check::{check, check_project};
 pub use diagnostic::{Code, Diagnostic, Position, Severity, Span};

@@ -86,12 +86,9 @@ impl Node {
             Value::Float(value) => Json::from(*value),
             Value::Text { text, .. } => Json::String(text.clone()),
             Value::List(items) => Json::Array(items.iter().map(Node::to_json).collect()),
-            Value::Map(entries) => Json::Object(
-                entries
-                    .iter()
-                    .map(|entry| (entry.key.clone(), entry.value.to_json()))
-                    .collect(),
-            ),
+            Value::Map(entries) => {
+                Json::Object(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect())
+            }
         }
     }
 }
@@ -125,29 +122,13 @@ pub(crate) fn parse(text: &[u8], diagnostics: &mut Vec<Diagnostic>) -> Option<No
             return None;
         }
     };
-    Builder {
-        text,
-        lines: OnceCell::new(),
-        nodes: 0,
-        anchors: BTreeMap::new(),
-        diagnostics,
-    }
-    .document()
+    Builder { text, lines: OnceCell::new(), nodes: 0, anchors: BTreeMap::new(), diagnostics }.document()
 }
 
 /// A collection whose end was not read yet.
 enum Open {
-    List {
-        items: Vec<Node>,
-        start: usize,
-        anchor: usize,
-    },
-    Map {
-        entries: Vec<Entry>,
-        key: Option<(String, Span)>,
-        start: usize,
-        anchor: usize,
-    },
+    List { items: Vec<Node>, start: usize, anchor: usize },
+    Map { entries: Vec<Entry>, key: Option<(String, Span)>, start: usize, anchor: usize },
 }
 
 struct Builder<'a> {
@@ -200,37 +181,23 @@ impl Builder<'_> {
                 }
                 Event::Alias(anchor) => {
                     let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
-                        self.syntax(
-                            span,
-                            "an alias refers to the value it stands in",
-                            "write the value out",
-                        );
+                        self.syntax(span, "an alias refers to the value it stands in", "write the value out");
                         return None;
                     };
                     self.nodes += size;
                     Some(node)
                 }
                 Event::SequenceStart(_, anchor, _) => {
-                    open.push(Open::List {
-                        items: Vec::new(),
-                        start: span.start,
-                        anchor,
-                    });
+                    open.push(Open::List { items: Vec::new(), start: span.start, anchor });
                     None
                 }
                 Event::MappingStart(_, anchor, _) => {
-                    open.push(Open::Map {
-                        entries: Vec::new(),
-                        key: None,
-                        start: span.start,
-                        anchor,
-                    });
+                    open.push(Open::Map { entries: Vec::new(), key: None, start: span.start, anchor });
                     None
                 }
                 Event::SequenceEnd | Event::MappingEnd => {
                     self.nodes += 1;
-                    open.pop()
-                        .map(|collection| self.close(collection, span.end))
+                    open.pop().map(|collection| self.close(collection, span.end))
                 }
                 _ => None,
             };
@@ -256,40 +223,21 @@ impl Builder<'_> {
                     Some(Open::Map { entries, key, .. }) => match key.take() {
                         None => *key = Some(self.key(node)?),
                         Some((name, key_span)) => {
-                            entries.push(Entry {
-                                key: name,
-                                key_span,
-                                value: node,
-                            });
+                            entries.push(Entry { key: name, key_span, value: node });
                         }
                     },
                 }
             }
         }
-        Some(root.unwrap_or(Node {
-            value: Value::Null,
-            span: Span::default(),
-        }))
+        Some(root.unwrap_or(Node { value: Value::Null, span: Span::default() }))
     }
 
     fn close(&mut self, collection: Open, end: usize) -> Node {
         let (value, start, anchor) = match collection {
-            Open::List {
-                items,
-                start,
-                anchor,
-            } => (Value::List(items), start, anchor),
-            Open::Map {
-                entries,
-                start,
-                anchor,
-                ..
-            } => (Value::Map(self.unique(entries)), start, anchor),
+            Open::List { items, start, anchor } => (Value::List(items), start, anchor),
+            Open::Map { entries, start, anchor, .. } => (Value::Map(self.unique(entries)), start, anchor),
         };
-        let node = Node {
-            value,
-            span: Span::new(start, end.max(start)),
-        };
+        let node = Node { value, span: Span::new(start, end.max(start)) };
         if anchor != 0 {
             let size = size(&node);
             self.remember(anchor, &node, size);
@@ -326,17 +274,11 @@ impl Builder<'_> {
     fn key(&mut self, node: Node) -> Option<(String, Span)> {
         let name = match node.value {
             Value::Text { text, .. } => text,
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => self
-                .text
-                .get(node.span.start..node.span.end)
-                .unwrap_or_default()
-                .to_owned(),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+                self.text.get(node.span.start..node.span.end).unwrap_or_default().to_owned()
+            }
             Value::List(_) | Value::Map(_) => {
-                self.syntax(
-                    node.span,
-                    "a key is a list or a mapping",
-                    "keys are plain words",
-                );
+                self.syntax(node.span, "a key is a list or a mapping", "keys are plain words");
                 return None;
             }
         };
@@ -353,10 +295,7 @@ impl Builder<'_> {
         let written = |quote: usize| {
             let from = span.start + quote;
             let content_at = (self.text.get(from..from + text.len()) == Some(text)).then_some(from);
-            Value::Text {
-                text: text.to_owned(),
-                content_at,
-            }
+            Value::Text { text: text.to_owned(), content_at }
         };
         let value = match style {
             ScalarStyle::Plain => plain(text).unwrap_or_else(|| written(0)),
@@ -366,16 +305,9 @@ impl Builder<'_> {
     }
 
     fn scan_error(&mut self, error: &granit_parser::ScanError) {
-        let at = error
-            .marker()
-            .byte_offset()
-            .unwrap_or(0)
-            .min(self.text.len());
+        let at = error.marker().byte_offset().unwrap_or(0).min(self.text.len());
         let span = Span::new(at, at);
-        if matches!(
-            error.kind(),
-            granit_parser::ErrorKind::RecursionLimitExceeded
-        ) {
+        if matches!(error.kind(), granit_parser::ErrorKind::RecursionLimitExceeded) {
             self.too_deep(span);
         } else {
             self.syntax(
@@ -398,8 +330,7 @@ impl Builder<'_> {
     }
 
     fn syntax(&mut self, span: Span, message: &str, help: &str) {
-        self.diagnostics
-            .push(Diagnostic::error(Code::NotYaml, span, message.to_owned()).help(help));
+        self.diagnostics.push(Diagnostic::error(Code::NotYaml, span, message.to_owned()).help(help));
     }
 }
 
@@ -432,15 +363,8 @@ fn plain(text: &str) -> Option<Value> {
     if let Ok(value) = text.parse::<i64>() {
         return Some(Value::Int(value));
     }
-    if text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
-    {
-        return text
-            .parse::<f64>()
-            .ok()
-            .filter(|value| value.is_finite())
-            .map(Value::Float);
+    if text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) {
+        return text.parse::<f64>().ok().filter(|value| value.is_finite()).map(Value::Float);
     }
     None
 }

@@ -36,9 +36,7 @@ impl Context {
     pub(crate) fn has(&self, path: &[String]) -> bool {
         let mut value = self.0.clone();
         path.iter().all(|part| {
-            value = value
-                .get_item(&Value::from(part.as_str()))
-                .unwrap_or(Value::UNDEFINED);
+            value = value.get_item(&Value::from(part.as_str())).unwrap_or(Value::UNDEFINED);
             !value.is_undefined()
         })
     }
@@ -92,16 +90,9 @@ enum Code {
 const DOCUMENT: &str = "template";
 
 /// Cuts `source` into text and expressions, or takes it whole where it has statements.
-pub(crate) fn compile(
-    source: &str,
-    offset: usize,
-    parts: &mut Vec<Part>,
-) -> Result<(), TemplateError> {
+pub(crate) fn compile(source: &str, offset: usize, parts: &mut Vec<Part>) -> Result<(), TemplateError> {
     let fail = |error: &Error, base: usize| {
-        TemplateError::new(
-            base + error.range().map_or(0, |range| range.start),
-            describe(error),
-        )
+        TemplateError::new(base + error.range().map_or(0, |range| range.start), describe(error))
     };
     let mut found = Vec::new();
     let mut opened = None;
@@ -127,10 +118,7 @@ pub(crate) fn compile(
                 environment
                     .add_template_owned(DOCUMENT, source.to_owned())
                     .map_err(|error| fail(&error, offset))?;
-                parts.push(Part::Program(Program {
-                    offset,
-                    code: Code::Document(Box::new(environment)),
-                }));
+                parts.push(Part::Program(Program { offset, code: Code::Document(Box::new(environment)) }));
                 return Ok(());
             }
             _ => {}
@@ -157,9 +145,7 @@ impl Program {
                 Ok(Json::String(out))
             }
             Code::Expression(expression) => {
-                let value = expression
-                    .eval(context.0.clone())
-                    .map_err(|error| self.failure(&error))?;
+                let value = expression.eval(context.0.clone()).map_err(|error| self.failure(&error))?;
                 if value.is_undefined() {
                     return Err(Failure {
                         offset: self.offset,
@@ -184,9 +170,7 @@ impl Program {
     pub(crate) fn append(&self, context: &Context, out: &mut String) -> Result<(), Failure> {
         match &self.code {
             Code::Expression(expression) => {
-                let value = expression
-                    .eval(context.0.clone())
-                    .map_err(|error| self.failure(&error))?;
+                let value = expression.eval(context.0.clone()).map_err(|error| self.failure(&error))?;
                 if value.is_undefined() {
                     return Err(Failure {
                         offset: self.offset,
@@ -201,14 +185,9 @@ impl Program {
                 Ok(())
             }
             Code::Document(environment) => {
-                let mut limited = Limited {
-                    bytes: Vec::new(),
-                    full: false,
-                };
+                let mut limited = Limited { bytes: Vec::new(), full: false };
                 let rendered = environment.get_template(DOCUMENT).and_then(|template| {
-                    template
-                        .render_captured_to(context.0.clone(), &mut limited)
-                        .map(|_| ())
+                    template.render_captured_to(context.0.clone(), &mut limited).map(|_| ())
                 });
                 if limited.full {
                     return Err(self.too_long());
@@ -229,11 +208,7 @@ impl Program {
     }
 
     fn too_long(&self) -> Failure {
-        Failure {
-            offset: self.offset,
-            undefined: false,
-            message: too_long(),
-        }
+        Failure { offset: self.offset, undefined: false, message: too_long() }
     }
 }
 
@@ -244,9 +219,7 @@ pub(crate) fn too_long() -> String {
 /// The error in one lowercase phrase.
 pub(crate) fn describe(error: &Error) -> String {
     if error.kind() == ErrorKind::OutOfFuel {
-        return format!(
-            "the template takes more than {FUEL} instructions: a loop in it is too long"
-        );
+        return format!("the template takes more than {FUEL} instructions: a loop in it is too long");
     }
     let what = match error.detail() {
         Some(detail) => detail.to_owned(),

@@ -78,57 +78,36 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 pub(crate) fn install(environment: &mut Environment<'static>) {
-    environment.add_filter("add_days", |when: &str, days: i64| {
-        add(when, Span::new().try_days(days))
+    environment.add_filter("add_days", |when: &str, days: i64| add(when, Span::new().try_days(days)));
+    environment.add_filter("add_hours", |when: &str, hours: i64| match Moment::parse(when)? {
+        Moment::Date(_) => Err(fail(format!("`{when}` is a day without a time: add_hours needs an instant"))),
+        Moment::Instant(_) => add(when, Span::new().try_hours(hours)),
     });
-    environment.add_filter("add_hours", |when: &str, hours: i64| {
-        match Moment::parse(when)? {
-            Moment::Date(_) => Err(fail(format!(
-                "`{when}` is a day without a time: add_hours needs an instant"
-            ))),
-            Moment::Instant(_) => add(when, Span::new().try_hours(hours)),
-        }
-    });
-    environment.add_filter("add_months", |when: &str, months: i64| {
-        add(when, Span::new().try_months(months))
-    });
-    environment.add_filter("start_of_month", |when: &str| {
-        month(when, Date::first_of_month)
-    });
-    environment.add_filter("end_of_month", |when: &str| {
-        month(when, Date::last_of_month)
-    });
+    environment.add_filter("add_months", |when: &str, months: i64| add(when, Span::new().try_months(months)));
+    environment.add_filter("start_of_month", |when: &str| month(when, Date::first_of_month));
+    environment.add_filter("end_of_month", |when: &str| month(when, Date::last_of_month));
     environment.add_filter("weekday", |when: &str| {
         Moment::parse(when).map(|moment| moment.date().weekday().to_monday_one_offset())
     });
     environment.add_filter("days_until", |from: &str, to: &str| {
         let (from, to) = (Moment::parse(from)?.date(), Moment::parse(to)?.date());
-        from.until(to)
-            .map(|span| span.get_days())
-            .map_err(|error| fail(error.to_string()))
+        from.until(to).map(|span| span.get_days()).map_err(|error| fail(error.to_string()))
     });
     environment.add_filter("format", format);
     environment.add_filter("basename", |path: &str| basename(path).to_owned());
     environment.add_filter("dirname", |path: &str| {
         let path = path.trim_end_matches('/');
-        path.rfind('/')
-            .map_or(String::new(), |at| path[..at].to_owned())
+        path.rfind('/').map_or(String::new(), |at| path[..at].to_owned())
     });
     environment.add_filter("stem", |path: &str| {
         let name = basename(path);
-        split_extension(name)
-            .map_or(name, |(stem, _)| stem)
-            .to_owned()
+        split_extension(name).map_or(name, |(stem, _)| stem).to_owned()
     });
     environment.add_filter("extension", |path: &str| {
         split_extension(basename(path)).map_or(String::new(), |(_, extension)| extension.to_owned())
     });
     environment.add_filter("join_path", |base: &str, rest: &str| {
-        format!(
-            "{}/{}",
-            base.trim_end_matches('/'),
-            rest.trim_start_matches('/')
-        )
+        format!("{}/{}", base.trim_end_matches('/'), rest.trim_start_matches('/'))
     });
     environment.add_filter("fromjson", |text: &str| {
         serde_json::from_str::<serde_json::Value>(text)
@@ -144,16 +123,10 @@ enum Moment {
 
 impl Moment {
     fn parse(text: &str) -> Result<Self, Error> {
-        if text.contains('T') {
-            text.parse().map(Self::Instant)
-        } else {
-            text.parse().map(Self::Date)
-        }
-        .map_err(|_| {
-            fail(format!(
-                "`{text}` is neither a date (1997-01-05) nor an instant (1997-01-05T09:05:00Z)"
-            ))
-        })
+        if text.contains('T') { text.parse().map(Self::Instant) } else { text.parse().map(Self::Date) }
+            .map_err(|_| {
+                fail(format!("`{text}` is neither a date (1997-01-05) nor an instant (1997-01-05T09:05:00Z)"))
+            })
     }
 
     fn date(&self) -> Date {
@@ -169,12 +142,9 @@ fn add(when: &str, span: Result<Span, jiff::Error>) -> Result<String, Error> {
     let span = span.map_err(out_of_range)?;
     Ok(match Moment::parse(when)? {
         Moment::Date(date) => date.checked_add(span).map_err(out_of_range)?.to_string(),
-        Moment::Instant(instant) => instant
-            .to_zoned(TimeZone::UTC)
-            .checked_add(span)
-            .map_err(out_of_range)?
-            .timestamp()
-            .to_string(),
+        Moment::Instant(instant) => {
+            instant.to_zoned(TimeZone::UTC).checked_add(span).map_err(out_of_range)?.timestamp().to_string()
+        }
     })
 }
 
@@ -184,13 +154,10 @@ fn month(when: &str, edge: fn(Date) -> Date) -> Result<String, Error> {
 
 fn format(when: &str, pattern: &str) -> Result<String, Error> {
     let zoned = match Moment::parse(when)? {
-        Moment::Date(date) => date
-            .to_zoned(TimeZone::UTC)
-            .map_err(|error| fail(error.to_string()))?,
+        Moment::Date(date) => date.to_zoned(TimeZone::UTC).map_err(|error| fail(error.to_string()))?,
         Moment::Instant(instant) => instant.to_zoned(TimeZone::UTC),
     };
-    jiff::fmt::strtime::format(pattern, &zoned)
-        .map_err(|error| fail(format!("format: `{pattern}`: {error}")))
+    jiff::fmt::strtime::format(pattern, &zoned).map_err(|error| fail(format!("format: `{pattern}`: {error}")))
 }
 
 fn basename(path: &str) -> &str {

@@ -32,9 +32,7 @@ impl NameUse {
 /// Whether `text` is a name that templates can read.
 pub(crate) fn is_identifier(text: &str) -> bool {
     let mut characters = text.chars();
-    characters
-        .next()
-        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+    characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
@@ -42,17 +40,9 @@ pub(crate) fn is_identifier(text: &str) -> bool {
 /// what would only fail when rendered: unknown filters and functions, and methods.
 pub(crate) fn find(source: &str, base: usize) -> Result<Vec<NameUse>, TemplateError> {
     let tree = parse(source, "template", engine::syntax()).map_err(|error| {
-        TemplateError::new(
-            base + error.range().map_or(0, |range| range.start),
-            engine::describe(&error),
-        )
+        TemplateError::new(base + error.range().map_or(0, |range| range.start), engine::describe(&error))
     })?;
-    let mut finder = Finder {
-        base,
-        found: Vec::new(),
-        scopes: vec![Vec::new()],
-        problem: None,
-    };
+    let mut finder = Finder { base, found: Vec::new(), scopes: vec![Vec::new()], problem: None };
     finder.statement(&tree);
     match finder.problem {
         Some(problem) => Err(problem),
@@ -141,10 +131,7 @@ impl<'a> Finder<'a> {
             Expr::Const(_) => {}
             Expr::Slice(slice) => {
                 self.expression(&slice.expr, optional);
-                for bound in [&slice.start, &slice.stop, &slice.step]
-                    .into_iter()
-                    .flatten()
-                {
+                for bound in [&slice.start, &slice.stop, &slice.step].into_iter().flatten() {
                     self.expression(bound, false);
                 }
             }
@@ -179,10 +166,7 @@ impl<'a> Finder<'a> {
             }
             Expr::Filter(filter) => {
                 if !engine::has_filter(filter.name) {
-                    self.refuse(
-                        filter.span(),
-                        format!("there is no filter `{}`", filter.name),
-                    );
+                    self.refuse(filter.span(), format!("there is no filter `{}`", filter.name));
                 }
                 if let Some(inner) = &filter.expr {
                     self.expression(inner, optional || matches!(filter.name, "default" | "d"));
@@ -202,23 +186,14 @@ impl<'a> Finder<'a> {
                     }
                     Expr::GetAttr(method) => self.refuse(
                         method.span(),
-                        format!(
-                            "values have no methods: use a filter instead of `.{}()`",
-                            method.name
-                        ),
+                        format!("values have no methods: use a filter instead of `.{}()`", method.name),
                     ),
                     other => self.expression(other, false),
                 }
                 self.arguments(&call.args);
             }
-            Expr::List(list) => list
-                .items
-                .iter()
-                .for_each(|item| self.expression(item, false)),
-            Expr::Tuple(tuple) => tuple
-                .items
-                .iter()
-                .for_each(|item| self.expression(item, false)),
+            Expr::List(list) => list.items.iter().for_each(|item| self.expression(item, false)),
+            Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.expression(item, false)),
             Expr::Map(map) => {
                 for part in map.keys.iter().chain(&map.values) {
                     self.expression(part, false);
@@ -241,7 +216,8 @@ impl<'a> Finder<'a> {
     /// A chain of attributes and constant subscripts down to a variable.
     fn lookup(&mut self, expression: &Expr<'a>, optional: bool) {
         let mut path = Vec::new();
-        let mut span = expression.span();
+        let mut end = expression.span().end_offset;
+        let start;
         let mut current = expression;
         loop {
             match current {
@@ -250,6 +226,7 @@ impl<'a> Finder<'a> {
                         return;
                     }
                     path.push(variable.id.to_owned());
+                    start = variable.span().start_offset;
                     break;
                 }
                 Expr::GetAttr(attribute) => {
@@ -267,7 +244,7 @@ impl<'a> Finder<'a> {
                                 self.expression(&item.subscript_expr, false);
                             }
                             path.clear();
-                            span = item.expr.span();
+                            end = item.expr.span().end_offset;
                         }
                     }
                     current = &item.expr;
@@ -281,8 +258,8 @@ impl<'a> Finder<'a> {
         path.reverse();
         self.found.push(NameUse {
             path,
-            offset: self.base + span.start_offset as usize,
-            length: (span.end_offset - span.start_offset) as usize,
+            offset: self.base + start as usize,
+            length: end.saturating_sub(start) as usize,
             optional,
             placeholder: false,
         });
@@ -307,10 +284,7 @@ impl<'a> Finder<'a> {
 
     fn refuse(&mut self, span: Span, message: String) {
         if self.problem.is_none() {
-            self.problem = Some(TemplateError::new(
-                self.base + span.start_offset as usize,
-                message,
-            ));
+            self.problem = Some(TemplateError::new(self.base + span.start_offset as usize, message));
         }
     }
 }

@@ -47,10 +47,7 @@ pub struct TemplateError {
 
 impl TemplateError {
     pub(crate) fn new(offset: usize, message: impl Into<String>) -> Self {
-        Self {
-            offset,
-            message: message.into(),
-        }
+        Self { offset, message: message.into() }
     }
 }
 
@@ -61,10 +58,7 @@ impl Template {
         if text.len() > MAX_TEMPLATE_BYTES {
             return Err(TemplateError::new(
                 0,
-                format!(
-                    "the template has {} bytes, the limit is {MAX_TEMPLATE_BYTES}",
-                    text.len()
-                ),
+                format!("the template has {} bytes, the limit is {MAX_TEMPLATE_BYTES}", text.len()),
             ));
         }
         if !text.contains('{') {
@@ -90,13 +84,7 @@ impl Template {
                 }
             }
         }
-        Ok(Self {
-            inner: Arc::new(Inner {
-                source: text.to_owned(),
-                parts,
-                names,
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { source: text.to_owned(), parts, names }) })
     }
 
     /// A template that always renders as `text`, whatever braces are in it.
@@ -136,9 +124,9 @@ impl Template {
         match self.inner.parts.as_slice() {
             [] => Ok(Json::String(String::new())),
             [Part::Text(text)] => Ok(Json::String(text.clone())),
-            [Part::Program(program)] => program
-                .value(context)
-                .map_err(|failure| self.explain(failure, context)),
+            [Part::Program(program)] => {
+                program.value(context).map_err(|failure| self.explain(failure, context))
+            }
             parts => {
                 let mut out = String::new();
                 for part in parts {
@@ -168,15 +156,9 @@ impl Template {
     /// Names the first value that is missing, which minijinja's own message does not.
     fn explain(&self, failure: Failure, context: &Context) -> TemplateError {
         if failure.undefined {
-            let missing = self
-                .names()
-                .iter()
-                .find(|name| !name.optional && !context.has(&name.path));
+            let missing = self.names().iter().find(|name| !name.optional && !context.has(&name.path));
             if let Some(name) = missing {
-                return TemplateError::new(
-                    name.offset,
-                    format!("`{}` has no value", name.dotted()),
-                );
+                return TemplateError::new(name.offset, format!("`{}` has no value", name.dotted()));
             }
         }
         TemplateError::new(failure.offset, failure.message)
@@ -192,11 +174,7 @@ impl Template {
 
     /// Replaces every `${{ env.x }}` by the value of `x`. Fails on a name without a value.
     pub fn fill_env(&self, values: &Map<String, Json>) -> Result<Self, TemplateError> {
-        let placeholders = self
-            .inner
-            .parts
-            .iter()
-            .any(|part| matches!(part, Part::Placeholder { .. }));
+        let placeholders = self.inner.parts.iter().any(|part| matches!(part, Part::Placeholder { .. }));
         if !placeholders {
             return Ok(self.clone());
         }
@@ -205,11 +183,7 @@ impl Template {
 }
 
 /// Replaces the placeholders of one namespace (`env` or `matrix`) in any text.
-pub(crate) fn fill(
-    text: &str,
-    namespace: &str,
-    values: &Map<String, Json>,
-) -> Result<String, TemplateError> {
+pub(crate) fn fill(text: &str, namespace: &str, values: &Map<String, Json>) -> Result<String, TemplateError> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("${{") {
@@ -219,10 +193,7 @@ pub(crate) fn fill(
         };
         let name = rest[at + 3..at + length].trim();
         out.push_str(&rest[..at]);
-        match name
-            .strip_prefix(namespace)
-            .and_then(|name| name.strip_prefix('.'))
-        {
+        match name.strip_prefix(namespace).and_then(|name| name.strip_prefix('.')) {
             None => out.push_str(&rest[at..at + length + 2]),
             Some(key) => match values.get(key) {
                 Some(Json::String(value)) => out.push_str(value),

@@ -25,14 +25,13 @@ impl TemplateValue {
         Ok(match value {
             Json::Null | Json::Bool(_) | Json::Number(_) => Self::Constant(value.clone()),
             Json::String(text) => Self::Text(Template::parse(text)?),
-            Json::Array(items) => {
-                Self::List(items.iter().map(Self::parse).collect::<Result<_, _>>()?)
-            }
+            Json::Array(items) => Self::List(items.iter().map(Self::parse).collect::<Result<_, _>>()?),
             Json::Object(fields) => Self::Object(
-                fields
-                    .iter()
-                    .map(|(key, value)| Ok((key.clone(), Self::parse(value)?)))
-                    .collect::<Result<_, TemplateError>>()?,
+                fields.iter().map(|(key, value)| Ok((key.clone(), Self::parse(value)?))).collect::<Result<
+                    _,
+                    TemplateError,
+                >>(
+                )?,
             ),
         })
     }
@@ -42,12 +41,9 @@ impl TemplateValue {
         Ok(match self {
             Self::Constant(value) => value.clone(),
             Self::Text(template) => template.render(context)?,
-            Self::List(items) => Json::Array(
-                items
-                    .iter()
-                    .map(|item| item.render(context))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Self::List(items) => {
+                Json::Array(items.iter().map(|item| item.render(context)).collect::<Result<_, _>>()?)
+            }
             Self::Object(fields) => {
                 let mut out = Map::new();
                 for (key, value) in fields {
@@ -63,12 +59,9 @@ impl TemplateValue {
         Ok(match self {
             Self::Constant(value) => Self::Constant(value.clone()),
             Self::Text(template) => Self::Text(template.fill_env(values)?),
-            Self::List(items) => Self::List(
-                items
-                    .iter()
-                    .map(|item| item.fill_env(values))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Self::List(items) => {
+                Self::List(items.iter().map(|item| item.fill_env(values)).collect::<Result<_, _>>()?)
+            }
             Self::Object(fields) => Self::Object(
                 fields
                     .iter()
@@ -84,12 +77,9 @@ impl TemplateValue {
             Self::Constant(value) => value.clone(),
             Self::Text(template) => Json::String(template.source().to_owned()),
             Self::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
-            Self::Object(fields) => Json::Object(
-                fields
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value.to_json()))
-                    .collect(),
-            ),
+            Self::Object(fields) => {
+                Json::Object(fields.iter().map(|(key, value)| (key.clone(), value.to_json())).collect())
+            }
         }
     }
 }

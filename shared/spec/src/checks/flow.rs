@@ -65,13 +65,9 @@ fn choices(
         let (span, route) = task.item(&["branch"], item);
         if decided {
             reader.report(
-                Diagnostic::error(
-                    Code::DeadChoice,
-                    span,
-                    "a choice after `else` is never taken".to_owned(),
-                )
-                .help("move `else` to the end")
-                .at(route.clone()),
+                Diagnostic::error(Code::DeadChoice, span, "a choice after `else` is never taken".to_owned())
+                    .help("move `else` to the end")
+                    .at(route.clone()),
             );
         }
         decided |= choice.condition.is_none();
@@ -85,8 +81,7 @@ fn choices(
         for name in &choice.to {
             match draft.index.get(name.as_str()) {
                 None => {
-                    let below: Vec<&str> = graph.below[at].iter().map(|at| draft.tasks[*at].name).collect();
-                    let help = reader.suggest(name, below.iter().copied());
+                    let help = reader.suggest(name, draft.tasks.iter().map(|task| task.name));
                     reader.report(
                         Diagnostic::error(Code::UnknownTask, span, format!("there is no task `{name}`"))
                             .help(help)
@@ -98,7 +93,10 @@ fn choices(
                         Diagnostic::error(
                             Code::BranchTarget,
                             span,
-                            format!("`{name}` does not need `{}`, so the branch cannot lead to it", task.name),
+                            format!(
+                                "`{name}` does not need `{}`, so the branch cannot lead to it",
+                                task.name
+                            ),
                         )
                         .help(format!("add `{}` to the `needs` of `{name}`", task.name))
                         .at(route.clone()),
@@ -175,7 +173,10 @@ fn never_run(draft: &Draft<'_>, graph: &Graph, reader: &mut Reader) {
                 Diagnostic::warning(
                     Code::NeverRuns,
                     span,
-                    format!("`{}` never runs: no choice of the branch `{}` leads to it", task.name, draft.tasks[branch].name),
+                    format!(
+                        "`{}` never runs: no choice of the branch `{}` leads to it",
+                        task.name, draft.tasks[branch].name
+                    ),
                 )
                 .help("name it in a choice, or remove the branch from its `needs`")
             } else {
@@ -236,7 +237,12 @@ fn follow(
 }
 
 /// Which of `targets` lie below one of `from`. Nothing beyond the last target is visited.
-fn reach(graph: &Graph, from: &[usize], targets: &[usize], rank: &[usize]) -> std::collections::BTreeSet<usize> {
+fn reach(
+    graph: &Graph,
+    from: &[usize],
+    targets: &[usize],
+    rank: &[usize],
+) -> std::collections::BTreeSet<usize> {
     let last = targets.iter().map(|at| rank[*at]).max().unwrap_or(0);
     let mut seen = std::collections::BTreeSet::new();
     let mut stack: Vec<usize> = from.to_vec();
@@ -267,7 +273,8 @@ fn evaluate(draft: &Draft<'_>, graph: &Graph, at: usize, of: impl Fn(usize) -> E
     if matches!(draft.tasks[at].task.kind, Kind::Fail(_)) {
         ran = if settings.allow_failure { SUCCESS } else { FAILED };
     }
-    if settings.condition.is_some() || settings.map.is_some() || !settings.retry.skip_on_exit_code.is_empty() {
+    if settings.condition.is_some() || settings.map.is_some() || !settings.retry.skip_on_exit_code.is_empty()
+    {
         ran |= SKIPPED;
     }
     if needs.is_empty() || settings.trigger_rule == TriggerRule::Always {
@@ -281,9 +288,7 @@ fn evaluate(draft: &Draft<'_>, graph: &Graph, at: usize, of: impl Fn(usize) -> E
         TriggerRule::AllSuccess => (all(SUCCESS), any(SKIPPED), any(bad)),
         TriggerRule::AllFailed => (all(bad), any(SUCCESS | SKIPPED), false),
         TriggerRule::AllDone | TriggerRule::Always => (true, false, false),
-        TriggerRule::AllDoneMinOneSuccess => {
-            (any(SUCCESS) && all(SUCCESS | bad), any(SKIPPED), all(bad))
-        }
+        TriggerRule::AllDoneMinOneSuccess => (any(SUCCESS) && all(SUCCESS | bad), any(SKIPPED), all(bad)),
         TriggerRule::AllSkipped => (all(SKIPPED), any(SUCCESS | bad), false),
         TriggerRule::OneSuccess => (any(SUCCESS), all(SKIPPED), all(bad | SKIPPED) && any(bad)),
         TriggerRule::OneFailed => (any(bad), all(SUCCESS | SKIPPED), false),

@@ -15,7 +15,8 @@ pub(crate) struct Graph {
 pub(crate) fn check(draft: &Draft<'_>, reader: &mut Reader) -> Option<Graph> {
     if draft.tasks.is_empty() {
         let span = draft.root.get("tasks").map_or(draft.root.span, |entry| entry.key_span);
-        let empty = draft.root.get("tasks").and_then(|entry| entry.value.entries()).is_some_and(<[_]>::is_empty);
+        let empty =
+            draft.root.get("tasks").and_then(|entry| entry.value.entries()).is_some_and(<[_]>::is_empty);
         if empty {
             reader.report(
                 Diagnostic::error(Code::NoTasks, span, "the pipeline has no tasks".to_owned())
@@ -125,11 +126,17 @@ fn circle(draft: &Draft<'_>, needs: &[Vec<usize>], order: &[usize], reader: &mut
         };
         let Some(from) = found else { continue };
         let mut names: Vec<&str> = path[from..].iter().rev().map(|at| draft.tasks[*at].name).collect();
-        let first = names.iter().enumerate().min_by_key(|(_, name)| draft.index[*name]).map_or(0, |(at, _)| at);
+        let first =
+            names.iter().enumerate().min_by_key(|(_, name)| draft.index[*name]).map_or(0, |(at, _)| at);
         names.rotate_left(first);
         names.push(names[0]);
         let shown = if names.len() > 12 {
-            format!("{} -> ... {} more ... -> {}", names[..6].join(" -> "), names.len() - 10, names[names.len() - 4..].join(" -> "))
+            format!(
+                "{} -> ... {} more ... -> {}",
+                names[..6].join(" -> "),
+                names.len() - 10,
+                names[names.len() - 4..].join(" -> ")
+            )
         } else {
             names.join(" -> ")
         };

@@ -1,7 +1,7 @@
 //! What types cannot say: the graph, the names in templates, values that depend on each other.
 
-mod graph;
 mod flow;
+mod graph;
 mod names;
 mod values;
 
@@ -60,6 +60,18 @@ impl DraftTask<'_> {
     /// The node under a path of keys, as far as it exists, and its route.
     pub(crate) fn place(&self, path: &[&str]) -> (Span, String) {
         place(self.entry, &format!("tasks.{}", self.name), path)
+    }
+
+    /// The key at the end of a path, as far as it exists, and its route.
+    pub(crate) fn key(&self, path: &[&str]) -> (Span, String) {
+        let (mut span, route) = self.place(path);
+        let mut node = &self.entry.value;
+        for key in path {
+            let Some(entry) = node.get(key) else { break };
+            span = entry.key_span;
+            node = &entry.value;
+        }
+        (span, route)
     }
 
     /// The n-th item of the list under a path, or what stands there instead of a list.

@@ -99,13 +99,22 @@ impl Checker<'_> {
         );
     }
 
-    fn param(&self, name: &NameUse, report: &impl Fn(&mut Reader, Code, String, String), reader: &mut Reader) {
+    fn param(
+        &self,
+        name: &NameUse,
+        report: &impl Fn(&mut Reader, Code, String, String),
+        reader: &mut Reader,
+    ) {
         let Some(key) = name.path.get(1) else { return };
         let params = &self.draft.pipeline.params;
         if params.contains_key(key.as_str()) || declared(self.draft, "params", key) {
             return;
         }
-        let help = reader.suggest(key, params.keys().map(|name| name.as_str()));
+        let help = if params.is_empty() {
+            format!("declare it: `params: {{{key}: {{type: string}}}}`")
+        } else {
+            reader.suggest(key, params.keys().map(|name| name.as_str()))
+        };
         report(reader, Code::UnknownParam, format!("there is no parameter `{key}`"), help);
     }
 
@@ -120,7 +129,12 @@ impl Checker<'_> {
             if template.route.starts_with("defaults") {
                 return;
             }
-            report(reader, Code::ItemOutsideMap, format!("there is no `{root}` outside a mapped task"), "use it in a task with `map`".to_owned());
+            report(
+                reader,
+                Code::ItemOutsideMap,
+                format!("there is no `{root}` outside a mapped task"),
+                "use it in a task with `map`".to_owned(),
+            );
             return;
         };
         let own = format!("tasks.{}.", task.name);
@@ -198,7 +212,10 @@ impl Checker<'_> {
             report(
                 reader,
                 Code::OutputMayBeAbsent,
-                format!("`{source}` may be skipped or fail before `{}` runs, and then has no output", task.name),
+                format!(
+                    "`{source}` may be skipped or fail before `{}` runs, and then has no output",
+                    task.name
+                ),
                 format!("write `{} | default(...)`", name.dotted()),
             );
         }
@@ -267,7 +284,11 @@ impl Before {
                 if rule == TriggerRule::Always {
                     break;
                 }
-                if early && place > 0 { ended.meet(at, up, true) } else { ended.join(at, up, true) }
+                if early && place > 0 {
+                    ended.meet(at, up, true)
+                } else {
+                    ended.join(at, up, true)
+                }
                 // A task that is allowed to fail counts as a success and has no output.
                 let own = !draft.tasks[up].task.settings.allow_failure;
                 match rule {
@@ -275,7 +296,11 @@ impl Before {
                     TriggerRule::OneSuccess
                     | TriggerRule::NoneFailedMinOneSuccess
                     | TriggerRule::AllDoneMinOneSuccess => {
-                        if place == 0 { succeeded.join(at, up, own) } else { succeeded.meet(at, up, own) }
+                        if place == 0 {
+                            succeeded.join(at, up, own)
+                        } else {
+                            succeeded.meet(at, up, own)
+                        }
                     }
                     _ => {}
                 }

@@ -43,7 +43,10 @@ pub(crate) fn project(project: &Project, reader: &mut Reader) {
                     .at(template.route.clone()),
                 );
             } else if let Some(key) = name.path.get(1)
-                && !project.environments.values().any(|environment| environment.values.contains_key(key.as_str()))
+                && !project
+                    .environments
+                    .values()
+                    .any(|environment| environment.values.contains_key(key.as_str()))
             {
                 reader.report(
                     Diagnostic::error(Code::UnknownEnv, span, format!("no environment has a value `{key}`"))
@@ -79,7 +82,10 @@ fn schedule(draft: &Draft<'_>, at: usize, schedule: &Schedule, reader: &mut Read
         ),
     }
     let zone = schedule.timezone.as_str();
-    let instants = schedule.start.and_then(|start| start.instant(zone)).zip(schedule.end.and_then(|end| end.instant(zone)));
+    let instants = schedule
+        .start
+        .and_then(|start| start.instant(zone))
+        .zip(schedule.end.and_then(|end| end.instant(zone)));
     if instants.is_some_and(|(start, end)| start >= end) {
         reader.report(
             Diagnostic::error(Code::Conflict, span, "the schedule ends before it starts".to_owned())
@@ -144,14 +150,19 @@ fn settings(task: &DraftTask<'_>, reader: &mut Reader) {
         conflict(
             reader,
             &["local"],
-            format!("a task of kind `{}` runs no program, so nothing can stand in for it", task.task.kind.key()),
+            format!(
+                "a task of kind `{}` runs no program, so nothing can stand in for it",
+                task.task.kind.key()
+            ),
             "remove `local`",
         );
     }
     if settings.map.is_some() && matches!(task.task.kind, Kind::Branch(_)) {
         conflict(reader, &["map"], "a branch decides once and cannot be mapped".to_owned(), "remove `map`");
     }
-    if let Some(both) = settings.retry.retry_on.iter().find(|class| settings.retry.no_retry_on.contains(class)) {
+    if let Some(both) =
+        settings.retry.retry_on.iter().find(|class| settings.retry.no_retry_on.contains(class))
+    {
         conflict(
             reader,
             &["retry", "no_retry_on"],
@@ -176,7 +187,8 @@ fn kind(draft: &Draft<'_>, task: &DraftTask<'_>, project: &Project, reader: &mut
             resources(task, &container.resources, reader);
         }
         Kind::WaitFor(wait) => {
-            let later = wait.sftp.is_some() || wait.http.is_some() || wait.table.is_some() || wait.time.is_some();
+            let later =
+                wait.sftp.is_some() || wait.http.is_some() || wait.table.is_some() || wait.time.is_some();
             if wait.files.is_empty() && !later {
                 let (span, route) = task.place(&["wait_for"]);
                 reader.report(
@@ -194,9 +206,13 @@ fn kind(draft: &Draft<'_>, task: &DraftTask<'_>, project: &Project, reader: &mut
             if other.name == draft.pipeline.name {
                 let (span, route) = task.place(&["pipeline", "name"]);
                 reader.report(
-                    Diagnostic::error(Code::StartsItself, span, format!("`{}` would start itself without end", other.name))
-                        .help("start another pipeline; to repeat this one, give it a schedule")
-                        .at(route),
+                    Diagnostic::error(
+                        Code::StartsItself,
+                        span,
+                        format!("`{}` would start itself without end", other.name),
+                    )
+                    .help("start another pipeline; to repeat this one, give it a schedule")
+                    .at(route),
                 );
             }
         }
@@ -247,7 +263,11 @@ pub(crate) const FARGATE_SIZES: [(u32, u32, u32, u32); 7] = [
 fn fargate(cpu: u32, memory: u32) -> Option<(&'static str, String, String)> {
     let Some((_, low, high, step)) = FARGATE_SIZES.into_iter().find(|(units, ..)| *units == cpu) else {
         let units: Vec<String> = FARGATE_SIZES.iter().map(|(units, ..)| units.to_string()).collect();
-        return Some(("cpu", format!("Fargate has no {cpu} cpu units"), format!("choose one of {}", units.join(", "))));
+        return Some((
+            "cpu",
+            format!("Fargate has no {cpu} cpu units"),
+            format!("choose one of {}", units.join(", ")),
+        ));
     };
     let fits = (low..=high).contains(&memory)
         && if step == 0 { memory.is_power_of_two() } else { (memory - low).is_multiple_of(step) };
@@ -257,7 +277,11 @@ fn fargate(cpu: u32, memory: u32) -> Option<(&'static str, String, String)> {
         format!("{low} to {high} in steps of {step}")
     };
     (!fits).then(|| {
-        ("memory", format!("Fargate does not offer {memory} MiB with {cpu} cpu units"), format!("with {cpu} cpu units, memory is {offered}"))
+        (
+            "memory",
+            format!("Fargate does not offer {memory} MiB with {cpu} cpu units"),
+            format!("with {cpu} cpu units, memory is {offered}"),
+        )
     })
 }
 
@@ -269,7 +293,7 @@ fn resources(task: &DraftTask<'_>, resources: &Resources, reader: &mut Reader) {
     variables("env", &resources.env, task, reader);
     variables("secrets", &resources.secrets, task, reader);
     for name in resources.secrets.keys().filter(|name| resources.env.contains_key(*name)) {
-        let (span, route) = task.place(&["container", "secrets", name]);
+        let (span, route) = task.key(&["container", "secrets", name]);
         reader.report(
             Diagnostic::error(Code::Conflict, span, format!("`{name}` is set under `env` too"))
                 .help("keep one of the two")
@@ -290,7 +314,7 @@ fn variables<T>(section: &str, values: &IndexMap<String, T>, task: &DraftTask<'_
         } else {
             continue;
         };
-        let (span, route) = task.place(&["container", section, name]);
+        let (span, route) = task.key(&["container", section, name]);
         reader.report(
             Diagnostic::error(Code::BadName, span, format!("`{name}` cannot be set")).help(help).at(route),
         );
@@ -303,7 +327,12 @@ fn data_error(reader: &mut Reader, (span, route): (Span, String), message: Strin
 
 fn quality(task: &DraftTask<'_>, quality: &Quality, reader: &mut Reader) {
     if quality.checks.is_empty() {
-        data_error(reader, task.place(&["quality", "checks"]), "a quality task needs a check".to_owned(), "for example `- not_null: id`");
+        data_error(
+            reader,
+            task.place(&["quality", "checks"]),
+            "a quality task needs a check".to_owned(),
+            "for example `- not_null: id`",
+        );
     }
     let mut names = BTreeSet::new();
     for (at, check) in quality.checks.iter().enumerate() {
@@ -318,7 +347,12 @@ fn quality(task: &DraftTask<'_>, quality: &Quality, reader: &mut Reader) {
             );
         }
         if let Some(name) = check.name.as_ref().filter(|name| !names.insert(name.as_str())) {
-            data_error(reader, place.clone(), format!("a check is already named `{name}`"), "names of checks are unique");
+            data_error(
+                reader,
+                place.clone(),
+                format!("a check is already named `{name}`"),
+                "names of checks are unique",
+            );
         }
         if let Some(referential) = &check.referential {
             if !quality.references.contains_key(referential.to.as_str()) {
@@ -330,13 +364,24 @@ fn quality(task: &DraftTask<'_>, quality: &Quality, reader: &mut Reader) {
                 );
             }
             if referential.column.is_some() != referential.columns.is_empty() {
-                data_error(reader, place.clone(), "a referential check has `column` or `columns`".to_owned(), "give one of the two");
+                data_error(
+                    reader,
+                    place.clone(),
+                    "a referential check has `column` or `columns`".to_owned(),
+                    "give one of the two",
+                );
             }
         }
-        let unbounded = check.between.as_ref().is_some_and(|between| between.min.is_none() && between.max.is_none())
-            || check.row_count.as_ref().is_some_and(|count| count.min.is_none() && count.max.is_none());
+        let unbounded =
+            check.between.as_ref().is_some_and(|between| between.min.is_none() && between.max.is_none())
+                || check.row_count.as_ref().is_some_and(|count| count.min.is_none() && count.max.is_none());
         if unbounded {
-            data_error(reader, place, "the check has no bound, so it always holds".to_owned(), "give `min`, `max` or both");
+            data_error(
+                reader,
+                place,
+                "the check has no bound, so it always holds".to_owned(),
+                "give `min`, `max` or both",
+            );
         }
     }
 }
@@ -362,9 +407,19 @@ fn rules(check: &Check) -> usize {
 
 fn sql(task: &DraftTask<'_>, sql: &Sql, reader: &mut Reader) {
     match (&sql.query, &sql.file) {
-        (None, None) => data_error(reader, task.place(&["sql"]), "the task has no query".to_owned(), "add `query` or `file`"),
+        (None, None) => data_error(
+            reader,
+            task.place(&["sql"]),
+            "the task has no query".to_owned(),
+            "add `query` or `file`",
+        ),
         (Some(_), Some(_)) => {
-            data_error(reader, task.place(&["sql", "file"]), "the task has two queries".to_owned(), "keep `query` or `file`");
+            data_error(
+                reader,
+                task.place(&["sql", "file"]),
+                "the task has two queries".to_owned(),
+                "keep `query` or `file`",
+            );
         }
         _ => {}
     }
@@ -397,7 +452,9 @@ fn mask(task: &DraftTask<'_>, mask: &Mask, resources: &Resources, reader: &mut R
                 &format!("add `container: {{secrets: {{{variable}: \"secret:...\"}}}}` to the task"),
             ),
             (MaskRule::Hash, Some(_)) | (_, None) => {}
-            (_, Some(_)) => data_error(reader, place(), "only a hash has a key".to_owned(), "remove `key_env`"),
+            (_, Some(_)) => {
+                data_error(reader, place(), "only a hash has a key".to_owned(), "remove `key_env`")
+            }
         }
     }
 }

@@ -53,14 +53,7 @@ choice! {
 pub struct ColumnType(String);
 
 impl ColumnType {
-    const WORDS: [&'static str; 6] = [
-        "string",
-        "integer",
-        "number",
-        "boolean",
-        "date",
-        "timestamp",
-    ];
+    const WORDS: [&'static str; 6] = ["string", "integer", "number", "boolean", "date", "timestamp"];
     /// The most digits that a decimal holds in 128 bits.
     const MAX_PRECISION: u32 = 38;
 
@@ -71,10 +64,7 @@ impl ColumnType {
                 .and_then(|rest| rest.strip_suffix(')'))
                 .and_then(|inside| inside.split_once(','))
                 .and_then(|(precision, scale)| {
-                    Some((
-                        precision.trim().parse::<u32>().ok()?,
-                        scale.trim().parse::<u32>().ok()?,
-                    ))
+                    Some((precision.trim().parse::<u32>().ok()?, scale.trim().parse::<u32>().ok()?))
                 })
                 .is_some_and(|(precision, scale)| {
                     (1..=Self::MAX_PRECISION).contains(&precision) && scale <= precision
@@ -91,11 +81,8 @@ impl Shape for ColumnType {
             reader.error(
                 Code::NotAllowed,
                 node.span,
-                format!("`{text}` is no column type"),
-                format!(
-                    "known here: {}, decimal(precision, scale)",
-                    Self::WORDS.join(", ")
-                ),
+                format!("`{text}` is not a column type"),
+                format!("known here: {}, decimal(precision, scale)", Self::WORDS.join(", ")),
             );
         }
         parsed

@@ -31,6 +31,7 @@ macro_rules! kinds {
         impl Kind {
             /// The keys of all kinds, also of those that are not supported yet.
             pub(crate) const KEYS: &'static [&'static str] = &[$($key,)* $($data_key,)* $($later_key,)*];
+            const OWN_KEYS: &'static [&'static str] = &[$($key),*];
             pub(crate) const DATA_KEYS: &'static [&'static str] = &[$($data_key),*];
 
             /// The key under which the file writes it.
@@ -124,9 +125,7 @@ kinds! {
 
 impl Default for Kind {
     fn default() -> Self {
-        Self::Pass(Pass {
-            output: IndexMap::new(),
-        })
+        Self::Pass(Pass { output: IndexMap::new() })
     }
 }
 
@@ -148,20 +147,16 @@ impl Kind {
             .collect();
         let is_data = |key: &str| Self::DATA_KEYS.contains(&key);
         let resources_only = written.iter().any(|entry| is_data(&entry.key));
-        let kinds: Vec<_> = written
-            .iter()
-            .filter(|entry| !(resources_only && entry.key == "container"))
-            .collect();
+        let kinds: Vec<_> =
+            written.iter().filter(|entry| !(resources_only && entry.key == "container")).collect();
         match kinds.as_slice() {
             [] if uses => None,
             [] => {
                 reader.error(
                     Code::TaskKind,
-                    node.entries()
-                        .and_then(<[_]>::first)
-                        .map_or(node.span, |entry| entry.key_span),
+                    node.entries().and_then(<[_]>::first).map_or(node.span, |entry| entry.key_span),
                     "the task says when, but not what to do",
-                    format!("add one of {}", Self::KEYS.join(", ")),
+                    format!("add one of {}", Self::supported_keys().collect::<Vec<_>>().join(", ")),
                 );
                 None
             }
@@ -205,10 +200,11 @@ impl Kind {
     }
 
     fn supported(key: &str) -> bool {
-        matches!(
-            key,
-            "container" | "wait_for" | "branch" | "fail" | "notify" | "pass" | "pipeline"
-        ) || Self::DATA_KEYS.contains(&key)
+        Self::supported_keys().any(|supported| supported == key)
+    }
+
+    fn supported_keys() -> impl Iterator<Item = &'static str> {
+        Self::OWN_KEYS.iter().chain(Self::DATA_KEYS).copied()
     }
 }
 
@@ -295,18 +291,10 @@ impl Shape for Container {
         let mut fields = Fields::open(node, reader, "a mapping with `image` and `command`")?;
         let program = Program::take(&mut fields, reader);
         let resources = Resources::take(&mut fields, reader);
-        let known: Vec<&str> = Program::KEYS
-            .iter()
-            .chain(Resources::KEYS)
-            .copied()
-            .collect();
+        let known: Vec<&str> = Program::KEYS.iter().chain(Resources::KEYS).copied().collect();
         fields.close(&known, reader);
         let (program, resources) = (program?, resources?);
-        Some(Self {
-            image: program.image,
-            command: program.command,
-            resources,
-        })
+        Some(Self { image: program.image, command: program.command, resources })
     }
 
     fn schema(definitions: &mut Definitions) -> Json {
@@ -385,17 +373,11 @@ impl Shape for Choice {
         let mut fields = Fields::open(node, reader, "a choice: {if: ..., to: ...} or {else: ...}")?;
         let choice = if node.get("else").is_some() {
             let to = fields.required("else", reader);
-            to.map(|to| Self {
-                condition: None,
-                to,
-            })
+            to.map(|to| Self { condition: None, to })
         } else {
             let condition = fields.required("if", reader);
             let to = fields.required("to", reader);
-            condition.zip(to).map(|(condition, to)| Self {
-                condition: Some(condition),
-                to,
-            })
+            condition.zip(to).map(|(condition, to)| Self { condition: Some(condition), to })
         };
         fields.close(&["if", "to", "else"], reader);
         choice

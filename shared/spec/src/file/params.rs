@@ -76,10 +76,7 @@ impl Shape for ParamSpec {
     fn schema(definitions: &mut Definitions) -> Json {
         definitions.refer("Parameter", |definitions| {
             let mut schema = Declaration::schema(definitions);
-            if let Some(name) = schema["$ref"]
-                .as_str()
-                .and_then(|name| name.rsplit('/').next())
-            {
+            if let Some(name) = schema["$ref"].as_str().and_then(|name| name.rsplit('/').next()) {
                 schema = definitions.0.remove(name).unwrap_or_else(|| json!({}));
             }
             document(schema, "Parameter: a value that a run takes.")
@@ -94,14 +91,8 @@ fn contradictions(spec: &ParamSpec, node: &Node, reader: &mut Reader) {
     let report = |reader: &mut Reader, key: &str, code: Code, message: String, help: &str| {
         reader.under(key, |reader| reader.error(code, span(key), message, help));
     };
-    let ordered = matches!(
-        spec.kind,
-        ParamType::Integer | ParamType::Number | ParamType::Date
-    );
-    let bare = ParamSpec {
-        kind: spec.kind,
-        ..ParamSpec::default()
-    };
+    let ordered = matches!(spec.kind, ParamType::Integer | ParamType::Number | ParamType::Date);
+    let bare = ParamSpec { kind: spec.kind, ..ParamSpec::default() };
     for (key, bound) in [("minimum", &spec.minimum), ("maximum", &spec.maximum)] {
         let Some(bound) = bound else { continue };
         if !ordered {
@@ -117,11 +108,7 @@ fn contradictions(spec: &ParamSpec, node: &Node, reader: &mut Reader) {
         }
     }
     if let (Some(minimum), Some(_)) = (&spec.minimum, &spec.maximum) {
-        let upper = ParamSpec {
-            kind: spec.kind,
-            maximum: spec.maximum.clone(),
-            ..ParamSpec::default()
-        };
+        let upper = ParamSpec { kind: spec.kind, maximum: spec.maximum.clone(), ..ParamSpec::default() };
         if let Err(message) = upper.check(minimum)
             && message.contains("above the maximum")
         {
@@ -168,10 +155,7 @@ fn contradictions(spec: &ParamSpec, node: &Node, reader: &mut Reader) {
         );
     }
     let sound = reader.diagnostics.len() == before;
-    if let Some(default) = spec
-        .default
-        .as_ref()
-        .filter(|default| sound && !default.is_null())
+    if let Some(default) = spec.default.as_ref().filter(|default| sound && !default.is_null())
         && let Err(message) = spec.check(default)
     {
         report(

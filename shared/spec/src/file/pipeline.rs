@@ -144,11 +144,6 @@ record! {
 
 impl Default for Notifications {
     fn default() -> Self {
-        Self {
-            success: Vec::new(),
-            failed: Vec::new(),
-            retrying: Vec::new(),
-            deadline: Vec::new(),
-        }
+        Self { success: Vec::new(), failed: Vec::new(), retrying: Vec::new(), deadline: Vec::new() }
     }
 }

@@ -65,13 +65,9 @@ impl Project {
     /// The environment `local` is always there.
     pub fn env(&self, environment: &str) -> Option<Map<String, Json>> {
         match self.environments.get(environment) {
-            Some(found) => Some(
-                found
-                    .values
-                    .iter()
-                    .map(|(key, value)| (key.to_string(), value.clone()))
-                    .collect(),
-            ),
+            Some(found) => {
+                Some(found.values.iter().map(|(key, value)| (key.to_string(), value.clone())).collect())
+            }
             None if environment == Self::LOCAL => Some(Map::new()),
             None => None,
         }
@@ -210,8 +206,14 @@ impl Shape for Channel {
                 "type": "object",
                 "maxProperties": 0
             }));
-            properties.insert("file".to_owned(), FileChannel::schema(definitions));
-            properties.insert("http".to_owned(), HttpChannel::schema(definitions));
+            properties.insert(
+                "file".to_owned(),
+                document(FileChannel::schema(definitions), "File: one JSON object is appended per notice."),
+            );
+            properties.insert(
+                "http".to_owned(),
+                document(HttpChannel::schema(definitions), "HTTP: each notice is posted as JSON."),
+            );
             for (key, title) in [("email", "E-mail"), ("sns", "SNS"), ("slack", "Slack"), ("teams", "Teams")] {
                 properties.insert(
                     key.to_owned(),

@@ -12,9 +12,7 @@ use crate::diagnostic::{Code, Position};
 use crate::file::kind::Kind;
 use crate::file::later::{BreakerUse, Idempotency, OutOfMemory, RateLimitUse};
 use crate::file::pipeline::Notifications;
-use crate::shape::{
-    Argv, Definitions, Fields, Name, Reader, Seconds, Shape, document, object, record,
-};
+use crate::shape::{Argv, Definitions, Fields, Name, Reader, Seconds, Shape, document, object, record};
 use crate::tree::{Node, Value};
 
 /// One task of a pipeline.
@@ -172,11 +170,7 @@ impl Shape for Task {
         fields.close(&known, reader);
         // A task without a usable kind was reported; it keeps its place in the graph, so that the
         // tasks around it are still checked.
-        Some(Self {
-            position: Position::default(),
-            settings,
-            kind: kind.unwrap_or_default(),
-        })
+        Some(Self { position: Position::default(), settings, kind: kind.unwrap_or_default() })
     }
 
     fn schema(definitions: &mut Definitions) -> Json {
@@ -203,15 +197,7 @@ impl Shape for Task {
 }
 
 /// Settings that `defaults` may not set: they place one task in the graph.
-const PERSONAL: [&str; 7] = [
-    "needs",
-    "map",
-    "returns",
-    "teardown_of",
-    "fallback_for",
-    "uses",
-    "with",
-];
+const PERSONAL: [&str; 7] = ["needs", "map", "returns", "teardown_of", "fallback_for", "uses", "with"];
 
 /// The `defaults` of a file. They are merged into the tasks before those are read, so nothing
 /// of them is left to look at.
@@ -230,10 +216,8 @@ impl Defaults {
             }
             let notices = entry.key == "notify";
             let is_kind = Kind::KEYS.contains(&entry.key.as_str()) && !notices;
-            let data_task = entry.key == "container"
-                && own
-                    .iter()
-                    .any(|own| Kind::DATA_KEYS.contains(&own.key.as_str()));
+            let data_task =
+                entry.key == "container" && own.iter().any(|own| Kind::DATA_KEYS.contains(&own.key.as_str()));
             match own.iter_mut().find(|own| own.key == entry.key) {
                 Some(own) if notices && Kind::is_message(&own.value) => {}
                 Some(own) => deepen(&entry.value, &mut own.value),

@@ -1,9 +1,7 @@
 //! Lists of words that the plan defines and the file uses.
 
 use cauce_model::TriggerRule;
-use cauce_model::plan::{
-    Capacity, Catchup, DeadlineAction, DeadlineFrom, DstGap, OnExisting, ReturnType,
-};
+use cauce_model::plan::{Capacity, Catchup, DeadlineAction, DeadlineFrom, DstGap, OnExisting, ReturnType};
 use cauce_model::status::FailureClass;
 use serde_json::{Value as Json, json};
 

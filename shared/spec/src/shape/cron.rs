@@ -25,9 +25,8 @@ const PRESETS: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
-const MONTHS: [&str; 12] = [
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 struct Field {
@@ -38,36 +37,11 @@ struct Field {
 }
 
 const FIELDS: [Field; 5] = [
-    Field {
-        name: "minute",
-        low: 0,
-        high: 59,
-        words: &[],
-    },
-    Field {
-        name: "hour",
-        low: 0,
-        high: 23,
-        words: &[],
-    },
-    Field {
-        name: "day of month",
-        low: 1,
-        high: 31,
-        words: &[],
-    },
-    Field {
-        name: "month",
-        low: 1,
-        high: 12,
-        words: &MONTHS,
-    },
-    Field {
-        name: "day of week",
-        low: 0,
-        high: 7,
-        words: &DAYS,
-    },
+    Field { name: "minute", low: 0, high: 59, words: &[] },
+    Field { name: "hour", low: 0, high: 23, words: &[] },
+    Field { name: "day of month", low: 1, high: 31, words: &[] },
+    Field { name: "month", low: 1, high: 12, words: &MONTHS },
+    Field { name: "day of week", low: 0, high: 7, words: &DAYS },
 ];
 
 impl Cron {
@@ -76,8 +50,9 @@ impl Cron {
         &self.0
     }
 
-    /// Reads an expression or a preset. The error names the offending part and its offset.
-    pub fn parse(text: &str) -> Result<Self, (usize, String)> {
+    /// Reads an expression or a preset. The error is what is wrong and the
+    /// offset of the field it is about, where it is about one.
+    pub fn parse(text: &str) -> Result<Self, (Option<usize>, String)> {
         let trimmed = text.trim();
         if trimmed.starts_with('@') {
             return PRESETS
@@ -86,13 +61,13 @@ impl Cron {
                 .map(|(_, cron)| Self((*cron).to_owned()))
                 .ok_or_else(|| {
                     let help = suggest::help(trimmed, PRESETS.iter().map(|(preset, _)| *preset));
-                    (0, format!("there is no preset `{trimmed}`; {help}"))
+                    (None, format!("there is no preset `{trimmed}`; {help}"))
                 });
         }
         let parts: Vec<&str> = trimmed.split_whitespace().collect();
         if parts.len() != FIELDS.len() {
             return Err((
-                0,
+                None,
                 format!(
                     "cron has five fields (minute, hour, day of month, month, day of week), this has {}",
                     parts.len()
@@ -103,15 +78,12 @@ impl Cron {
         let mut values = Vec::new();
         for (part, field) in parts.iter().zip(&FIELDS) {
             let at = part.as_ptr() as usize - text.as_ptr() as usize;
-            let (normal, set) = field.parse(part).map_err(|message| (at, message))?;
+            let (normal, set) = field.parse(part).map_err(|message| (Some(at), message))?;
             written.push(normal);
             values.push(set);
         }
         if parts[4] == "*" && never(&values[2], &values[3]) {
-            return Err((
-                0,
-                "no month that is named has such a day, so it never fires".to_owned(),
-            ));
+            return Err((None, "no month that is named has such a day, so it never fires".to_owned()));
         }
         Ok(Self(written.join(" ")))
     }
@@ -121,9 +93,7 @@ impl Cron {
 fn never(days: &[u32], months: &[u32]) -> bool {
     const LENGTHS: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let first = days.first().copied().unwrap_or(1);
-    months
-        .iter()
-        .all(|month| LENGTHS[*month as usize - 1] < first)
+    months.iter().all(|month| LENGTHS[*month as usize - 1] < first)
 }
 
 impl Field {
@@ -135,7 +105,7 @@ impl Field {
                 Some((range, step)) => {
                     let step = step.parse::<u32>().ok().filter(|step| *step > 0);
                     let step = step.ok_or_else(|| {
-                        format!("the step of {} `{item}` is no number above 0", self.name)
+                        format!("the step of {} `{item}` is not a number above 0", self.name)
                     })?;
                     (range, Some(step))
                 }
@@ -146,24 +116,13 @@ impl Field {
             } else if let Some((low, high)) = range.split_once('-') {
                 let (low, high) = (self.number(low)?, self.number(high)?);
                 if low > high {
-                    return Err(format!(
-                        "the range `{range}` of {} runs backwards",
-                        self.name
-                    ));
+                    return Err(format!("the range `{range}` of {} runs backwards", self.name));
                 }
                 (low, high, format!("{low}-{high}"))
             } else {
                 let low = self.number(range)?;
                 let high = if step.is_some() { self.high } else { low };
-                (
-                    low,
-                    high,
-                    if step.is_some() {
-                        format!("{low}-{high}")
-                    } else {
-                        low.to_string()
-                    },
-                )
+                (low, high, if step.is_some() { format!("{low}-{high}") } else { low.to_string() })
             };
             if let Some(step) = step {
                 shown.push_str(&format!("/{step}"));
@@ -181,14 +140,9 @@ impl Field {
             Some(at) => Some(at as u32 + self.low),
             None => text.parse().ok(),
         };
-        number
-            .filter(|number| (self.low..=self.high).contains(number))
-            .ok_or_else(|| {
-                format!(
-                    "`{text}` is no {}: it goes from {} to {}",
-                    self.name, self.low, self.high
-                )
-            })
+        number.filter(|number| (self.low..=self.high).contains(number)).ok_or_else(|| {
+            format!("`{text}` is not a valid {}: it goes from {} to {}", self.name, self.low, self.high)
+        })
     }
 }
 
@@ -202,7 +156,7 @@ impl Shape for Cron {
             Ok(cron) => Some(cron),
             Err((offset, message)) => {
                 let span = match (content_at, offset) {
-                    (Some(at), 1..) => {
+                    (Some(at), Some(offset)) => {
                         let length = text[offset..].find(' ').unwrap_or(text.len() - offset);
                         Span::new(at + offset, at + offset + length)
                     }

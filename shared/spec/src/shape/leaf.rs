@@ -137,9 +137,7 @@ impl Shape for TemplateValue {
             Value::Bool(value) => Self::Constant(json!(value)),
             Value::Int(value) => Self::Constant(json!(value)),
             Value::Float(value) => Self::Constant(json!(value)),
-            Value::Text { text, content_at } => {
-                Self::Text(reader.template(node, text, *content_at)?)
-            }
+            Value::Text { text, content_at } => Self::Text(reader.template(node, text, *content_at)?),
             Value::List(items) => Self::List(
                 items
                     .iter()
@@ -151,8 +149,7 @@ impl Shape for TemplateValue {
                 entries
                     .iter()
                     .filter_map(|entry| {
-                        let value = reader
-                            .under(&entry.key, |reader| Self::decode(&entry.value, reader))?;
+                        let value = reader.under(&entry.key, |reader| Self::decode(&entry.value, reader))?;
                         Some((entry.key.clone(), value))
                     })
                     .collect(),
@@ -161,12 +158,8 @@ impl Shape for TemplateValue {
     }
 
     fn schema(definitions: &mut Definitions) -> Json {
-        definitions.refer("Value", |_| {
-            document(
-                json!({}),
-                "Value: any value; every string in it is a template.",
-            )
-        })
+        definitions
+            .refer("Value", |_| document(json!({}), "Value: any value; every string in it is a template."))
     }
 }
 
@@ -250,15 +243,13 @@ impl Shape for Name {
         let name = Self::new(&text);
         if name.is_none() {
             let help = match as_name(&text) {
-                Some(near) => format!("names are lower-case letters, digits and underscores, at most 63, from a letter: `{near}`"),
-                None => "names are lower-case letters, digits and underscores, at most 63, from a letter".to_owned(),
+                Some(near) => format!(
+                    "names are lower-case letters, digits and underscores, at most 63, from a letter: `{near}`"
+                ),
+                None => "names are lower-case letters, digits and underscores, at most 63, from a letter"
+                    .to_owned(),
             };
-            reader.error(
-                Code::BadName,
-                node.span,
-                format!("`{text}` is no name"),
-                help,
-            );
+            reader.error(Code::BadName, node.span, format!("`{text}` is not a valid name"), help);
         }
         name
     }
@@ -280,13 +271,7 @@ impl Seconds {
 
     /// Reads `30m`, `1h30m`, `45s`, `90`; units are w, d, h, m, s, from the largest down, each once.
     pub fn parse(text: &str) -> Option<Self> {
-        const UNITS: [(char, u64); 5] = [
-            ('w', 604_800),
-            ('d', 86_400),
-            ('h', 3_600),
-            ('m', 60),
-            ('s', 1),
-        ];
+        const UNITS: [(char, u64); 5] = [('w', 604_800), ('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
         if let Ok(seconds) = text.parse::<u64>() {
             return Some(Self(seconds));
         }
@@ -308,16 +293,16 @@ impl Seconds {
 impl Shape for Seconds {
     fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
         let parsed = match &node.value {
-            Value::Int(value) => u64::try_from(*value).ok().map(Seconds),
-            Value::Text { text, .. } => Self::parse(text),
+            Value::Int(value) => u64::try_from(*value).map(Seconds).map_err(|_| value.to_string()),
+            Value::Text { text, .. } => Self::parse(text).ok_or_else(|| text.clone()),
             _ => {
                 reader.wrong_type(node, "a duration");
                 return None;
             }
         };
         match parsed {
-            Some(duration) if duration.0 <= Self::MAX => Some(duration),
-            Some(duration) => {
+            Ok(duration) if duration.0 <= Self::MAX => Some(duration),
+            Ok(duration) => {
                 reader.error(
                     Code::OutOfRange,
                     node.span,
@@ -326,11 +311,11 @@ impl Shape for Seconds {
                 );
                 None
             }
-            None => {
+            Err(text) => {
                 reader.error(
                     Code::BadDuration,
                     node.span,
-                    "this is no duration".to_owned(),
+                    format!("`{text}` is not a duration"),
                     "write `45s`, `30m`, `1h30m`, `2d`, or a whole number of seconds",
                 );
                 None
@@ -429,20 +414,12 @@ impl Shape for TimeZoneName {
             return Some(Self(text));
         }
         let database = jiff::tz::db();
-        let names: Vec<String> = database
-            .available()
-            .map(|name| name.as_str().to_owned())
-            .collect();
+        let names: Vec<String> = database.available().map(|name| name.as_str().to_owned()).collect();
         let help = suggest::nearest(&text, names.iter().map(String::as_str)).map_or_else(
             || "write a name such as `UTC` or `America/Argentina/Buenos_Aires`".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
-        reader.error(
-            Code::BadTimezone,
-            node.span,
-            format!("there is no time zone `{text}`"),
-            help,
-        );
+        reader.error(Code::BadTimezone, node.span, format!("there is no time zone `{text}`"), help);
         None
     }
 

@@ -69,8 +69,7 @@ pub(crate) trait KeyShape: Sized + std::hash::Hash + Eq {
 impl KeyShape for Name {
     fn read(key: &str) -> Result<Self, String> {
         Self::new(key).ok_or_else(|| {
-            let rule =
-                "names are lower-case letters, digits and underscores, at most 63, from a letter";
+            let rule = "names are lower-case letters, digits and underscores, at most 63, from a letter";
             leaf::as_name(key).map_or_else(|| rule.to_owned(), |near| format!("{rule}: `{near}`"))
         })
     }
@@ -110,7 +109,7 @@ impl<K: KeyShape, T: Shape> Shape for IndexMap<K, T> {
                         reader.error(
                             Code::BadName,
                             entry.key_span,
-                            format!("`{}` is no name", entry.key),
+                            format!("`{}` is not a valid name", entry.key),
                             help,
                         );
                     }

@@ -54,11 +54,7 @@ impl Definitions {
 
 /// A field's documentation, `Title: prose.`, as the schema shows it.
 pub(crate) fn document(schema: Json, doc: &str) -> Json {
-    let doc = doc
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace('`', "");
+    let doc = doc.split_whitespace().collect::<Vec<_>>().join(" ").replace('`', "");
     let (title, prose) = doc.split_once(": ").unwrap_or((&doc, ""));
     let mut prose = prose.to_owned();
     if let Some(first) = prose.get(..1) {
@@ -79,11 +75,7 @@ pub(crate) fn document(schema: Json, doc: &str) -> Json {
 }
 
 /// An object schema of known properties.
-pub(crate) fn object(
-    properties: serde_json::Map<String, Json>,
-    required: &[&str],
-    closed: bool,
-) -> Json {
+pub(crate) fn object(properties: serde_json::Map<String, Json>, required: &[&str], closed: bool) -> Json {
     let mut schema = json!({"type": "object", "properties": properties});
     if !required.is_empty() {
         schema["required"] = json!(required);
@@ -98,11 +90,7 @@ pub(crate) fn object(
 pub(crate) fn bounds(schema: &mut Json, low: f64, high: f64) {
     if matches!(schema["type"].as_str(), Some("integer" | "number")) {
         let number = |value: f64| {
-            if value.fract() == 0.0 {
-                json!(value as i64)
-            } else {
-                json!(value)
-            }
+            if value.fract() == 0.0 { json!(value as i64) } else { json!(value) }
         };
         schema["minimum"] = number(low);
         schema["maximum"] = number(high);
@@ -123,13 +111,6 @@ pub(crate) fn wrap(node: &Node, key: &str) -> Option<Node> {
     if matches!(node.value, Value::Map(_) | Value::Null) {
         return None;
     }
-    let entry = Entry {
-        key: key.to_owned(),
-        key_span: node.span,
-        value: node.clone(),
-    };
-    Some(Node {
-        value: Value::Map(vec![entry]),
-        span: node.span,
-    })
+    let entry = Entry { key: key.to_owned(), key_span: node.span, value: node.clone() };
+    Some(Node { value: Value::Map(vec![entry]), span: node.span })
 }

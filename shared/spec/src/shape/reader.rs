@@ -90,11 +90,7 @@ impl Reader {
     }
 
     pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
-        let diagnostic = if diagnostic.route.is_empty() {
-            diagnostic.at(self.route())
-        } else {
-            diagnostic
-        };
+        let diagnostic = if diagnostic.route.is_empty() { diagnostic.at(self.route()) } else { diagnostic };
         self.diagnostics.push(diagnostic);
     }
 
@@ -107,11 +103,7 @@ impl Reader {
     ) {
         let help = help.into();
         let diagnostic = Diagnostic::error(code, span, message.into());
-        self.report(if help.is_empty() {
-            diagnostic
-        } else {
-            diagnostic.help(help)
-        });
+        self.report(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
     }
 
     /// The help for an unknown word; empty once many words were unknown.
@@ -166,9 +158,8 @@ impl Reader {
                 Some(template)
             }
             Err(error) => {
-                let span = content_at.map_or(node.span, |at| {
-                    Span::new(at + error.offset, at + error.offset + 1)
-                });
+                let span =
+                    content_at.map_or(node.span, |at| Span::new(at + error.offset, at + error.offset + 1));
                 self.error(
                     Code::BadTemplate,
                     span,
@@ -207,12 +198,7 @@ impl<'a> Fields<'a> {
                 return None;
             }
         };
-        Some(Self {
-            entries,
-            span: node.span,
-            taken: vec![false; entries.len()],
-            hidden: None,
-        })
+        Some(Self { entries, span: node.span, taken: vec![false; entries.len()], hidden: None })
     }
 
     /// Makes a key invisible to [`Fields::take`] until it is shown again.
@@ -239,10 +225,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn required<T: Shape>(&mut self, key: &str, reader: &mut Reader) -> Option<T> {
         if self.entries.iter().all(|entry| entry.key != key) {
             if !reader.partial {
-                let span = self
-                    .entries
-                    .first()
-                    .map_or(self.span, |entry| entry.key_span);
+                let span = self.entries.first().map_or(self.span, |entry| entry.key_span);
                 reader.error(
                     Code::MissingKey,
                     span,
@@ -267,20 +250,13 @@ impl<'a> Fields<'a> {
         let Some(number) = value.magnitude().filter(|number| !bounds.contains(number)) else {
             return Some(value);
         };
-        let span = self
-            .entries
-            .iter()
-            .find(|entry| entry.key == key)
-            .map_or(self.span, |entry| entry.value.span);
+        let span =
+            self.entries.iter().find(|entry| entry.key == key).map_or(self.span, |entry| entry.value.span);
         reader.under(key, |reader| {
             reader.error(
                 Code::OutOfRange,
                 span,
-                format!(
-                    "`{key}` is {number}, outside {} to {}",
-                    bounds.start(),
-                    bounds.end()
-                ),
+                format!("`{key}` is {number}, outside {} to {}", bounds.start(), bounds.end()),
                 "",
             );
         });
@@ -301,8 +277,7 @@ impl<'a> Fields<'a> {
                 continue;
             }
             let help = if entry.key == "<<" {
-                "merge keys are not part of YAML 1.2: settings shared by tasks go under `defaults`"
-                    .to_owned()
+                "merge keys are not part of YAML 1.2: settings shared by tasks go under `defaults`".to_owned()
             } else {
                 reader.suggest(&entry.key, known.iter().copied())
             };
