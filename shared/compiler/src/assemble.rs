@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::forecast::{EVENTS_MAX, Forecast, REQUEST_BYTES_MAX, request_bytes, worst_events};
 use crate::gates::Gates;
-use crate::machine::{self, Machine, VERSION_PLACEHOLDER};
+use crate::machine::{self, Machine};
 use crate::nest::Nest;
 use crate::order::{Cycle, Firing, Graph, Order};
 use crate::split::{Layout, WEIGHT_LIMIT};
@@ -161,9 +161,14 @@ pub fn assemble(mut plan: Plan, lines: &BTreeMap<String, u32>) -> Result<Compile
     let weights: Vec<usize> = plan.tasks.iter().map(weight).collect();
     let layout = Layout::new(&nest, |task| weights[task]);
 
-    let version = version(&plan, &machine::machines(&plan, &layout, VERSION_PLACEHOLDER));
-    let machines = machine::machines(&plan, &layout, &version);
-    let forecast = Forecast::new(&plan, &nest, &machines);
+    let mut machines = machine::machines(&plan, &layout);
+    // Written once: the version takes as many bytes as its placeholder.
+    let texts: Vec<String> = machines.iter().map(|machine| machine.definition.to_compact_json()).collect();
+    let version = version(&plan, &machines, &texts);
+    if let Some(own) = machines.first_mut() {
+        machine::set_version(own, &version);
+    }
+    let forecast = Forecast::new(&plan, &nest, &machines, &texts);
     check_budgets(&forecast)?;
     let source_map = source_map(&machines, lines);
     Ok(Compiled {
@@ -235,23 +240,30 @@ fn task_events(task: &TaskPlan) -> u64 {
     worst_events(&machine::task_states(task), |_| items)
 }
 
-/// What a task takes of its machine.
+/// What a task takes of its machine. One that is not mapped is a single state, and always light.
 fn weight(task: &TaskPlan) -> usize {
+    if task.map.is_none() {
+        return 1;
+    }
+    measured_weight(task)
+}
+
+fn measured_weight(task: &TaskPlan) -> usize {
     let states =
         cauce_asl::StateMachine { states: machine::task_states(task), ..cauce_asl::StateMachine::default() };
-    let by_bytes = request_bytes(&states).div_ceil(BYTES_PER_WEIGHT);
+    let by_bytes = request_bytes(&states.to_compact_json()).div_ceil(BYTES_PER_WEIGHT);
     let by_events = task_events(task).div_ceil(EVENTS_PER_WEIGHT) as usize;
     by_bytes.max(by_events).clamp(1, WEIGHT_LIMIT)
 }
 
 /// The sha256 of plan and definitions, with a placeholder where they name the version.
-fn version(plan: &Plan, machines: &[Machine]) -> String {
+fn version(plan: &Plan, machines: &[Machine], texts: &[String]) -> String {
     let mut text = compact(plan);
-    for machine in machines {
+    for (machine, definition) in machines.iter().zip(texts) {
         text.push('\n');
         text.push_str(&machine.name);
         text.push('\n');
-        text.push_str(&machine.definition.to_compact_json());
+        text.push_str(definition);
     }
     sha256_hex(text)
 }
@@ -378,5 +390,32 @@ impl Compiled {
     /// The pipeline version.
     pub fn version(&self) -> &str {
         &self.manifest.version
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cauce_model::plan::ContainerPlan;
+
+    #[test]
+    fn a_task_that_is_not_mapped_is_light_whatever_its_name_and_kind() {
+        let kinds = [
+            TaskKind::Container(ContainerPlan::default()),
+            TaskKind::Pass { output: None },
+            TaskKind::Fail { message: String::new() },
+        ];
+        for kind in kinds {
+            let mut plan = serde_json::json!({
+                "name": "t".repeat(63),
+                "kind": kind,
+                "timeout_seconds": 1,
+                "start_timeout_seconds": 1,
+                "stop_timeout_seconds": 1,
+                "retry": cauce_model::plan::RetryPlan::default(),
+            });
+            let task: TaskPlan = serde_json::from_value(plan.take()).unwrap();
+            assert_eq!(measured_weight(&task), 1, "{task:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Prices are those of us-east-1 in US dollars, without free tiers; what the tasks themselves cost
 //! (Fargate, queries) is not in them.
 
-use cauce_asl::{State, StateMachine, States, Task, limits};
+use cauce_asl::{State, States, Task, limits};
 use cauce_model::names;
 use cauce_model::plan::{Plan, TaskKind, TaskPlan};
 use serde::{Deserialize, Serialize};
@@ -111,13 +111,13 @@ impl Calls {
 }
 
 impl Forecast {
-    pub(crate) fn new(plan: &Plan, nest: &Nest, machines: &[Machine]) -> Self {
-        let machine_forecast = |machine: &Machine| MachineForecast {
+    pub(crate) fn new(plan: &Plan, nest: &Nest, machines: &[Machine], texts: &[String]) -> Self {
+        let machine_forecast = |(machine, text): (&Machine, &String)| MachineForecast {
             machine: machine.name.clone(),
             states: count_states(&machine.definition.states),
             worst_events: EXECUTION_EVENTS
                 + worst_events(&machine.definition.states, |map| most_items(plan, map)),
-            request_bytes: request_bytes(&machine.definition) as u64,
+            request_bytes: request_bytes(text) as u64,
         };
         let gated = plan.tasks.iter().filter(|task| task.gate.is_some()).count() as u64;
         let mut run = Calls {
@@ -144,7 +144,7 @@ impl Forecast {
         let runs_per_month = calendar::runs_per_month(&plan.schedules);
         let run_usd = usd(run.nano_usd());
         Self {
-            machines: machines.iter().map(machine_forecast).collect(),
+            machines: machines.iter().zip(texts).map(machine_forecast).collect(),
             tasks: run.tasks,
             gated,
             start_burst: width(nest, true),
@@ -210,11 +210,11 @@ fn most_items(plan: &Plan, state: &str) -> u64 {
     map.map_or(0, |map| u64::from(map.max_items))
 }
 
-/// The length of a definition as a JSON string.
-pub(crate) fn request_bytes(definition: &StateMachine) -> usize {
-    let text = definition.to_compact_json();
+/// The length of a compact definition as a JSON string.
+pub(crate) fn request_bytes(definition: &str) -> usize {
     // Quotes and backslashes are escaped; a definition written here has no control characters.
-    2 + text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count()
+    let escaped = definition.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    2 + definition.len() + escaped
 }
 
 fn count_states(states: &States) -> u64 {

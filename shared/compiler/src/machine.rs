@@ -6,8 +6,8 @@
 //! machine goes on: siblings never stop, and what comes below decides by its rule.
 
 use cauce_asl::{
-    ExecutionType, Map, Parallel, Pass, QueryLanguage, StateMachine, States, SubMachine, Succeed, Task,
-    error_name,
+    ExecutionType, Map, Parallel, Pass, QueryLanguage, State, StateMachine, States, SubMachine, Succeed,
+    Task, error_name,
 };
 use cauce_model::ids::child_suffix;
 use cauce_model::names;
@@ -21,8 +21,8 @@ use crate::resource::{
 };
 use crate::split::{Block, BlockId, Layout};
 
-/// Stands for the version while the version is computed.
-pub(crate) const VERSION_PLACEHOLDER: &str = "${version}";
+/// Stands for the version while the version is computed; as long as a version is.
+const VERSION_PLACEHOLDER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// One state machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,10 @@ pub struct Machine {
     pub definition: StateMachine,
 }
 
+/// The first and the last state of a pipeline's own machine.
+const OPEN: &str = "Open";
+const CLOSE: &str = "Close";
+
 /// What the state that runs a mapped task's items adds to the task's name.
 pub(crate) const ITEMS_SUFFIX: &str = ".items";
 
@@ -43,9 +47,9 @@ pub(crate) fn part_name(part: usize) -> String {
     format!("part-{}", part + 1)
 }
 
-/// The machines of a pipeline, its own first. `version` is put where the machines name it.
-pub(crate) fn machines(plan: &Plan, layout: &Layout, version: &str) -> Vec<Machine> {
-    let own = Writer::new(plan, layout).pipeline(version);
+/// The machines of a pipeline, its own first, with a placeholder for the version.
+pub(crate) fn machines(plan: &Plan, layout: &Layout) -> Vec<Machine> {
+    let own = Writer::new(plan, layout).pipeline();
     let parts = layout.parts.iter().enumerate().map(|(part, &block)| {
         let name = part_name(part);
         Machine {
@@ -56,6 +60,14 @@ pub(crate) fn machines(plan: &Plan, layout: &Layout, version: &str) -> Vec<Machi
     });
     let own = Machine { name: plan.pipeline.clone(), part: None, definition: own };
     std::iter::once(own).chain(parts).collect()
+}
+
+/// Puts the version where a pipeline's own machine names it.
+pub(crate) fn set_version(own: &mut Machine, version: &str) {
+    if let Some(State::Task(state)) = own.definition.states.get_mut(OPEN) {
+        let next = state.next.take().unwrap_or_default();
+        **state = open(&own.name, version).next(next);
+    }
 }
 
 /// The states that one task takes, going on to a state of this name: for weighing it.
@@ -77,19 +89,19 @@ impl<'a> Writer<'a> {
         Self { plan, layout, parallels: 0 }
     }
 
-    fn pipeline(mut self, version: &str) -> StateMachine {
+    fn pipeline(mut self) -> StateMachine {
         let mut nest = States::new();
-        let first = self.layout.root.map(|root| self.add_block(&mut nest, root, Some("Close")));
+        let first = self.layout.root.map(|root| self.add_block(&mut nest, root, Some(CLOSE)));
         let mut states = States::new();
-        let open = open(&self.plan.pipeline, version);
-        let first = first.unwrap_or_else(|| "Close".to_owned());
-        states.insert("Open".to_owned(), open.next(first).into());
+        let open = open(&self.plan.pipeline, VERSION_PLACEHOLDER);
+        let first = first.unwrap_or_else(|| CLOSE.to_owned());
+        states.insert(OPEN.to_owned(), open.next(first).into());
         states.extend(nest);
-        states.insert("Close".to_owned(), close().end().into());
+        states.insert(CLOSE.to_owned(), close().end().into());
         StateMachine {
             comment: Some(format!("The pipeline {}.", self.plan.pipeline)),
             query_language: Some(QueryLanguage::JSONata),
-            start_at: "Open".to_owned(),
+            start_at: OPEN.to_owned(),
             states,
             ..StateMachine::default()
         }

@@ -128,6 +128,7 @@ struct Player<'a> {
     nest: &'a Nest,
     gates: &'a Gates,
     above: Vec<Option<(NodeId, usize)>>,
+    leaves: Vec<NodeId>,
     running_children: Vec<usize>,
     arrived: Vec<BTreeSet<usize>>,
     entered: Vec<bool>,
@@ -148,6 +149,7 @@ pub(crate) fn play(tasks: &[TaskCase], nest: &Nest, gates: &Gates) -> Result<Vec
         nest,
         gates,
         above: vec![None; nest.len()],
+        leaves: vec![0; tasks.len()],
         running_children: vec![0; nest.len()],
         arrived: vec![BTreeSet::new(); tasks.len()],
         entered: vec![false; tasks.len()],
@@ -156,6 +158,9 @@ pub(crate) fn play(tasks: &[TaskCase], nest: &Nest, gates: &Gates) -> Result<Vec
         ends: BinaryHeap::new(),
     };
     for id in 0..nest.len() {
+        if let Node::Task(task) = nest.node(id) {
+            player.leaves[*task] = id;
+        }
         for (slot, &child) in nest.children(id).iter().enumerate() {
             player.above[child] = Some((id, slot));
         }
@@ -216,7 +221,7 @@ impl Player<'_> {
             self.arrived[gated].insert(task);
             self.begin(gated, now)?;
         }
-        let mut leave = (0..self.nest.len()).find(|&id| *self.nest.node(id) == Node::Task(task));
+        let mut leave = Some(self.leaves[task]);
         while let Some((parent, slot)) = leave.and_then(|id| self.above[id]) {
             match self.nest.node(parent) {
                 Node::Seq(children) if slot + 1 < children.len() => {
