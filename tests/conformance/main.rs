@@ -14,6 +14,7 @@ mod history;
 mod mutate;
 mod run;
 mod score;
+mod validate;
 
 use case::{Case, read};
 use run::{Outcome, run};
@@ -57,6 +58,7 @@ fn recorded_cases_keep_their_score() {
             println!("{file}: excluded ({reason}): {id}");
         }
     }
+    validate::score(&folder, &mut scores, &mut failures);
     case::write_failures(&failures);
     scores.finish();
 }

@@ -44,4 +44,4 @@ pub use map::{
     WriterConfig,
 };
 pub use state::{Choice, Fail, Parallel, Pass, State, Succeed, Task, Wait};
-pub use validation::{Diagnostic, Severity};
+pub use validation::{Diagnostic, Report, Severity, ValidationResult, validate, validate_text};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use cauce_asl::{
-    Catcher, Choice, ChoiceRule, Comparison, Condition, Diagnostic, Fail, JitterStrategy, Map, Number,
-    Operand, Operator, Parallel, QueryLanguage, ReaderConfig, Retrier, State, StateMachine, States,
-    SubMachine, Task, Wait,
+    Catcher, Choice, ChoiceRule, Comparison, Condition, Diagnostic, ExecutionType, Fail, JitterStrategy, Map,
+    Number, Operand, Operator, Parallel, QueryLanguage, ReaderConfig, Report, Retrier, Severity, State,
+    StateMachine, States, SubMachine, Task, ValidationResult, Wait,
 };
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -240,6 +240,19 @@ impl Definition {
         let machine = StateMachine::deserialize_value(definition)
             .map_err(|error| vec![Diagnostic::error("SCHEMA_VALIDATION_FAILED", error.to_string(), "/")])?;
         Self::prepare(&machine)
+    }
+
+    /// Everything that is wrong with a definition: what AWS validates, and, if that is in order, every
+    /// path and expression that cannot be parsed.
+    pub fn check(text: &str, machine_type: ExecutionType, least: Severity) -> Report {
+        let report = cauce_asl::validate_text(text, machine_type, least);
+        match report.result {
+            ValidationResult::Ok => {
+                let expressions = Self::parse(text).err().unwrap_or_default();
+                Report::new(report.diagnostics.into_iter().chain(expressions).collect())
+            }
+            ValidationResult::Fail => report,
+        }
     }
 
     /// Prepares a typed definition.
@@ -762,7 +775,7 @@ impl Preparation {
                 location,
             ),
             is_distributed: map.is_distributed(),
-            is_express: config.execution_type == Some(cauce_asl::ExecutionType::Express),
+            is_express: config.execution_type == Some(ExecutionType::Express),
             label: map.label.clone(),
             reader,
             batcher,
