@@ -15,10 +15,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Instant {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the Clock port that everything else asks"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "this is the Clock port that everything else asks")]
         let now = SystemTime::now();
         let micros = match now.duration_since(UNIX_EPOCH) {
             Ok(after) => micros(after),

@@ -20,9 +20,7 @@ impl UlidIds {
     /// The system has no randomness to give.
     pub fn new() -> io::Result<Self> {
         // Its time is the epoch, so that the first moment asked for is later.
-        Ok(Self {
-            last: Mutex::new(Ulid::from_parts(0, random()?)),
-        })
+        Ok(Self { last: Mutex::new(Ulid::from_parts(0, random()?)) })
     }
 }
 
@@ -37,8 +35,7 @@ impl Ids for UlidIds {
             Ulid::from_parts(millis, bits)
         } else {
             // Past the last of a millisecond's 2^80 ids comes the next millisecond.
-            last.increment()
-                .unwrap_or_else(|_| Ulid::from_parts(last.timestamp_ms() + 1, 0))
+            last.increment().unwrap_or_else(|_| Ulid::from_parts(last.timestamp_ms() + 1, 0))
         };
         last.to_string()
     }
@@ -59,10 +56,8 @@ mod tests {
     fn ids_grow_within_a_millisecond_and_when_time_goes_back() {
         let ids = UlidIds::new().unwrap();
         let moments = [1_000_000, 1_000_000, 1_000_400, 500_000, 2_000_000];
-        let made: Vec<String> = moments
-            .iter()
-            .map(|micros| ids.ulid(Instant::from_micros(*micros)))
-            .collect();
+        let made: Vec<String> =
+            moments.iter().map(|micros| ids.ulid(Instant::from_micros(*micros))).collect();
         assert!(made.is_sorted(), "{made:?}");
         assert!(made.windows(2).all(|pair| pair[0] != pair[1]), "{made:?}");
         assert!(made.iter().all(|id| id.len() == 26), "{made:?}");
@@ -71,9 +66,6 @@ mod tests {
     #[test]
     fn two_sources_never_agree() {
         let at = Instant::from_micros(1_700_000_000_000_000);
-        assert_ne!(
-            UlidIds::new().unwrap().ulid(at),
-            UlidIds::new().unwrap().ulid(at)
-        );
+        assert_ne!(UlidIds::new().unwrap().ulid(at), UlidIds::new().unwrap().ulid(at));
     }
 }

@@ -16,6 +16,14 @@ pub mod memory;
 
 pub mod sqlite;
 
+pub mod objects;
+
+pub mod s3;
+
+pub mod secrets;
+
+pub mod processes;
+
 pub mod clock;
 
 pub mod ids;

@@ -50,20 +50,15 @@ impl Rows for State {
     fn store(&mut self, item: &Item) -> Result<(), Infallible> {
         self.remove(&item.key)?;
         if let Some(entry) = &item.index {
-            self.index
-                .insert((entry.list.clone(), entry.position.clone(), item.key.clone()));
+            self.index.insert((entry.list.clone(), entry.position.clone(), item.key.clone()));
         }
         self.items.insert(item.key.clone(), item.clone());
         Ok(())
     }
 
     fn remove(&mut self, key: &Key) -> Result<(), Infallible> {
-        if let Some(Item {
-            index: Some(entry), ..
-        }) = self.items.remove(key)
-        {
-            self.index
-                .remove(&(entry.list, entry.position, key.clone()));
+        if let Some(Item { index: Some(entry), .. }) = self.items.remove(key) {
+            self.index.remove(&(entry.list, entry.position, key.clone()));
         }
         Ok(())
     }
@@ -85,10 +80,7 @@ impl Table for MemoryTable {
 
     async fn batch_get(&self, keys: &[Key]) -> Result<Vec<Item>, TableError> {
         let state = self.state.borrow();
-        Ok(keys
-            .iter()
-            .filter_map(|key| state.items.get(key).cloned())
-            .collect())
+        Ok(keys.iter().filter_map(|key| state.items.get(key).cloned()).collect())
     }
 
     async fn query(

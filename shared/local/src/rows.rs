@@ -71,11 +71,7 @@ impl<'a> Transaction<'a> {
         if total > TRANSACTION_BYTES_MAX {
             return Err(TableError::TooLarge { bytes: total });
         }
-        Ok(Self {
-            writes,
-            token,
-            digest: measure(writes).digest,
-        })
+        Ok(Self { writes, token, digest: measure(writes).digest })
     }
 
     /// Applies all the writes or, with an inner error, none.
@@ -84,10 +80,7 @@ impl<'a> Transaction<'a> {
             return Ok(if digest == self.digest {
                 Ok(())
             } else {
-                Err(TableError::Refused(format!(
-                    "the token '{}' was used for other writes",
-                    self.token
-                )))
+                Err(TableError::Refused(format!("the token '{}' was used for other writes", self.token)))
             });
         }
         let mut failed = Vec::new();
@@ -152,10 +145,7 @@ pub(crate) fn page(
 ) -> Page {
     let items: Vec<Item> = found.by_ref().take(limit as usize).collect();
     let more = !items.is_empty() && found.next().is_some();
-    Page {
-        next: items.last().filter(|_| more).map(cursor),
-        items,
-    }
+    Page { next: items.last().filter(|_| more).map(cursor), items }
 }
 
 /// Where a reading of a list stopped: position, partition and sort key of the last item shown.
@@ -166,11 +156,7 @@ impl ListPlace {
     /// The place of an item; without an entry it is in no list, and the place is never used.
     pub(crate) fn of(item: &Item) -> Self {
         let position = item.index.as_ref().map(|entry| entry.position.clone());
-        Self(
-            position.unwrap_or_default(),
-            item.key.partition.clone(),
-            item.key.sort.clone(),
-        )
+        Self(position.unwrap_or_default(), item.key.partition.clone(), item.key.sort.clone())
     }
 
     pub(crate) fn cursor(&self) -> Cursor {
@@ -211,18 +197,12 @@ struct Measured {
 }
 
 fn measure<T: serde::Serialize + ?Sized>(value: &T) -> Measured {
-    let mut measure = Measure {
-        bytes: 0,
-        hash: 0xcbf2_9ce4_8422_2325,
-    };
+    let mut measure = Measure { bytes: 0, hash: 0xcbf2_9ce4_8422_2325 };
     // Only a map with keys that are not text, or the writer, could fail: there is neither.
     if let Err(error) = serde_json::to_writer(&mut measure, value) {
         unreachable!("items are JSON: {error}");
     }
-    Measured {
-        bytes: measure.bytes,
-        digest: measure.hash.cast_signed(),
-    }
+    Measured { bytes: measure.bytes, digest: measure.hash.cast_signed() }
 }
 
 impl io::Write for Measure {

@@ -69,10 +69,7 @@ pub enum StateError {
 }
 
 fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(
-        || "another process".to_owned(),
-        |pid| format!("process {pid}"),
-    )
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
 /// What a person can do about a failure of the file system.
@@ -104,10 +101,7 @@ impl StateDir {
         let format = state.root.join("format");
         match fs::read_to_string(&format) {
             Ok(text) => match text.trim().parse::<u32>() {
-                Ok(found) if found > FORMAT => Err(StateError::NewerFormat {
-                    path: state.root,
-                    found,
-                }),
+                Ok(found) if found > FORMAT => Err(StateError::NewerFormat { path: state.root, found }),
                 Ok(_) => Ok(state),
                 Err(_) => Err(StateError::BadFormat { path: format }),
             },
@@ -128,8 +122,7 @@ impl StateDir {
         let gitignore = self.root.join(".gitignore");
         fs::write(&gitignore, "*\n").map_err(failed("write", &gitignore))?;
         let format = self.root.join("format");
-        replace(&format, format!("{FORMAT}\n").as_bytes(), true)
-            .map_err(failed("write", &format))?;
+        replace(&format, format!("{FORMAT}\n").as_bytes(), true).map_err(failed("write", &format))?;
         if let Some(parent) = self.root.parent() {
             sync_dir(parent).map_err(failed("write", parent))?;
         }
@@ -186,14 +179,8 @@ impl StateDir {
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 // What cannot be read names nobody: the process may be about to write it.
-                let pid = file
-                    .read_to_string(&mut text)
-                    .ok()
-                    .and_then(|_| text.trim().parse().ok());
-                return Err(StateError::Running {
-                    run: run.to_owned(),
-                    pid,
-                });
+                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                return Err(StateError::Running { run: run.to_owned(), pid });
             }
             Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
         }
@@ -216,20 +203,14 @@ pub struct RunLock {
 
 fn failed(attempted: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
-    move |source| StateError::Io {
-        attempted,
-        path,
-        source,
-    }
+    move |source| StateError::Io { attempted, path, source }
 }
 
 /// Writes a file whole: readers see the old bytes or the new ones. With `durable` they also survive
 /// a crash of the machine once this returns.
 pub(crate) fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .tempfile_in(parent)?;
+    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(parent)?;
     file.write_all(bytes)?;
     if durable {
         file.as_file().sync_data()?;
@@ -243,11 +224,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()
 
 /// Makes the names in a folder durable.
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
-    let path = if path.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        path
-    };
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     File::open(path)?.sync_all()
 }
 
@@ -287,15 +264,10 @@ mod tests {
         let held = state.lock_run(&key(), "p/r").unwrap();
         let error = state.lock_run(&key(), "p/r").unwrap_err();
         assert!(
-            error.to_string().contains(&format!(
-                "p/r is being driven by process {}",
-                std::process::id()
-            )),
+            error.to_string().contains(&format!("p/r is being driven by process {}", std::process::id())),
             "{error}"
         );
-        state
-            .lock_run(&RunKey::new("p", "other"), "p/other")
-            .unwrap();
+        state.lock_run(&RunKey::new("p", "other"), "p/other").unwrap();
         drop(held);
         state.lock_run(&key(), "p/r").unwrap();
     }

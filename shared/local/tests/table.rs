@@ -18,10 +18,7 @@ fn open(folder: &Path) -> Result<SqliteTable, TableError> {
 fn put(sort: &str, text: &str) -> Write {
     let mut item = Item::new(Key::new("p", sort), Default::default());
     item.body.insert("text".into(), text.into());
-    Write::Put {
-        item,
-        expect: Expect::Absent,
-    }
+    Write::Put { item, expect: Expect::Absent }
 }
 
 #[tokio::test]
@@ -45,15 +42,10 @@ async fn one_file_opened_twice_is_one_table() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (open(folder.path()).unwrap(), open(folder.path()).unwrap());
     let key = Key::new("p", "count");
-    let add = Change {
-        steps: vec![Step::Add("n".into(), 1)],
-    };
+    let add = Change { steps: vec![Step::Add("n".into(), 1)] };
     let always = When::always();
     for _ in 0..50 {
-        let (a, b) = tokio::join!(
-            one.update(&key, &add, &always),
-            two.update(&key, &add, &always)
-        );
+        let (a, b) = tokio::join!(one.update(&key, &add, &always), two.update(&key, &add, &always));
         a.unwrap();
         b.unwrap();
     }
@@ -65,9 +57,7 @@ async fn one_file_opened_twice_is_one_table() {
 fn many_may_create_the_file_at_once() {
     let folder = tempfile::tempdir().unwrap();
     std::thread::scope(|scope| {
-        let opened: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| open(folder.path()).map(drop)))
-            .collect();
+        let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| open(folder.path()).map(drop))).collect();
         for thread in opened {
             assert_eq!(thread.join().unwrap(), Ok(()));
         }
@@ -107,10 +97,7 @@ async fn a_token_is_forgotten_after_ten_minutes() {
     clock.0.store(600_000_000, Ordering::Relaxed);
     assert_eq!(table.write(&writes, "t").await, Ok(()));
     clock.0.store(600_000_001, Ordering::Relaxed);
-    assert_eq!(
-        table.write(&writes, "t").await,
-        Err(TableError::Condition { failed: vec![0] })
-    );
+    assert_eq!(table.write(&writes, "t").await, Err(TableError::Condition { failed: vec![0] }));
 }
 
 #[tokio::test]
@@ -121,10 +108,7 @@ async fn expired_items_are_forgotten_when_the_file_is_opened_and_written() {
     let expiring = |sort: &str, at| {
         let mut item = Item::new(Key::new("p", sort), Default::default());
         item.expires_at = Some(Instant::from_micros(at));
-        Write::Put {
-            item,
-            expect: Expect::Any,
-        }
+        Write::Put { item, expect: Expect::Any }
     };
     let table = SqliteTable::open(&path, clock.clone()).unwrap();
     let writes = [expiring("soon", 1_000), expiring("later", 1_000_000)];
@@ -146,9 +130,7 @@ fn a_file_of_a_newer_version_is_left_alone() {
     newer.pragma_update(None, "user_version", 2).unwrap();
     drop(newer);
     let before = std::fs::read(&path).unwrap();
-    let Err(TableError::NewerFormat(text)) = open(folder.path()) else {
-        panic!("opened")
-    };
+    let Err(TableError::NewerFormat(text)) = open(folder.path()) else { panic!("opened") };
     assert!(text.contains("newer version of cauce (format 2"), "{text}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
@@ -157,14 +139,8 @@ fn a_file_of_a_newer_version_is_left_alone() {
 fn a_file_that_is_no_table_is_called_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table.sqlite");
-    std::fs::write(
-        &path,
-        "this is no database, however long it may be".repeat(100),
-    )
-    .unwrap();
-    let Err(TableError::Unusable(text)) = open(folder.path()) else {
-        panic!("opened")
-    };
+    std::fs::write(&path, "this is no database, however long it may be".repeat(100)).unwrap();
+    let Err(TableError::Unusable(text)) = open(folder.path()) else { panic!("opened") };
     assert!(text.contains("is damaged"), "{text}");
 }
 
@@ -174,18 +150,12 @@ async fn a_damaged_page_is_an_error_and_not_an_answer() {
     let table = open(folder.path()).unwrap();
     for n in 0..200 {
         let text = "x".repeat(500);
-        table
-            .write(&[put(&format!("{n:03}"), &text)], &n.to_string())
-            .await
-            .unwrap();
+        table.write(&[put(&format!("{n:03}"), &text)], &n.to_string()).await.unwrap();
     }
     drop(table);
     let path = folder.path().join("table.sqlite");
     let mut bytes = std::fs::read(&path).unwrap();
-    assert!(
-        bytes.len() > 10 * 4096,
-        "closing moved the log into the file"
-    );
+    assert!(bytes.len() > 10 * 4096, "closing moved the log into the file");
     for byte in &mut bytes[4096..] {
         *byte = 0xff;
     }
@@ -194,8 +164,5 @@ async fn a_damaged_page_is_an_error_and_not_an_answer() {
         Ok(table) => table.get(&Key::new("p", "100")).await.map(drop),
         Err(error) => Err(error),
     };
-    assert!(
-        matches!(&read, Err(TableError::Unusable(text)) if text.contains("is damaged")),
-        "{read:?}"
-    );
+    assert!(matches!(&read, Err(TableError::Unusable(text)) if text.contains("is damaged")), "{read:?}");
 }

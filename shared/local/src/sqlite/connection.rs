@@ -95,9 +95,7 @@ fn format_of(connection: &Connection) -> rusqlite::Result<i64> {
 /// Reads one item.
 pub(super) fn read(connection: &Connection, key: &Key) -> rusqlite::Result<Option<Item>> {
     connection
-        .prepare_cached(&format!(
-            "SELECT {ITEM_COLUMNS} FROM item WHERE partition = ?1 AND sort = ?2"
-        ))?
+        .prepare_cached(&format!("SELECT {ITEM_COLUMNS} FROM item WHERE partition = ?1 AND sort = ?2"))?
         .query_row(params![key.partition, key.sort], item_of)
         .optional()
 }
@@ -114,9 +112,7 @@ pub(super) fn item_of(row: &Row<'_>) -> rusqlite::Result<Item> {
         key: Key::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?),
         version: row.get(2)?,
         body,
-        index: list
-            .zip(position)
-            .map(|(list, position)| IndexEntry { list, position }),
+        index: list.zip(position).map(|(list, position)| IndexEntry { list, position }),
         expires_at: row.get::<_, Option<i64>>(6)?.map(Instant::from_micros),
     })
 }
@@ -146,13 +142,11 @@ impl<'a> Failure<'a> {
                     self.source
                 ))
             }
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                TableError::Unusable(format!(
-                    "{file} is damaged ({}); restore it from a copy, or move it away to begin anew \
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => TableError::Unusable(format!(
+                "{file} is damaged ({}); restore it from a copy, or move it away to begin anew \
                      without its runs",
-                    self.source
-                ))
-            }
+                self.source
+            )),
             _ => TableError::Unknown(format!("{file}: {}", self.source)),
         }
     }

@@ -57,10 +57,7 @@ impl SqliteTable {
 
     fn reader(&self) -> MutexGuard<'_, Connection> {
         // A panic in another thread's read leaves a connection that is as good as before.
-        self.inner
-            .reader
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failure(&self, source: rusqlite::Error) -> TableError {
@@ -102,16 +99,11 @@ impl Table for SqliteTable {
             ))?;
             statement
                 .query_map(params![partition, from, u64::from(limit) + 1], item_of)?
-                .take_while(|item| {
-                    item.as_ref()
-                        .map_or(true, |item| item.key.sort.starts_with(prefix))
-                })
+                .take_while(|item| item.as_ref().map_or(true, |item| item.key.sort.starts_with(prefix)))
                 .collect::<Result<Vec<Item>, _>>()
         };
         let found = read().map_err(|error| self.failure(error))?;
-        Ok(page(found.into_iter(), limit, |item| {
-            Cursor(item.key.sort.clone())
-        }))
+        Ok(page(found.into_iter(), limit, |item| Cursor(item.key.sort.clone())))
     }
 
     async fn list(
@@ -140,17 +132,12 @@ impl Table for SqliteTable {
                          WHERE list = ?1 AND (position, partition, sort) > (?2, ?3, ?4)
                          ORDER BY position, partition, sort LIMIT ?5"
                     ))?
-                    .query_map(
-                        params![list, position, key.partition, key.sort, limit_and_one],
-                        item_of,
-                    )?
+                    .query_map(params![list, position, key.partition, key.sort, limit_and_one], item_of)?
                     .collect()
             }
         };
         let found = read().map_err(|error| self.failure(error))?;
-        Ok(page(found.into_iter(), limit, |item| {
-            ListPlace::of(item).cursor()
-        }))
+        Ok(page(found.into_iter(), limit, |item| ListPlace::of(item).cursor()))
     }
 
     async fn write(&self, writes: &[Write], token: &str) -> Result<(), TableError> {
@@ -158,11 +145,7 @@ impl Table for SqliteTable {
         Transaction::new(writes, token)?;
         self.inner
             .writer
-            .ask(|reply| Operation::Write {
-                writes: writes.to_vec(),
-                token: token.to_owned(),
-                reply,
-            })
+            .ask(|reply| Operation::Write { writes: writes.to_vec(), token: token.to_owned(), reply })
             .await
     }
 

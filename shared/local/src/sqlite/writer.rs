@@ -28,17 +28,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, TableError>>;
 
 /// Something to be done in the next commit.
 pub(super) enum Operation {
-    Write {
-        writes: Vec<Write>,
-        token: String,
-        reply: Reply<()>,
-    },
-    Update {
-        key: Key,
-        change: Change,
-        when: When,
-        reply: Reply<Item>,
-    },
+    Write { writes: Vec<Write>, token: String, reply: Reply<()> },
+    Update { key: Key, change: Change, when: When, reply: Reply<Item> },
 }
 
 /// The way to the writing thread.
@@ -55,20 +46,12 @@ impl Writer {
         clock: C,
     ) -> Result<Self, TableError> {
         let (queue, operations) = channel();
-        let committer = Committer {
-            path: path.to_owned(),
-            connection,
-            clock,
-            commits: 0,
-        };
+        let committer = Committer { path: path.to_owned(), connection, clock, commits: 0 };
         let thread = std::thread::Builder::new()
             .name("cauce-table".to_owned())
             .spawn(move || committer.run(&operations))
             .map_err(|error| TableError::Unusable(format!("no thread for the table: {error}")))?;
-        Ok(Self {
-            queue: Some(queue),
-            thread: Some(thread),
-        })
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
     /// Queues an operation and waits for its outcome. Dropped before that, the operation is done
@@ -79,11 +62,7 @@ impl Writer {
     ) -> Result<T, TableError> {
         let gone = || TableError::Unknown("the table's writer has ended".to_owned());
         let (reply, outcome) = oneshot::channel();
-        self.queue
-            .as_ref()
-            .ok_or_else(gone)?
-            .send(operation(reply))
-            .map_err(|_| gone())?;
+        self.queue.as_ref().ok_or_else(gone)?.send(operation(reply)).map_err(|_| gone())?;
         outcome.await.map_err(|_| gone())?
     }
 }
@@ -125,9 +104,7 @@ impl<C: Clock> Committer<C> {
     /// while others are being applied still join the group.
     fn commit(&mut self, operations: impl Iterator<Item = Operation>) {
         let mut broken = self.begin().err();
-        let pending: Vec<Pending> = operations
-            .map(|operation| self.apply(operation, &mut broken))
-            .collect();
+        let pending: Vec<Pending> = operations.map(|operation| self.apply(operation, &mut broken)).collect();
         match broken {
             Some(_) => self.undo(),
             None => broken = self.end().err(),
@@ -138,8 +115,7 @@ impl<C: Clock> Committer<C> {
     }
 
     fn begin(&self) -> Result<(), TableError> {
-        self.execute("BEGIN IMMEDIATE")
-            .map_err(|source| Failure::new(&self.path, source).before_commit())
+        self.execute("BEGIN IMMEDIATE").map_err(|source| Failure::new(&self.path, source).before_commit())
     }
 
     fn end(&mut self) -> Result<(), TableError> {
@@ -171,31 +147,18 @@ impl<C: Clock> Committer<C> {
     /// Applies one operation. A failure of the file breaks the transaction: `broken` tells, and
     /// nothing more is tried in it.
     fn apply(&self, operation: Operation, broken: &mut Option<TableError>) -> Pending {
-        let mut rows = Open {
-            connection: &self.connection,
-            now: self.clock.now().micros(),
-        };
+        let mut rows = Open { connection: &self.connection, now: self.clock.now().micros() };
         match operation {
-            Operation::Write {
-                writes,
-                token,
-                reply,
-            } => Pending::Write(
+            Operation::Write { writes, token, reply } => Pending::Write(
                 reply,
                 self.attempt(broken, || match Transaction::new(&writes, &token) {
                     Ok(transaction) => transaction.apply(&mut rows),
                     Err(error) => Ok(Err(error)),
                 }),
             ),
-            Operation::Update {
-                key,
-                change,
-                when,
-                reply,
-            } => Pending::Update(
-                reply,
-                self.attempt(broken, || update(&mut rows, &key, &change, &when)),
-            ),
+            Operation::Update { key, change, when, reply } => {
+                Pending::Update(reply, self.attempt(broken, || update(&mut rows, &key, &change, &when)))
+            }
         }
     }
 
@@ -217,10 +180,8 @@ impl<C: Clock> Committer<C> {
     /// Forgets old tokens and some of the expired items.
     fn tidy(&self) -> rusqlite::Result<()> {
         let now = self.clock.now();
-        self.connection.execute(
-            "DELETE FROM token WHERE used_at < ?1",
-            [now.plus_micros(-TOKEN_MICROS).micros()],
-        )?;
+        self.connection
+            .execute("DELETE FROM token WHERE used_at < ?1", [now.plus_micros(-TOKEN_MICROS).micros()])?;
         self.connection.execute(
             "DELETE FROM item WHERE (partition, sort) IN
                (SELECT partition, sort FROM item WHERE expires_at < ?1 LIMIT ?2)",
