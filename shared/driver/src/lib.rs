@@ -18,6 +18,8 @@ mod perform;
 
 mod plans;
 
+pub mod payload;
+
 pub use plans::{Plans, plan_uri};
 
 use cauce_engine::{Command, Decision, Effect, Reply, Settings, View, decide};

@@ -20,10 +20,8 @@ pub(crate) fn decide(close: &Close, view: &View, now: Instant) -> Result<Decisio
     let loaded = load_run(view, &close.run_key)?;
     let (mut run, expect) = (loaded.record, loaded.expect);
     if run.generation != close.generation {
-        return Err(Stop::refuse(
-            names::DENIED,
-            format!("generation {} of {} is over", close.generation, run.run),
-        ));
+        // A later generation took over: it closes the run.
+        return Ok(Decision { reply: Reply::Ok(json!({"status": "superseded"})), ..Decision::default() });
     }
     if run.status.is_terminal() {
         // A repeat: everything that belongs to the end happens again.

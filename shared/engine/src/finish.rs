@@ -24,10 +24,7 @@ pub(crate) fn decide(
     view.want([run_item(&finish.run_key), task_item(&finish.run_key, &finish.task, finish.index)])?;
     let run = load_run(view, &finish.run_key)?.record;
     if run.generation != finish.generation {
-        return Err(Stop::refuse(
-            names::DENIED,
-            format!("generation {} of {} is over", finish.generation, run.run),
-        ));
+        return Ok(replaced(format!("generation {} of {} is over", finish.generation, run.run)));
     }
     let prepared = view.plan(&run.run.pipeline, &run.version)?;
     let Some((task, plan)) = prepared.find(&finish.task) else {
@@ -56,13 +53,10 @@ pub(crate) fn decide(
     }
     if finish.outcome != Outcome::Joined && record.fence != finish.fence {
         // A late attempt: another one has taken over, and what this one says no longer counts.
-        return Err(Stop::refuse(
-            names::DENIED,
-            format!(
-                "attempt with fence {} of {} was replaced by {}",
-                finish.fence, finish.task, record.fence
-            ),
-        ));
+        return Ok(replaced(format!(
+            "attempt with fence {} of {} was replaced by {}",
+            finish.fence, finish.task, record.fence
+        )));
     }
     if record.generation < run.generation {
         case.renew();
@@ -91,6 +85,12 @@ pub(crate) fn decide(
         Next::Fail | Next::Skip => reply(&case, Some(&failure)),
     };
     Ok(decision)
+}
+
+/// What an attempt hears that no longer counts: its execution ends, and nothing else does.
+fn replaced(cause: String) -> Decision {
+    let reply = json!({"decision": "fail", "seconds": 0, "error": names::DENIED, "cause": cause});
+    Decision { reply: Reply::Ok(reply), ..Decision::default() }
 }
 
 fn retry_reply(seconds: u64) -> Reply {

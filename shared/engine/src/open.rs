@@ -87,13 +87,15 @@ fn start(run: &mut RunRecord, prepared: &Prepared, now: Instant, decision: &mut 
 
 /// The answer that lets an execution in: its ids and the machines of its task runs, pinned.
 fn let_in(open: &Open, run: &RunRecord, settings: &Settings) -> Effect {
+    let mut machines = settings.machines.clone();
+    machines.extend(run.parts.clone());
     Effect::Answer {
         token: open.token.clone(),
         result: json!({
             "run_key": run.key(),
             "generation": run.generation,
             "version": run.version,
-            "machines": settings.machines,
+            "machines": machines,
         }),
     }
 }

@@ -214,6 +214,7 @@ pub(crate) fn plan_run(
     let run = RunRecord {
         execution: run_execution_name(&trigger.run_id, &run_key, generation),
         machine: deployed.machine,
+        parts: deployed.parts,
         run: name,
         generation,
         version: trigger.version.clone(),

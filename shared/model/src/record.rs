@@ -7,6 +7,7 @@ use crate::status::{FailureClass, RunStatus, TaskStatus, TriggerKind};
 use crate::time::Instant;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A record that is stored as one item.
 pub trait Record: Serialize + DeserializeOwned {
@@ -93,6 +94,9 @@ pub struct PipelineRecord {
     pub version: String,
     /// The state machine of that version: an ARN with its version on AWS, a name on one machine.
     pub machine: String,
+    /// The machines of its parts, when it is split, by what `$machines` calls them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, String>,
     /// Whether its triggers are held back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub paused: bool,
@@ -136,6 +140,9 @@ pub struct RunRecord {
     pub execution: String,
     /// The machine that it executes.
     pub machine: String,
+    /// The machines of the pipeline's parts, pinned like `machine`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, String>,
     /// The token with which Open waits to be let in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -485,6 +492,7 @@ mod tests {
             ended_at: None,
             execution: "r-g1".into(),
             machine: "p".into(),
+            parts: BTreeMap::new(),
             token: None,
             carried: None,
             force: false,

@@ -54,6 +54,13 @@ impl Instant {
         Self(timestamp.as_microsecond())
     }
 
+    /// The first moment, in microseconds, that is not before a calendar timestamp: so that a timer set
+    /// for it never rings early.
+    pub fn from_timestamp_up(timestamp: jiff::Timestamp) -> Self {
+        let cut = Self(timestamp.as_microsecond());
+        if cut.to_timestamp() < timestamp { cut.plus_micros(1) } else { cut }
+    }
+
     /// Reads RFC 3339 (`1997-01-05T02:00:00Z`, any offset).
     ///
     /// # Errors

@@ -1,0 +1,138 @@
+//! What the states of our machines send to our functions, as commands. The compiler writes these
+//! payloads; both sides are held together by every run of every test.
+
+use cauce_engine::Command;
+use cauce_engine::command::{Begin, Close, Finish, Open, Outcome};
+use cauce_model::{Json, RunKey};
+
+/// The functions that states call, with the placeholder of each in a definition.
+pub const FUNCTIONS: [(&str, &str); 5] = [
+    ("${open_run}", "open-run"),
+    ("${begin_task}", "begin-task"),
+    ("${expand_map}", "expand-map"),
+    ("${finish_task}", "finish-task"),
+    ("${close_run}", "close-run"),
+];
+
+/// A payload that is not one of ours.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PayloadError {
+    /// No function of that name.
+    #[error("there is no function '{0}'")]
+    NoFunction(String),
+    /// A field that is missing or of another type.
+    #[error("the payload of {function} has no usable '{field}'")]
+    Field {
+        /// The function.
+        function: String,
+        /// The field.
+        field: &'static str,
+    },
+}
+
+/// Reads the payload of a function's call.
+///
+/// # Errors
+/// A function that does not exist, a field that is missing.
+pub fn command(function: &str, payload: &Json) -> Result<Command, PayloadError> {
+    let reader = Reader { function, payload };
+    match function {
+        "open-run" => Ok(Command::Open(Open {
+            pipeline: reader.text("pipeline")?,
+            version: reader.text("version")?,
+            execution: reader.text("execution")?,
+            input: payload.get("input").cloned().unwrap_or(Json::Null),
+            token: reader.text("token")?,
+        })),
+        "begin-task" | "expand-map" => Ok(Command::Begin(Begin {
+            run_key: RunKey::from_text(reader.text("run_key")?),
+            generation: reader.number("generation")?,
+            task: reader.text("task")?,
+            index: reader.index()?,
+            token: reader.text("token")?,
+            // Entered times are ISO texts of one width: they sort, and retries sort after them.
+            token_order: format!("{}#{:06}", reader.text("entered_at")?, reader.number("retry_count")?),
+        })),
+        "finish-task" => Ok(Command::Finish(Finish {
+            run_key: RunKey::from_text(reader.text("run_key")?),
+            generation: reader.number("generation")?,
+            task: reader.text("task")?,
+            index: reader.index()?,
+            fence: payload.get("fence").and_then(Json::as_u64).unwrap_or(0),
+            outcome: reader.outcome()?,
+        })),
+        "close-run" => Ok(Command::Close(Close {
+            run_key: RunKey::from_text(reader.text("run_key")?),
+            generation: reader.number("generation")?,
+        })),
+        other => Err(PayloadError::NoFunction(other.to_owned())),
+    }
+}
+
+struct Reader<'a> {
+    function: &'a str,
+    payload: &'a Json,
+}
+
+impl Reader<'_> {
+    fn missing(&self, field: &'static str) -> PayloadError {
+        PayloadError::Field { function: self.function.to_owned(), field }
+    }
+
+    fn text(&self, field: &'static str) -> Result<String, PayloadError> {
+        let text = self.payload.get(field).and_then(Json::as_str);
+        text.map(str::to_owned).ok_or_else(|| self.missing(field))
+    }
+
+    fn number(&self, field: &'static str) -> Result<u32, PayloadError> {
+        // JSONata's numbers may come as 3.0.
+        let number = self.payload.get(field).and_then(Json::as_f64);
+        number
+            .filter(|n| n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(n))
+            .map(|n| n as u32)
+            .ok_or_else(|| self.missing(field))
+    }
+
+    fn index(&self) -> Result<Option<u32>, PayloadError> {
+        match self.payload.get("index") {
+            None | Some(Json::Null) => Ok(None),
+            Some(_) => self.number("index").map(Some),
+        }
+    }
+
+    fn outcome(&self) -> Result<Outcome, PayloadError> {
+        if self.payload.get("join").and_then(Json::as_bool) == Some(true) {
+            return Ok(Outcome::Joined);
+        }
+        if let Some(result) = self.payload.get("result") {
+            return Ok(Outcome::Succeeded(result.clone()));
+        }
+        let error = self.text("error")?;
+        let cause = self.payload.get("cause").and_then(Json::as_str).unwrap_or_default().to_owned();
+        Ok(Outcome::Failed { error, cause })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_begin_is_read_with_and_without_its_index() {
+        let payload = |index: Json| {
+            json!({"run_key": "k", "generation": 2, "version": "v", "task": "load", "index": index, "token": "t",
+                   "entered_at": "1997-01-05T02:00:00.000Z", "retry_count": 0})
+        };
+        for (given, wanted) in [(Json::Null, None), (json!(3), Some(3)), (json!(3.0), Some(3))] {
+            let Ok(Command::Begin(begin)) = command("begin-task", &payload(given)) else {
+                panic!("not read")
+            };
+            assert_eq!(begin.index, wanted);
+            assert_eq!(begin.token_order, "1997-01-05T02:00:00.000Z#000000");
+        }
+        assert!(command("begin-task", &payload(json!("x"))).is_err());
+        assert!(command("begin-task", &json!({})).is_err());
+        assert!(command("other", &json!({})).is_err());
+    }
+}

@@ -1,0 +1,225 @@
+//! What a state may call, and how the host serves it.
+
+use crate::World;
+use crate::run::{Core, with_sources};
+use crate::state::{Begun, ExecutionId, UnderWay, Waiter};
+use cauce_driver::payload;
+use cauce_engine::{Command, Reply as Said};
+use cauce_interpreter::{Call, CallId, Failure, Mode, Reply, Request};
+use cauce_model::{Json, names};
+use cauce_ports::{Compute, ObjectError, Objects, StateMachineError, TaskRunner};
+use futures_util::future::LocalBoxFuture;
+use serde_json::json;
+use std::rc::Rc;
+
+/// What a served call tells, if anything, and to whom.
+pub(crate) type Done = Option<(ExecutionId, Reply)>;
+
+type Served = Option<LocalBoxFuture<'static, Done>>;
+
+/// Largest object that a distributed Map reads.
+const READ_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Serves one request.
+pub(crate) fn serve<W: World + 'static>(
+    core: &Rc<Core<W>>,
+    execution: ExecutionId,
+    request: Request,
+) -> Served {
+    let core = Rc::clone(core);
+    match request {
+        Request::Call(call) => serve_call(core, execution, call),
+        Request::Cancel { id } => cancel(core, execution, id),
+        Request::Read { id, resource, arguments, .. } => Some(Box::pin(async move {
+            let outcome = read(&core, &resource, &arguments).await;
+            Some((execution, Reply::Returned(id, outcome)))
+        })),
+        Request::Write { id, bucket, key, body, .. } => Some(Box::pin(async move {
+            let outcome = core.world.objects().put(&format!("s3://{bucket}/{key}"), body.as_bytes()).await;
+            let outcome = outcome.map(|()| Json::Null).map_err(|error| of_object(&error));
+            Some((execution, Reply::Returned(id, outcome)))
+        })),
+        Request::Ended(_) => None,
+    }
+}
+
+/// Carries out a command whose time has come.
+pub(crate) fn timer<W: World + 'static>(
+    core: Rc<Core<W>>,
+    command: Command,
+) -> LocalBoxFuture<'static, Done> {
+    Box::pin(async move {
+        if let Err(error) = core.driver.execute(&command).await {
+            core.note(&error);
+            core.world.warn(&with_sources(&error));
+        }
+        None
+    })
+}
+
+fn serve_call<W: World + 'static>(core: Rc<Core<W>>, execution: ExecutionId, call: Call) -> Served {
+    let id = call.id;
+    match &*call.resource {
+        "arn:aws:states:::lambda:invoke" | "arn:aws:states:::lambda:invoke.waitForTaskToken" => {
+            invoke(core, execution, call)
+        }
+        "arn:aws:states:::states:startExecution.sync:2" => {
+            start(&core, execution, &call);
+            None
+        }
+        "arn:aws:states:::ecs:runTask.sync" => {
+            let program =
+                call.arguments.get("ClientToken").and_then(Json::as_str).unwrap_or_default().to_owned();
+            note_under_way(&core, execution, id, UnderWay::Program(program));
+            Some(Box::pin(async move {
+                let outcome = core.world.programs().run(&call.arguments).await;
+                if let Some(live) = core.engine.state.borrow_mut().live.get_mut(&execution) {
+                    live.under_way.remove(&id);
+                }
+                let outcome = outcome.map_err(|failure| Failure::new(failure.error, failure.cause));
+                Some((execution, Reply::Returned(id, outcome)))
+            }))
+        }
+        other => {
+            let cause = format!("the embedded engine does not know the resource {other}");
+            let failure = Failure::new("States.TaskFailed", cause);
+            core.engine.state.borrow_mut().tell(execution, Reply::Returned(id, Err(failure)));
+            None
+        }
+    }
+}
+
+fn note_under_way<W: World>(core: &Core<W>, execution: ExecutionId, id: CallId, under_way: UnderWay) {
+    if let Some(live) = core.engine.state.borrow_mut().live.get_mut(&execution) {
+        live.under_way.insert(id, under_way);
+    }
+}
+
+/// A call of one of our functions: the same driver that the Lambda of that name runs.
+fn invoke<W: World + 'static>(core: Rc<Core<W>>, execution: ExecutionId, call: Call) -> Served {
+    let id = call.id;
+    let function = call.arguments.get("FunctionName").and_then(Json::as_str).unwrap_or_default();
+    let payload = call.arguments.get("Payload").unwrap_or(&Json::Null);
+    let command = match payload::command(function, payload) {
+        Ok(command) => command,
+        Err(error) => {
+            let failure = Failure::new("Lambda.Unknown", error.to_string());
+            core.engine.state.borrow_mut().tell(execution, Reply::Returned(id, Err(failure)));
+            return None;
+        }
+    };
+    if let Some(token) = &call.token {
+        // Before the function runs: it may answer before it returns.
+        let waiter = Waiter { execution, call: id };
+        core.engine.state.borrow_mut().tokens.insert(token.clone(), waiter);
+        note_under_way(&core, execution, id, UnderWay::Token(token.clone()));
+    }
+    let with_token = call.mode == Mode::WaitForTaskToken;
+    Some(Box::pin(async move {
+        let outcome = match core.driver.execute(&command).await {
+            Ok(Said::None) => Ok(Json::Null),
+            Ok(Said::Ok(result)) => Ok(result),
+            Ok(Said::Failure { error, cause }) => Err(Failure::new(error, cause)),
+            Err(error) => {
+                core.note(&error);
+                Err(Failure::new(names::UNAVAILABLE, with_sources(&error)))
+            }
+        };
+        let outcome = outcome
+            .map(|payload| json!({"ExecutedVersion": "$LATEST", "Payload": payload, "StatusCode": 200}));
+        let reply = match outcome {
+            Ok(answer) if with_token => Reply::Submitted(id, answer),
+            outcome => Reply::Returned(id, outcome),
+        };
+        Some((execution, reply))
+    }))
+}
+
+/// A nested execution.
+fn start<W: World>(core: &Core<W>, execution: ExecutionId, call: &Call) {
+    let text = |field: &str| call.arguments.get(field).and_then(Json::as_str).unwrap_or_default();
+    let (machine, name) = (text("StateMachineArn"), text("Name"));
+    let input = call.arguments.get("Input").cloned().unwrap_or_else(|| json!({}));
+    let refused = match core.engine.begin(machine, name, &input) {
+        Ok(Begun::New(child) | Begun::Joined(child)) => {
+            let mut state = core.engine.state.borrow_mut();
+            if let Some(live) = state.live.get_mut(&child) {
+                live.waiters.push(Waiter { execution, call: call.id });
+            }
+            drop(state);
+            note_under_way(core, execution, call.id, UnderWay::Nested(child));
+            return;
+        }
+        Ok(Begun::Taken) => Failure::new(
+            "StepFunctions.ExecutionAlreadyExistsException",
+            format!("an execution named {name} exists already"),
+        ),
+        Err(StateMachineError::NoMachine(machine)) => Failure::new(
+            "StepFunctions.StateMachineDoesNotExistException",
+            format!("there is no state machine {machine}"),
+        ),
+        Err(error) => Failure::new("StepFunctions.InternalServerException", error.to_string()),
+    };
+    core.engine.state.borrow_mut().tell(execution, Reply::Returned(call.id, Err(refused)));
+}
+
+/// Nobody waits for this call any more.
+fn cancel<W: World + 'static>(core: Rc<Core<W>>, execution: ExecutionId, id: CallId) -> Served {
+    let mut state = core.engine.state.borrow_mut();
+    let under_way = state.live.get_mut(&execution).and_then(|live| live.under_way.remove(&id));
+    match under_way? {
+        UnderWay::Token(token) => {
+            state.tokens.remove(&token);
+            None
+        }
+        UnderWay::Nested(child) => {
+            let abort = Failure::new("States.TaskFailed", "the execution that started it stopped waiting");
+            state.tell(child, Reply::Abort(abort));
+            None
+        }
+        UnderWay::Program(program) => {
+            drop(state);
+            Some(Box::pin(async move {
+                if let Err(error) =
+                    core.world.programs().stop(&program, "the execution stopped waiting").await
+                {
+                    core.world.warn(&error.to_string());
+                }
+                None
+            }))
+        }
+    }
+}
+
+fn of_object(error: &ObjectError) -> Failure {
+    Failure::new("S3.S3Exception", error.to_string())
+}
+
+/// Reads the items of a distributed Map.
+async fn read<W: World>(core: &Core<W>, resource: &str, arguments: &Json) -> Result<Json, Failure> {
+    let text = |field: &str| arguments.get(field).and_then(Json::as_str).unwrap_or_default();
+    let bucket = text("Bucket");
+    if resource == "arn:aws:states:::s3:listObjectsV2" {
+        let prefix = format!("s3://{bucket}/{}", text("Prefix"));
+        let objects =
+            core.world.objects().list(&prefix, u32::MAX).await.map_err(|error| of_object(&error))?;
+        let base = format!("s3://{bucket}/");
+        let rows = objects.iter().map(|object| {
+            json!({
+                "Key": object.uri.strip_prefix(&base).unwrap_or(&object.uri),
+                "Size": object.bytes,
+                "LastModified": object.modified_at.micros() / 1_000_000,
+                "Etag": "",
+                "StorageClass": "STANDARD",
+            })
+        });
+        return Ok(Json::Array(rows.collect()));
+    }
+    let uri = format!("s3://{bucket}/{}", text("Key"));
+    let bytes = core.world.objects().get(&uri, READ_MAX).await.map_err(|error| of_object(&error))?;
+    let bytes =
+        bytes.ok_or_else(|| Failure::new("S3.NoSuchKeyException", format!("{uri} does not exist")))?;
+    String::from_utf8(bytes)
+        .map(Json::String)
+        .map_err(|_| Failure::new("S3.S3Exception", format!("{uri} is not UTF-8")))
+}

@@ -1,0 +1,406 @@
+//! The host's loop: let executions go on, do what they ask, wait for what comes first.
+
+use crate::calls::{self, Done};
+use crate::state::{Engine, Live, Past};
+use crate::{Machines, World};
+use cauce_driver::{Driver, DriverError, Ports};
+use cauce_engine::{Command, Decision, Reply, Settings};
+use cauce_interpreter::{Ended, Request, Status};
+use cauce_model::Instant;
+use cauce_ports::{Clock, Compute, Described, ExecutionStatus, TableError};
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, Stream};
+use serde_json::{Value as Json, json};
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+
+/// Why a host cannot go on.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum HostError {
+    /// A port failed in a way that no repetition mends.
+    #[error("{0}")]
+    Fatal(String),
+    /// Nothing is under way, nothing will happen, and what was waited for has not come. A bug of the
+    /// product's.
+    #[error("nothing can happen any more, and {0}")]
+    Stuck(String),
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// What was waited for has come.
+    Reached,
+    /// It was told to stop.
+    Stopped,
+}
+
+/// The ports of a host's drivers: the world's, and the host itself as the state machine service.
+pub struct HostPorts<W> {
+    pub(crate) world: Rc<W>,
+    engine: Engine,
+}
+
+impl<W: World> Ports for HostPorts<W> {
+    type Table = W::Table;
+    type StateMachines = Engine;
+    type Objects = W::Objects;
+    type Notifier = W::Notifier;
+    type Clock = W::Clock;
+
+    fn table(&self) -> &W::Table {
+        self.world.table()
+    }
+    fn machines(&self) -> &Engine {
+        &self.engine
+    }
+    fn objects(&self) -> &W::Objects {
+        self.world.objects()
+    }
+    fn notifier(&self) -> &W::Notifier {
+        self.world.notifier()
+    }
+    fn clock(&self) -> &W::Clock {
+        self.world.clock()
+    }
+    fn at(&self, at: Instant, command: Command) {
+        self.engine.state.borrow_mut().set_timer(at, command);
+    }
+    fn decided(&self, command: &Command, decision: &Decision) {
+        self.world.decided(command, decision);
+    }
+    fn warn(&self, message: &str) {
+        self.world.warn(message);
+    }
+}
+
+/// The shared core of a host: what the futures of its calls hold on to.
+pub(crate) struct Core<W: World> {
+    pub(crate) world: Rc<W>,
+    pub(crate) engine: Engine,
+    pub(crate) driver: Driver<HostPorts<W>>,
+    pub(crate) fatal: RefCell<Option<String>>,
+}
+
+impl<W: World> Core<W> {
+    /// Keeps an error that no repetition mends.
+    pub(crate) fn note(&self, error: &DriverError) {
+        let stops = matches!(
+            error,
+            DriverError::Table(TableError::Unusable(_) | TableError::NewerFormat(_) | TableError::Refused(_))
+                | DriverError::Plan { .. }
+        );
+        if stops {
+            self.fatal.borrow_mut().get_or_insert_with(|| with_sources(error));
+        }
+    }
+}
+
+/// An error and what lies behind it, in one line.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// The embedded engine.
+pub struct Host<W: World> {
+    core: Rc<Core<W>>,
+    calls: RefCell<FuturesUnordered<LocalBoxFuture<'static, Done>>>,
+}
+
+impl<W: World + 'static> Host<W> {
+    /// A host in a world. `seed` makes retries' jitter and JSONata's random numbers reproducible.
+    pub fn new(world: W, settings: Settings, seed: u64) -> Self {
+        let world = Rc::new(world);
+        let clock = Rc::clone(&world);
+        let engine = Engine::new(move || clock.clock().now(), seed);
+        let ports = HostPorts { world: Rc::clone(&world), engine: engine.clone() };
+        let driver = Driver::new(ports, settings);
+        let core = Rc::new(Core { world, engine, driver, fatal: RefCell::new(None) });
+        Self { core, calls: RefCell::new(FuturesUnordered::new()) }
+    }
+
+    /// The machines it can start.
+    pub fn machines(&self) -> &Machines {
+        &self.core.engine.machines
+    }
+
+    /// The driver, for commands from outside.
+    pub fn driver(&self) -> &Driver<HostPorts<W>> {
+        &self.core.driver
+    }
+
+    /// The world.
+    pub fn world(&self) -> &W {
+        &self.core.world
+    }
+
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// A port that does not answer.
+    pub async fn execute(&self, command: &Command) -> Result<Reply, DriverError> {
+        self.core.driver.execute(command).await
+    }
+
+    /// How an execution stands.
+    pub fn execution(&self, machine: &str, name: &str) -> Option<ExecutionStatus> {
+        let state = self.core.engine.state.borrow();
+        let key = (machine.to_owned(), name.to_owned());
+        if state.by_name.contains_key(&key) {
+            return Some(ExecutionStatus::Running);
+        }
+        state.past.get(&key).map(|past| past.described.status)
+    }
+
+    /// Runs until every execution has ended, or `stop` does.
+    ///
+    /// # Errors
+    /// A store that cannot be used any more; a state in which nothing can happen.
+    pub async fn run(&self, stop: impl Future<Output = ()>) -> Result<Outcome, HostError> {
+        self.run_until(stop, |core| core.engine.state.borrow().live.is_empty()).await
+    }
+
+    async fn run_until(
+        &self,
+        stop: impl Future<Output = ()>,
+        is_reached: impl Fn(&Core<W>) -> bool,
+    ) -> Result<Outcome, HostError> {
+        let mut stop = pin!(stop);
+        loop {
+            self.pump();
+            if let Some(fatal) = self.core.fatal.borrow_mut().take() {
+                return Err(HostError::Fatal(fatal));
+            }
+            let idle = self.calls.borrow().is_empty();
+            if idle && !self.core.engine.state.borrow().has_work() && is_reached(&self.core) {
+                return Ok(Outcome::Reached);
+            }
+            let wakes_at = self.core.engine.state.borrow().wakes_at();
+            if idle && wakes_at.is_none() && !self.core.engine.state.borrow().has_work() {
+                let names: Vec<String> = self
+                    .core
+                    .engine
+                    .state
+                    .borrow()
+                    .live
+                    .values()
+                    .take(5)
+                    .map(|live| live.name.clone())
+                    .collect();
+                return Err(HostError::Stuck(format!("these executions wait: {}", names.join(", "))));
+            }
+            let mut timer = pin!(async {
+                match wakes_at {
+                    Some(at) => self.core.world.until(at).await,
+                    None => std::future::pending().await,
+                }
+            });
+            let stopped = poll_fn(|cx| {
+                if stop.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(true);
+                }
+                let mut progress = false;
+                loop {
+                    // Polling a call may start another one, so the list is not borrowed meanwhile.
+                    let next = Pin::new(&mut *self.calls.borrow_mut()).poll_next(cx);
+                    match next {
+                        Poll::Ready(Some(done)) => {
+                            if let Some((execution, reply)) = done {
+                                self.core.engine.state.borrow_mut().tell(execution, reply);
+                            }
+                            progress = true;
+                        }
+                        Poll::Ready(None) | Poll::Pending => break,
+                    }
+                }
+                if progress || self.core.engine.state.borrow().has_work() {
+                    return Poll::Ready(false);
+                }
+                timer.as_mut().poll(cx).map(|()| false)
+            })
+            .await;
+            if stopped {
+                return Ok(Outcome::Stopped);
+            }
+        }
+    }
+
+    /// Stops every program under way and waits until all of them have ended. What the store knows
+    /// stays as it is: the run can be resumed.
+    pub async fn stop_programs(&self, reason: &str) {
+        let programs: Vec<String> = {
+            let state = self.core.engine.state.borrow();
+            state
+                .live
+                .values()
+                .flat_map(|live| live.under_way.values())
+                .filter_map(|under_way| match under_way {
+                    crate::state::UnderWay::Program(id) => Some(id.clone()),
+                    _ => None,
+                })
+                .collect()
+        };
+        let stops = programs.iter().map(|id| self.core.world.programs().stop(id, reason));
+        for outcome in futures_util::future::join_all(stops).await {
+            if let Err(error) = outcome {
+                self.core.world.warn(&error.to_string());
+            }
+        }
+    }
+
+    /// Lets every execution go as far as it can without waiting.
+    fn pump(&self) {
+        let now = self.core.world.clock().now();
+        self.ring(now);
+        loop {
+            let told = self.core.engine.state.borrow_mut().replies.pop_front();
+            if let Some((id, reply)) = told {
+                self.with_live(id, |live| live.execution.handle(now.to_timestamp(), reply));
+                self.advance(id, now);
+                continue;
+            }
+            let ready = self.core.engine.state.borrow_mut().ready.pop_front();
+            match ready {
+                Some(id) => self.advance(id, now),
+                None => break,
+            }
+        }
+    }
+
+    fn with_live<T>(&self, id: u64, with: impl FnOnce(&mut Live) -> T) -> Option<T> {
+        self.core.engine.state.borrow_mut().live.get_mut(&id).map(with)
+    }
+
+    /// Wakes what is due.
+    fn ring(&self, now: Instant) {
+        let mut state = self.core.engine.state.borrow_mut();
+        while let Some((at, id)) = state.alarms.first().copied() {
+            if at > now {
+                break;
+            }
+            state.alarms.remove(&(at, id));
+            if let Some(live) = state.live.get_mut(&id) {
+                live.wakes_at = None;
+            }
+            state.ready.push_back(id);
+        }
+        while let Some(((at, number), _)) = state.timers.first_key_value() {
+            let key = (*at, *number);
+            if key.0 > now {
+                break;
+            }
+            if let Some(command) = state.timers.remove(&key) {
+                self.calls.borrow_mut().push(calls::timer(Rc::clone(&self.core), command));
+            }
+        }
+    }
+
+    fn advance(&self, id: u64, now: Instant) {
+        loop {
+            let request = self.with_live(id, |live| live.execution.advance(now.to_timestamp())).flatten();
+            match request {
+                Some(Request::Ended(ended)) => {
+                    self.end(id, ended, now);
+                    return;
+                }
+                Some(request) => {
+                    if let Some(call) = calls::serve(&self.core, id, request) {
+                        self.calls.borrow_mut().push(call);
+                    }
+                }
+                None => break,
+            }
+        }
+        let mut state = self.core.engine.state.borrow_mut();
+        let state = &mut *state;
+        if let Some(live) = state.live.get_mut(&id) {
+            let wakes_at = live.execution.wakes_at().map(Instant::from_timestamp_up);
+            if wakes_at != live.wakes_at {
+                if let Some(before) = live.wakes_at {
+                    state.alarms.remove(&(before, id));
+                }
+                live.wakes_at = wakes_at;
+                state.alarms.extend(wakes_at.map(|at| (at, id)));
+            }
+        }
+    }
+
+    fn end(&self, id: u64, ended: Ended, now: Instant) {
+        let mut state = self.core.engine.state.borrow_mut();
+        let state = &mut *state;
+        let Some(live) = state.live.remove(&id) else { return };
+        if let Some(at) = live.wakes_at {
+            state.alarms.remove(&(at, id));
+        }
+        let key = (live.machine.clone(), live.name.clone());
+        state.by_name.remove(&key);
+        let (status, result) = nested_result(&live, &ended, now);
+        for waiter in &live.waiters {
+            if let Some(parent) = state.live.get_mut(&waiter.execution) {
+                parent.under_way.remove(&waiter.call);
+            }
+            state.tell(waiter.execution, cauce_interpreter::Reply::Returned(waiter.call, result.clone()));
+        }
+        state.past.insert(
+            key,
+            Past {
+                described: Described {
+                    status,
+                    input: live.input,
+                    started_at: live.started_at,
+                    error: ended.error,
+                    cause: ended.cause,
+                },
+            },
+        );
+    }
+}
+
+/// A nested execution as `startExecution.sync:2` shows it.
+fn nested_result(
+    live: &Live,
+    ended: &Ended,
+    now: Instant,
+) -> (ExecutionStatus, Result<Json, cauce_interpreter::Failure>) {
+    let status = match ended.status {
+        Status::Succeeded => ExecutionStatus::Succeeded,
+        Status::Failed => ExecutionStatus::Failed,
+        Status::Aborted => ExecutionStatus::Aborted,
+        Status::TimedOut => ExecutionStatus::TimedOut,
+    };
+    if live.waiters.is_empty() {
+        return (status, Ok(Json::Null));
+    }
+    let mut object = json!({
+        "ExecutionArn": format!("arn:aws:states:us-east-1:000000000000:execution:{}:{}", live.machine, live.name),
+        "Input": live.input,
+        "InputDetails": {"Included": true},
+        "Name": live.name,
+        "StartDate": live.started_at.micros() / 1000,
+        "StateMachineArn": format!("arn:aws:states:us-east-1:000000000000:stateMachine:{}", live.machine),
+        "Status": ended.status.name(),
+        "StopDate": now.micros() / 1000,
+    });
+    if ended.status == Status::Succeeded {
+        object["Output"] = ended.output.as_deref().cloned().unwrap_or(Json::Null);
+        object["OutputDetails"] = json!({"Included": true});
+        return (status, Ok(object));
+    }
+    if let Some(error) = &ended.error {
+        object["Error"] = Json::from(error.as_str());
+    }
+    if let Some(cause) = &ended.cause {
+        object["Cause"] = Json::from(cause.as_str());
+    }
+    (status, Err(cauce_interpreter::Failure::new("States.TaskFailed", object.to_string())))
+}

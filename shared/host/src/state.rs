@@ -1,0 +1,196 @@
+//! What a host keeps while it runs: executions, tokens, timers. And the port through which its
+//! drivers reach them.
+
+use crate::Machines;
+use cauce_engine::Command;
+use cauce_interpreter::{CallId, Context, Execution, Failure, Reply};
+use cauce_model::{Instant, Json};
+use cauce_ports::{Answer, Answered, Described, ExecutionStatus, Started, StateMachineError, StateMachines};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+/// Names an execution inside the host.
+pub(crate) type ExecutionId = u64;
+
+/// Who waits for a nested execution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiter {
+    pub(crate) execution: ExecutionId,
+    pub(crate) call: CallId,
+}
+
+/// An execution under way.
+pub(crate) struct Live {
+    pub(crate) execution: Execution,
+    pub(crate) machine: String,
+    pub(crate) name: String,
+    pub(crate) input: Json,
+    pub(crate) started_at: Instant,
+    pub(crate) waiters: Vec<Waiter>,
+    pub(crate) wakes_at: Option<Instant>,
+    /// What a call started, to stop it when nobody waits for it any more.
+    pub(crate) under_way: BTreeMap<CallId, UnderWay>,
+}
+
+/// What a call started.
+#[derive(Clone, Debug)]
+pub(crate) enum UnderWay {
+    Program(String),
+    Nested(ExecutionId),
+    Token(String),
+}
+
+/// An execution that ended.
+pub(crate) struct Past {
+    pub(crate) described: Described,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    next_id: ExecutionId,
+    pub(crate) live: BTreeMap<ExecutionId, Live>,
+    pub(crate) by_name: BTreeMap<(String, String), ExecutionId>,
+    pub(crate) past: BTreeMap<(String, String), Past>,
+    pub(crate) tokens: BTreeMap<String, Waiter>,
+    /// Executions that can go on.
+    pub(crate) ready: VecDeque<ExecutionId>,
+    /// What is told to executions, in order.
+    pub(crate) replies: VecDeque<(ExecutionId, Reply)>,
+    /// When executions wake.
+    pub(crate) alarms: BTreeSet<(Instant, ExecutionId)>,
+    /// What is decided later.
+    pub(crate) timers: BTreeMap<(Instant, u64), Command>,
+    timers_set: u64,
+}
+
+impl State {
+    pub(crate) fn set_timer(&mut self, at: Instant, command: Command) {
+        self.timers_set += 1;
+        self.timers.insert((at, self.timers_set), command);
+    }
+
+    /// The next moment at which something happens by itself.
+    pub(crate) fn wakes_at(&self) -> Option<Instant> {
+        let alarm = self.alarms.first().map(|(at, _)| *at);
+        let timer = self.timers.keys().next().map(|(at, _)| *at);
+        match (alarm, timer) {
+            (Some(alarm), Some(timer)) => Some(alarm.min(timer)),
+            (alarm, timer) => alarm.or(timer),
+        }
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        !self.ready.is_empty() || !self.replies.is_empty()
+    }
+
+    pub(crate) fn tell(&mut self, execution: ExecutionId, reply: Reply) {
+        self.replies.push_back((execution, reply));
+    }
+}
+
+/// The host's machines and executions: what its drivers know as the state machine service.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) state: Rc<RefCell<State>>,
+    pub(crate) machines: Rc<Machines>,
+    now: Rc<dyn Fn() -> Instant>,
+    seed: u64,
+}
+
+/// What came of a request to start.
+pub(crate) enum Begun {
+    New(ExecutionId),
+    Joined(ExecutionId),
+    Taken,
+}
+
+impl Engine {
+    pub(crate) fn new(now: impl Fn() -> Instant + 'static, seed: u64) -> Self {
+        Self { state: Rc::default(), machines: Rc::default(), now: Rc::new(now), seed }
+    }
+
+    pub(crate) fn begin(&self, machine: &str, name: &str, input: &Json) -> Result<Begun, StateMachineError> {
+        let definition =
+            self.machines.find(machine).ok_or_else(|| StateMachineError::NoMachine(machine.to_owned()))?;
+        let mut state = self.state.borrow_mut();
+        let key = (machine.to_owned(), name.to_owned());
+        if let Some(id) = state.by_name.get(&key).copied() {
+            let same = state.live.get(&id).is_some_and(|live| live.input == *input);
+            return Ok(if same { Begun::Joined(id) } else { Begun::Taken });
+        }
+        if state.past.contains_key(&key) {
+            return Ok(Begun::Taken);
+        }
+        state.next_id += 1;
+        let id = state.next_id;
+        let now = (self.now)();
+        let context = Context::named(machine, name);
+        let seed = self.seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let execution = Execution::start(definition, context, input.clone(), now.to_timestamp(), seed);
+        let live = Live {
+            execution,
+            machine: machine.to_owned(),
+            name: name.to_owned(),
+            input: input.clone(),
+            started_at: now,
+            waiters: Vec::new(),
+            wakes_at: None,
+            under_way: BTreeMap::new(),
+        };
+        state.live.insert(id, live);
+        state.by_name.insert(key, id);
+        state.ready.push_back(id);
+        Ok(Begun::New(id))
+    }
+}
+
+impl StateMachines for Engine {
+    async fn start(&self, machine: &str, name: &str, input: &Json) -> Result<Started, StateMachineError> {
+        Ok(match self.begin(machine, name, input)? {
+            Begun::New(_) => Started::Started,
+            Begun::Joined(_) => Started::AlreadyRunning,
+            Begun::Taken => Started::NameTaken,
+        })
+    }
+
+    async fn describe(&self, machine: &str, name: &str) -> Result<Option<Described>, StateMachineError> {
+        let state = self.state.borrow();
+        let key = (machine.to_owned(), name.to_owned());
+        if let Some(live) = state.by_name.get(&key).and_then(|id| state.live.get(id)) {
+            return Ok(Some(Described {
+                status: ExecutionStatus::Running,
+                input: live.input.clone(),
+                started_at: live.started_at,
+                error: None,
+                cause: None,
+            }));
+        }
+        Ok(state.past.get(&key).map(|past| past.described.clone()))
+    }
+
+    async fn stop(
+        &self,
+        machine: &str,
+        name: &str,
+        error: &str,
+        cause: &str,
+    ) -> Result<(), StateMachineError> {
+        let mut state = self.state.borrow_mut();
+        if let Some(id) = state.by_name.get(&(machine.to_owned(), name.to_owned())).copied() {
+            state.tell(id, Reply::Abort(Failure::new(error, cause)));
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, token: &str, answer: &Answer) -> Result<Answered, StateMachineError> {
+        let mut state = self.state.borrow_mut();
+        let Some(waiter) = state.tokens.remove(token) else { return Ok(Answered::TokenClosed) };
+        let outcome = match answer {
+            Answer::Success(result) => Ok(result.clone()),
+            Answer::Failure { error, cause } => Err(Failure::new(error.clone(), cause.clone())),
+        };
+        state.tell(waiter.execution, Reply::Answered(waiter.call, outcome));
+        Ok(Answered::Yes)
+    }
+}
