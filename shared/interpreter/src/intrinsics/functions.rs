@@ -92,11 +92,7 @@ impl Function {
 }
 
 /// Applies the function to as many arguments as [`Function::takes`] allows.
-pub(super) fn apply(
-    function: Function,
-    given: &[Given<'_>],
-    rng: &mut dyn Random,
-) -> Result<Value, String> {
+pub(super) fn apply(function: Function, given: &[Given<'_>], rng: &mut dyn Random) -> Result<Value, String> {
     if function == Function::Format {
         return formatted(given);
     }
@@ -136,10 +132,9 @@ pub(super) fn apply(
         (Function::Hash, [data, algorithm]) => hash(data, text(algorithm)?)?.into(),
         (Function::JsonMerge, [first, second, deep]) => merge(first, second, deep)?,
         (Function::JsonToString, [value]) => value.to_string().into(),
-        (Function::MathAdd, [first, second]) => integer(first)?
-            .checked_add(integer(second)?)
-            .ok_or("the sum is out of range")?
-            .into(),
+        (Function::MathAdd, [first, second]) => {
+            integer(first)?.checked_add(integer(second)?).ok_or("the sum is out of range")?.into()
+        }
         (Function::MathRandom, [start, end, seed @ ..]) => {
             let (start, end) = (integer(start)?, integer(end)?);
             match seed {
@@ -153,17 +148,18 @@ pub(super) fn apply(
         (Function::StringSplit, [subject, separators]) => {
             // Every character separates, and empty parts are dropped, as recorded on AWS.
             let (subject, separators) = (text(subject)?, text(separators)?);
-            subject
-                .split(|c| separators.contains(c))
-                .filter(|part| !part.is_empty())
-                .collect()
+            subject.split(|c| separators.contains(c)).filter(|part| !part.is_empty()).collect()
         }
         (Function::StringToJson, [json]) => {
             let json = text(json)?;
             if json.trim().is_empty() {
                 Value::Null
             } else {
-                serde_json::from_str(json).map_err(|_| format!("'{json}' is not JSON"))?
+                match serde_json::from_str(json).map_err(|_| format!("'{json}' is not JSON"))? {
+                    // Minus zero is zero.
+                    Value::Number(number) if number.as_f64() == Some(0.0) => 0.into(),
+                    value => value,
+                }
             }
         }
         (Function::Uuid, []) => rng.uuid().into(),
@@ -237,9 +233,9 @@ pub(crate) fn range(first: i64, last: i64, step: i64) -> Result<Value, String> {
         return Ok(Value::Array(Vec::new()));
     }
     match usize::try_from(steps) {
-        Ok(steps) if steps < MAX_ARRAY_RANGE => Ok((0..=steps as i64)
-            .map(|index| Value::from(first + index * step))
-            .collect()),
+        Ok(steps) if steps < MAX_ARRAY_RANGE => {
+            Ok((0..=steps as i64).map(|index| Value::from(first + index * step)).collect())
+        }
         _ => Err(format!("a range has at most {MAX_ARRAY_RANGE} items")),
     }
 }

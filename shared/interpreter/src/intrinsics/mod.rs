@@ -142,13 +142,9 @@ impl Call {
             Argument::Text(text) => return Ok(Given::Quoted(text)),
             Argument::Literal(value) => Cow::Borrowed(value),
             Argument::Call(call) => Cow::Owned(call.eval(scope, rng)?),
-            Argument::Path(text, reference) => {
-                read(reference, scope).map_err(|source| IntrinsicError::Path {
-                    function: self.text.clone(),
-                    path: text.clone(),
-                    source,
-                })?
-            }
+            Argument::Path(text, reference) => read(reference, scope).map_err(|source| {
+                IntrinsicError::Path { function: self.text.clone(), path: text.clone(), source }
+            })?,
         }))
     }
 }

@@ -68,8 +68,8 @@ impl<'t> Parser<'t> {
         }
         let start = self.at;
         let name = self.take_while(|c| c.is_ascii_alphanumeric() || c == '.');
-        let function = Function::named(name)
-            .ok_or_else(|| self.syntax(format!("there is no function '{name}'")))?;
+        let function =
+            Function::named(name).ok_or_else(|| self.syntax(format!("there is no function '{name}'")))?;
         self.skip_spaces();
         if !self.eat('(') {
             return Err(self.unexpected());

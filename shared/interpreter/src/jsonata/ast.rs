@@ -70,7 +70,11 @@ pub(super) enum Kind {
     Wildcard,
     Descendants,
     Parent(usize),
-    Path { steps: Vec<Node>, keep_singleton: bool, plain: bool },
+    Path {
+        steps: Vec<Node>,
+        keep_singleton: bool,
+        plain: bool,
+    },
     Binary(Operator, Box<Node>, Box<Node>),
     Negate(Box<Node>),
     Array(Vec<Node>),
@@ -191,19 +195,17 @@ impl Kind {
             Self::Negate(inner) | Self::Bind(_, inner) => Box::new(std::iter::once(inner.as_ref())),
             Self::Array(items) | Self::Block(items) => Box::new(items.iter()),
             Self::Object(pairs) => Box::new(pairs.iter().flat_map(|(key, value)| [key, value])),
-            Self::Condition(condition, then, otherwise) => Box::new(
-                [condition.as_ref(), then.as_ref()].into_iter().chain(otherwise.as_deref()),
-            ),
-            Self::Call(function, arguments) => {
-                Box::new(std::iter::once(function.as_ref()).chain(arguments))
+            Self::Condition(condition, then, otherwise) => {
+                Box::new([condition.as_ref(), then.as_ref()].into_iter().chain(otherwise.as_deref()))
             }
+            Self::Call(function, arguments) => Box::new(std::iter::once(function.as_ref()).chain(arguments)),
             Self::Partial(function, arguments) => {
                 Box::new(std::iter::once(function.as_ref()).chain(arguments.iter().flatten()))
             }
             Self::Lambda(lambda) => Box::new(std::iter::once(&lambda.body)),
-            Self::Transform(transform) => Box::new(
-                [&transform.pattern, &transform.update].into_iter().chain(&transform.delete),
-            ),
+            Self::Transform(transform) => {
+                Box::new([&transform.pattern, &transform.update].into_iter().chain(&transform.delete))
+            }
             Self::Sort(terms) => Box::new(terms.iter().map(|term| &term.expression)),
             _ => Box::new(std::iter::empty()),
         }

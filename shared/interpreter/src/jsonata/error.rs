@@ -32,11 +32,7 @@ impl JsonataError {
         Self { kind: JsonataErrorKind::Syntax, code, message: message.into(), position }
     }
 
-    pub(super) fn evaluation(
-        code: &'static str,
-        position: usize,
-        message: impl Into<String>,
-    ) -> Self {
+    pub(super) fn evaluation(code: &'static str, position: usize, message: impl Into<String>) -> Self {
         Self { kind: JsonataErrorKind::Evaluation, code, message: message.into(), position }
     }
 

@@ -32,9 +32,7 @@ pub(super) fn run<'a>(
         depth: Cell::new(0),
         random: RefCell::new(SplitMix::new(environment.seed)),
     };
-    let result = evaluator.scoped(NO_SCOPE, Vec::new(), |scope| {
-        evaluator.eval(root, context, scope)
-    })?;
+    let result = evaluator.scoped(NO_SCOPE, Vec::new(), |scope| evaluator.eval(root, context, scope))?;
     evaluator.to_json(&result, 0)
 }
 
@@ -79,28 +77,55 @@ pub(super) struct Tuple<'a> {
 /// Anything that can be called.
 #[derive(Debug)]
 pub(super) enum Function<'a> {
-    Lambda { lambda: &'a Lambda, context: Item<'a>, scope: ScopeId },
+    Lambda {
+        lambda: &'a Lambda,
+        context: Item<'a>,
+        scope: ScopeId,
+    },
     Builtin(&'static Builtin),
     Regex(&'a Regex),
     /// A pattern and where in the text to go on; what `next` of a match is.
-    NextMatch { regex: &'a Regex, text: Text<'a>, from: usize },
-    Transform { transform: &'a Transform, position: usize, scope: ScopeId },
+    NextMatch {
+        regex: &'a Regex,
+        text: Text<'a>,
+        from: usize,
+    },
+    Transform {
+        transform: &'a Transform,
+        position: usize,
+        scope: ScopeId,
+    },
     /// Some arguments given, the others awaited.
-    Partial { function: Rc<Function<'a>>, given: Vec<Option<Item<'a>>> },
+    Partial {
+        function: Rc<Function<'a>>,
+        given: Vec<Option<Item<'a>>>,
+        depth: u16,
+    },
     /// First one, then the other.
-    Chain(Rc<Function<'a>>, Rc<Function<'a>>),
+    Chain {
+        first: Rc<Function<'a>>,
+        second: Rc<Function<'a>>,
+        depth: u16,
+    },
 }
 
-impl Function<'_> {
+impl<'a> Function<'a> {
+    fn partial(function: Rc<Function<'a>>, given: Vec<Option<Item<'a>>>) -> Self {
+        let deepest = given.iter().flatten().map(Item::depth).max().unwrap_or(0);
+        let depth = function.depth().max(deepest).saturating_add(1);
+        Self::Partial { function, given, depth }
+    }
+
+    fn chain(first: Rc<Function<'a>>, second: Rc<Function<'a>>) -> Self {
+        let depth = first.depth().max(second.depth()).saturating_add(1);
+        Self::Chain { first, second, depth }
+    }
+
     /// Counts towards the depth of values, so that dropping a chain of functions stays shallow.
     pub(super) fn depth(&self) -> u16 {
         match self {
             Self::Lambda { context, .. } => context.depth().saturating_add(1),
-            Self::Partial { function, given } => {
-                let given = given.iter().flatten().map(Item::depth).max().unwrap_or(0);
-                function.depth().max(given).saturating_add(1)
-            }
-            Self::Chain(first, second) => first.depth().max(second.depth()).saturating_add(1),
+            Self::Partial { depth, .. } | Self::Chain { depth, .. } => *depth,
             _ => 1,
         }
     }
@@ -112,7 +137,7 @@ impl Function<'_> {
             Self::Builtin(builtin) => builtin.arity(),
             Self::Regex(_) => 2,
             Self::NextMatch { .. } => 0,
-            Self::Transform { .. } | Self::Chain(..) => 1,
+            Self::Transform { .. } | Self::Chain { .. } => 1,
             Self::Partial { given, .. } => given.iter().filter(|slot| slot.is_none()).count(),
         }
     }
@@ -131,7 +156,7 @@ impl<'a> Evaluator<'a> {
         self.work.set(work);
         if work > MAX_WORK {
             return Err(JsonataError::limit(
-                "D1011",
+                "U1001",
                 format!("the evaluation takes more than {MAX_WORK} steps"),
             ));
         }
@@ -171,9 +196,7 @@ impl<'a> Evaluator<'a> {
                 for predicate in &trimmings.predicates {
                     result = self.filter(predicate, result, scope)?;
                 }
-                if let (Some(group), false) =
-                    (&trimmings.group, matches!(node.kind, Kind::Path { .. }))
-                {
+                if let (Some(group), false) = (&trimmings.group, matches!(node.kind, Kind::Path { .. })) {
                     result = self.group(group, node.position, result, scope)?;
                 }
             }
@@ -191,7 +214,7 @@ impl<'a> Evaluator<'a> {
         let depth = self.depth.get() + 1;
         if depth > MAX_DEPTH {
             return Err(JsonataError::limit(
-                "D1011",
+                "U1001",
                 format!("the evaluation nests deeper than {MAX_DEPTH} levels"),
             ));
         }
@@ -212,9 +235,7 @@ impl<'a> Evaluator<'a> {
             Kind::Variable(name, builtin) => Ok(self.variable(name, *builtin, context, scope)),
             Kind::Wildcard => self.wildcard(context),
             Kind::Descendants => self.descendants(context),
-            Kind::Parent(slot) => {
-                Ok(self.lookup(self.label(*slot), scope).unwrap_or(Item::Undefined))
-            }
+            Kind::Parent(slot) => Ok(self.lookup(self.label(*slot), scope).unwrap_or(Item::Undefined)),
             Kind::Path { steps, keep_singleton, .. } => {
                 self.path(node, steps, *keep_singleton, context, scope)
             }
@@ -243,9 +264,7 @@ impl<'a> Evaluator<'a> {
             Kind::Call(function, arguments) => {
                 self.call_node(node, function, arguments, None, context, scope)
             }
-            Kind::Partial(function, arguments) => {
-                self.partial(node, function, arguments, context, scope)
-            }
+            Kind::Partial(function, arguments) => self.partial(node, function, arguments, context, scope),
             Kind::Lambda(lambda) => {
                 self.closures.set(self.closures.get() + 1);
                 let context = context.clone();
@@ -329,9 +348,7 @@ impl<'a> Evaluator<'a> {
         if let Some(value) = self.environment.variables.get(name) {
             return Item::from(value);
         }
-        builtin.map_or(Item::Undefined, |builtin| {
-            Item::Function(Rc::new(Function::Builtin(builtin)))
-        })
+        builtin.map_or(Item::Undefined, |builtin| Item::Function(Rc::new(Function::Builtin(builtin))))
     }
 
     fn block(&self, parts: &'a [Node], context: &Item<'a>, scope: ScopeId) -> Outcome<'a> {
@@ -344,13 +361,7 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    fn array(
-        &self,
-        node: &'a Node,
-        items: &'a [Node],
-        context: &Item<'a>,
-        scope: ScopeId,
-    ) -> Outcome<'a> {
+    fn array(&self, node: &'a Node, items: &'a [Node], context: &Item<'a>, scope: ScopeId) -> Outcome<'a> {
         let mut built = Vec::with_capacity(items.len());
         for item in items {
             match self.eval(item, context, scope)? {
@@ -379,8 +390,7 @@ impl<'a> Evaluator<'a> {
         context: &Item<'a>,
         scope: ScopeId,
     ) -> Outcome<'a> {
-        let (called, given) =
-            self.prepared(node, function, arguments, first, context, scope)?;
+        let (called, given) = self.prepared(node, function, arguments, first, context, scope)?;
         self.apply(&called, given, context).map_err(|error| placed(error, node.position))
     }
 
@@ -438,9 +448,7 @@ impl<'a> Evaluator<'a> {
             });
         }
         match self.eval(function, context, scope)? {
-            Item::Function(function) => {
-                Ok(Item::Function(Rc::new(Function::Partial { function, given })))
-            }
+            Item::Function(function) => Ok(Item::Function(Rc::new(Function::partial(function, given)))),
             Item::Undefined => Err(match self.forgotten_dollar(function, scope) {
                 Some(name) => JsonataError::evaluation(
                     "T1007",
@@ -474,7 +482,7 @@ impl<'a> Evaluator<'a> {
             ));
         };
         if let Item::Function(first) = first {
-            return Ok(Item::Function(Rc::new(Function::Chain(first, function))));
+            return Ok(Item::Function(Rc::new(Function::chain(first, function))));
         }
         self.apply(&Item::Function(function), vec![first], &Item::Null)
             .map_err(|error| placed(error, node.position))
@@ -538,9 +546,7 @@ impl<'a> Evaluator<'a> {
                     _ => Ok(Tail::Value(Item::Undefined)),
                 }
             }
-            Function::NextMatch { text, from, .. } if *from >= text.len() => {
-                Ok(Tail::Value(Item::Undefined))
-            }
+            Function::NextMatch { text, from, .. } if *from >= text.len() => Ok(Tail::Value(Item::Undefined)),
             Function::NextMatch { regex, text, from } => {
                 let found = self.next_match(regex, text.clone(), *from)?;
                 if let Item::Object(object) = &found
@@ -559,21 +565,17 @@ impl<'a> Evaluator<'a> {
                 let subject = arguments.into_iter().next().unwrap_or(Item::Undefined);
                 self.transform(transform, *position, subject, *scope).map(Tail::Value)
             }
-            Function::Partial { function, given } => {
+            Function::Partial { function, given, .. } => {
                 let mut arguments = arguments.into_iter();
                 let complete = given
                     .iter()
-                    .map(|slot| {
-                        slot.clone().or_else(|| arguments.next()).unwrap_or(Item::Undefined)
-                    })
+                    .map(|slot| slot.clone().or_else(|| arguments.next()).unwrap_or(Item::Undefined))
                     .collect();
                 self.apply(&Item::Function(Rc::clone(function)), complete, context).map(Tail::Value)
             }
-            Function::Chain(first, second) => {
-                let between =
-                    self.apply(&Item::Function(Rc::clone(first)), arguments, &Item::Null)?;
-                self.apply(&Item::Function(Rc::clone(second)), vec![between], &Item::Null)
-                    .map(Tail::Value)
+            Function::Chain { first, second, .. } => {
+                let between = self.apply(&Item::Function(Rc::clone(first)), arguments, &Item::Null)?;
+                self.apply(&Item::Function(Rc::clone(second)), vec![between], &Item::Null).map(Tail::Value)
             }
         }
     }
@@ -586,8 +588,7 @@ impl<'a> Evaluator<'a> {
         match &node.kind {
             Kind::Call(function, arguments) => {
                 self.charge(1)?;
-                let (function, arguments) =
-                    self.prepared(node, function, arguments, None, context, scope)?;
+                let (function, arguments) = self.prepared(node, function, arguments, None, context, scope)?;
                 let context = context.clone();
                 Ok(Tail::Call { function, arguments, context, node })
             }
@@ -709,10 +710,7 @@ fn shallow(item: Item<'_>) -> Outcome<'_> {
 }
 
 fn too_deep() -> JsonataError {
-    JsonataError::limit(
-        "D1011",
-        format!("a value nests deeper than {MAX_VALUE_DEPTH} levels"),
-    )
+    JsonataError::limit("U1001", format!("a value nests deeper than {MAX_VALUE_DEPTH} levels"))
 }
 
 /// The error with the position of the call, unless it already has one.

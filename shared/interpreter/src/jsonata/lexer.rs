@@ -37,8 +37,8 @@ impl Token {
 
 /// Longer operators come before those they begin with. `!` and `~` only end names.
 const OPERATORS: [&str; 33] = [
-    "..", ":=", "!=", ">=", "<=", "**", "~>", ".", "[", "]", "{", "}", "(", ")", ",", "@", "#",
-    ";", ":", "?", "+", "-", "*", "/", "%", "|", "=", "<", ">", "^", "&", "!", "~",
+    "..", ":=", "!=", ">=", "<=", "**", "~>", ".", "[", "]", "{", "}", "(", ")", ",", "@", "#", ";", ":",
+    "?", "+", "-", "*", "/", "%", "|", "=", "<", ">", "^", "&", "!", "~",
 ];
 
 pub(super) struct Lexer {
@@ -86,9 +86,9 @@ impl Lexer {
     }
 
     fn operator_at(&self, position: usize) -> Option<&'static str> {
-        OPERATORS.into_iter().find(|operator| {
-            operator.chars().enumerate().all(|(at, c)| self.at(position + at) == Some(c))
-        })
+        OPERATORS
+            .into_iter()
+            .find(|operator| operator.chars().enumerate().all(|(at, c)| self.at(position + at) == Some(c)))
     }
 
     fn skip_spaces_and_comments(&mut self) -> Result<(), JsonataError> {
@@ -101,8 +101,7 @@ impl Lexer {
             }
             let start = self.position;
             self.position += 2;
-            while !(self.at(self.position) == Some('*') && self.at(self.position + 1) == Some('/'))
-            {
+            while !(self.at(self.position) == Some('*') && self.at(self.position + 1) == Some('/')) {
                 if self.position >= self.source.len() {
                     self.position = start;
                     return Err(self.error("S0106", "Comment has no closing tag"));
@@ -119,10 +118,7 @@ impl Lexer {
         let mut units: Vec<u16> = Vec::new();
         loop {
             let Some(c) = self.at(self.position) else {
-                return Err(self.error(
-                    "S0101",
-                    "String literal must be terminated by a matching quote",
-                ));
+                return Err(self.error("S0101", "String literal must be terminated by a matching quote"));
             };
             self.position += 1;
             if c == quote {
@@ -142,20 +138,17 @@ impl Lexer {
                         let digits = self.text(self.position + 1, end);
                         let unit = u16::from_str_radix(&digits, 16).ok();
                         let Some(unit) = unit.filter(|_| digits.len() == 4) else {
-                            return Err(self.error(
-                                "S0104",
-                                "The escape sequence \\u must be followed by 4 hex digits",
-                            ));
+                            return Err(self
+                                .error("S0104", "The escape sequence \\u must be followed by 4 hex digits"));
                         };
                         units.push(unit);
                         self.position += 5;
                         continue;
                     }
                     other => {
-                        return Err(self.error(
-                            "S0103",
-                            format!("Unsupported escape sequence: \\\"{other}\""),
-                        ));
+                        return Err(
+                            self.error("S0103", format!("Unsupported escape sequence: \\\"{other}\""))
+                        );
                     }
                 }
             } else {
@@ -206,10 +199,7 @@ impl Lexer {
             }
             None => {
                 self.position = self.source.len();
-                Err(self.error(
-                    "S0105",
-                    "Quoted property name must be terminated with a backquote (`)",
-                ))
+                Err(self.error("S0105", "Quoted property name must be terminated with a backquote (`)"))
             }
         }
     }
@@ -271,9 +261,10 @@ impl Lexer {
             }
         }
         // Look-around and back-references are refused here: matching must stay linear in time.
-        builder.build().map(|regex| Token::Regex(Box::new(regex))).map_err(|_| {
-            self.error("S0303", format!("The regular expression /{pattern}/ is not supported"))
-        })
+        builder
+            .build()
+            .map(|regex| Token::Regex(Box::new(regex)))
+            .map_err(|_| self.error("S0303", format!("The regular expression /{pattern}/ is not supported")))
     }
 }
 

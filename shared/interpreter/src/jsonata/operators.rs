@@ -63,15 +63,8 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn compare(
-        &self,
-        operator: Operator,
-        lhs: &Item<'a>,
-        rhs: &Item<'a>,
-        position: usize,
-    ) -> Outcome<'a> {
-        let comparable =
-            |item: &Item<'_>| matches!(item, Item::Undefined | Item::Number(_) | Item::Text(_));
+    fn compare(&self, operator: Operator, lhs: &Item<'a>, rhs: &Item<'a>, position: usize) -> Outcome<'a> {
+        let comparable = |item: &Item<'_>| matches!(item, Item::Undefined | Item::Number(_) | Item::Text(_));
         if !comparable(lhs) || !comparable(rhs) {
             return Err(JsonataError::evaluation(
                 "T2010",
@@ -86,9 +79,7 @@ impl<'a> Evaluator<'a> {
         let order = match (lhs, rhs) {
             (Item::Undefined, _) | (_, Item::Undefined) => return Ok(Item::Undefined),
             (Item::Text(left), Item::Text(right)) => Some(left.encode_utf16().cmp(right.encode_utf16())),
-            (Item::Number(left), Item::Number(right)) => {
-                left.as_f64().partial_cmp(&right.as_f64())
-            }
+            (Item::Number(left), Item::Number(right)) => left.as_f64().partial_cmp(&right.as_f64()),
             _ => {
                 return Err(JsonataError::evaluation(
                     "T2009",
@@ -188,9 +179,7 @@ impl<'a> Evaluator<'a> {
         Ok(match (left, right) {
             (Item::Undefined, Item::Undefined) | (Item::Null, Item::Null) => true,
             (Item::Bool(left), Item::Bool(right)) => left == right,
-            (Item::Number(left), Item::Number(right)) => {
-                left == right || left.as_f64() == right.as_f64()
-            }
+            (Item::Number(left), Item::Number(right)) => left == right || left.as_f64() == right.as_f64(),
             (Item::Text(left), Item::Text(right)) => left == right,
             (Item::Function(left), Item::Function(right)) => std::rc::Rc::ptr_eq(left, right),
             (Item::Array(left), Item::Array(right)) => {
@@ -221,11 +210,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The text of a value, as `$string` and `&` make it; `None` for undefined.
-    pub(super) fn string(
-        &self,
-        item: &Item<'a>,
-        pretty: bool,
-    ) -> Result<Option<String>, JsonataError> {
+    pub(super) fn string(&self, item: &Item<'a>, pretty: bool) -> Result<Option<String>, JsonataError> {
         Ok(match item {
             Item::Undefined => None,
             Item::Text(text) => {
@@ -324,22 +309,14 @@ fn quoted(text: &str) -> String {
     serde_json::Value::String(text.to_owned()).to_string()
 }
 
-fn arithmetic<'a>(
-    operator: Operator,
-    lhs: &Item<'a>,
-    rhs: &Item<'a>,
-    position: usize,
-) -> Outcome<'a> {
+fn arithmetic<'a>(operator: Operator, lhs: &Item<'a>, rhs: &Item<'a>, position: usize) -> Outcome<'a> {
     let operand = |item: &Item<'_>, code, side: &str| match item {
         Item::Undefined => Ok(None),
         Item::Number(number) => Ok(number.as_f64()),
         _ => Err(JsonataError::evaluation(
             code,
             position,
-            format!(
-                "The {side} side of the \"{}\" operator must evaluate to a number",
-                operator.symbol()
-            ),
+            format!("The {side} side of the \"{}\" operator must evaluate to a number", operator.symbol()),
         )),
     };
     let (left, right) = (operand(lhs, "T2001", "left")?, operand(rhs, "T2002", "right")?);

@@ -65,6 +65,9 @@ impl Parser {
     fn advance(&mut self, operand: bool) -> Result<Token, JsonataError> {
         let next = self.lexer.next(operand)?;
         self.position = self.lexer.position;
+        if let Token::Operator(operator @ ("!" | "~")) = next {
+            return Err(self.error("S0204", format!("Unknown operator: \"{operator}\"")));
+        }
         Ok(std::mem::replace(&mut self.token, next))
     }
 
@@ -78,13 +81,8 @@ impl Parser {
             return self.advance(operand).map(drop);
         }
         Err(match self.token {
-            Token::End => {
-                self.error("S0203", format!("Expected \"{operator}\" before end of expression"))
-            }
-            _ => self.error(
-                "S0202",
-                format!("Expected \"{operator}\", got {}", self.token.shown()),
-            ),
+            Token::End => self.error("S0203", format!("Expected \"{operator}\" before end of expression")),
+            _ => self.error("S0202", format!("Expected \"{operator}\", got {}", self.token.shown())),
         })
     }
 
@@ -131,21 +129,13 @@ impl Parser {
             Token::Name(name) => return Ok(name_path(name, position)),
             Token::Operator(operator) => return self.prefix_operator(operator, position),
             Token::End => {
-                return Err(JsonataError::syntax(
-                    "S0207",
-                    position,
-                    "Unexpected end of expression",
-                ));
+                return Err(JsonataError::syntax("S0207", position, "Unexpected end of expression"));
             }
         };
         Ok(Node::new(kind, position))
     }
 
-    fn prefix_operator(
-        &mut self,
-        operator: &'static str,
-        position: usize,
-    ) -> Result<Node, JsonataError> {
+    fn prefix_operator(&mut self, operator: &'static str, position: usize) -> Result<Node, JsonataError> {
         match operator {
             "and" | "or" | "in" => Ok(name_path(operator.to_owned(), position)),
             "*" => Ok(Node::new(Kind::Wildcard, position)),
@@ -261,12 +251,7 @@ impl Parser {
         Ok(pairs)
     }
 
-    fn infix(
-        &mut self,
-        operator: &'static str,
-        left: Node,
-        position: usize,
-    ) -> Result<Node, JsonataError> {
+    fn infix(&mut self, operator: &'static str, left: Node, position: usize) -> Result<Node, JsonataError> {
         let simple = match operator {
             "+" => Operator::Add,
             "-" => Operator::Subtract,
@@ -293,7 +278,7 @@ impl Parser {
             "^" => return self.sort(left, position),
             "@" | "#" => return self.binding(operator, left, position),
             ":=" => {
-                let Kind::Variable(name, _) = left.kind else {
+                let (Kind::Variable(name, _), None) = (left.kind, left.trimmings) else {
                     return Err(JsonataError::syntax(
                         "S0212",
                         left.position,
@@ -349,8 +334,7 @@ impl Parser {
             kind => {
                 let mut step = Node { kind, ..right };
                 if let Some(trimmings) = &mut step.trimmings {
-                    trimmings.stages =
-                        trimmings.predicates.drain(..).map(Stage::Filter).collect();
+                    trimmings.stages = trimmings.predicates.drain(..).map(Stage::Filter).collect();
                 }
                 vec![step]
             }
@@ -394,8 +378,8 @@ impl Parser {
     fn filter(&mut self, mut left: Node, position: usize) -> Result<Node, JsonataError> {
         if self.is("]") {
             self.advance(false)?;
-            if let Kind::Path { steps, keep_singleton, .. } = &mut left.kind {
-                *keep_singleton = true;
+            if let Kind::Path { steps, keep_singleton, plain } = &mut left.kind {
+                (*keep_singleton, *plain) = (true, false);
                 if let Some(last) = steps.last_mut() {
                     last.keep_array = true;
                 }
@@ -445,8 +429,7 @@ impl Parser {
                 "Each step can only have one grouping expression",
             ));
         }
-        let deepest =
-            pairs.iter().flat_map(|(key, value)| [key.height, value.height]).max().unwrap_or(0);
+        let deepest = pairs.iter().flat_map(|(key, value)| [key.height, value.height]).max().unwrap_or(0);
         left.height = left.height.max(deepest + 1);
         if let Kind::Path { plain, .. } = &mut left.kind {
             *plain = false;
@@ -490,12 +473,7 @@ impl Parser {
     }
 
     /// `left@$name` or `left#$name`.
-    fn binding(
-        &mut self,
-        operator: &'static str,
-        left: Node,
-        position: usize,
-    ) -> Result<Node, JsonataError> {
+    fn binding(&mut self, operator: &'static str, left: Node, position: usize) -> Result<Node, JsonataError> {
         let right = self.expression(80)?;
         let Kind::Variable(name, _) = right.kind else {
             return Err(JsonataError::syntax(
@@ -577,11 +555,7 @@ impl Parser {
         Ok(node)
     }
 
-    fn lambda(
-        &mut self,
-        arguments: Vec<Option<Node>>,
-        position: usize,
-    ) -> Result<Node, JsonataError> {
+    fn lambda(&mut self, arguments: Vec<Option<Node>>, position: usize) -> Result<Node, JsonataError> {
         let mut parameters = Vec::new();
         for (at, argument) in arguments.into_iter().enumerate() {
             match argument.map(|node| (node.position, node.kind)) {
@@ -630,10 +604,7 @@ impl Parser {
 }
 
 fn too_deep() -> JsonataError {
-    JsonataError::limit(
-        "S0500",
-        format!("the expression nests deeper than {MAX_NESTING} levels"),
-    )
+    JsonataError::limit("S0500", format!("the expression nests deeper than {MAX_NESTING} levels"))
 }
 
 fn exact(number: f64) -> Number {

@@ -20,9 +20,7 @@ impl<'a> Evaluator<'a> {
         scope: ScopeId,
     ) -> Option<Item<'a>> {
         let (mut place, names) = match &steps.first()?.kind {
-            Kind::Variable(name, builtin) => {
-                (self.variable(name, *builtin, context, scope), &steps[1..])
-            }
+            Kind::Variable(name, builtin) => (self.variable(name, *builtin, context, scope), &steps[1..]),
             _ => (context.clone(), steps),
         };
         for step in names {
@@ -93,13 +91,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn step(
-        &self,
-        step: &'a Node,
-        input: Vec<Item<'a>>,
-        scope: ScopeId,
-        last: bool,
-    ) -> Outcome<'a> {
+    fn step(&self, step: &'a Node, input: Vec<Item<'a>>, scope: ScopeId, last: bool) -> Outcome<'a> {
         let stages = step.trimmings.as_deref().map_or(&[][..], |trimmings| &trimmings.stages);
         if let Kind::Sort(terms) = &step.kind {
             let mut result = self.sort_items(terms, step.position, input, scope)?;
@@ -157,8 +149,7 @@ impl<'a> Evaluator<'a> {
                 Some(tuples) => self.sort_tuples(terms, step.position, tuples, scope)?,
                 None => {
                     let sorted = self.sort_items(terms, step.position, input.to_vec(), scope)?;
-                    let mut result: Vec<Tuple<'a>> =
-                        sorted.into_items().into_iter().map(plain).collect();
+                    let mut result: Vec<Tuple<'a>> = sorted.into_items().into_iter().map(plain).collect();
                     if let Some(index) = index {
                         number(&mut result, index);
                     }
@@ -172,9 +163,8 @@ impl<'a> Evaluator<'a> {
         let tuples = tuples.unwrap_or_else(|| input.iter().cloned().map(plain).collect());
         let mut result = Vec::new();
         for tuple in tuples {
-            let found = self.scoped(scope, tuple.bindings.clone(), |scope| {
-                self.eval(step, &tuple.value, scope)
-            })?;
+            let found =
+                self.scoped(scope, tuple.bindings.clone(), |scope| self.eval(step, &tuple.value, scope))?;
             if let Item::Tuples(inner) = &found {
                 for inner in inner.iter() {
                     self.charge(1 + tuple.bindings.len())?;
@@ -260,9 +250,8 @@ impl<'a> Evaluator<'a> {
         }
         let mut kept = Vec::new();
         for (at, tuple) in tuples.into_iter().enumerate() {
-            let verdict = self.scoped(scope, tuple.bindings.clone(), |scope| {
-                self.eval(filter, &tuple.value, scope)
-            })?;
+            let verdict =
+                self.scoped(scope, tuple.bindings.clone(), |scope| self.eval(filter, &tuple.value, scope))?;
             for _ in 0..self.times_selected(&verdict, at, length)? {
                 kept.push(tuple.clone());
             }
@@ -271,12 +260,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// How often a filter's verdict selects the item at `at` of `length`.
-    fn times_selected(
-        &self,
-        verdict: &Item<'a>,
-        at: usize,
-        length: usize,
-    ) -> Result<usize, JsonataError> {
+    fn times_selected(&self, verdict: &Item<'a>, at: usize, length: usize) -> Result<usize, JsonataError> {
         match verdict {
             Item::Number(number) => {
                 Ok(usize::from(position(number.as_f64().unwrap_or(0.0), length) == Some(at)))
@@ -304,9 +288,7 @@ impl<'a> Evaluator<'a> {
         scope: ScopeId,
     ) -> Outcome<'a> {
         let (reduce, tuples) = match input {
-            Item::Tuples(tuples) => {
-                (true, Rc::try_unwrap(tuples).unwrap_or_else(|tuples| (*tuples).clone()))
-            }
+            Item::Tuples(tuples) => (true, Rc::try_unwrap(tuples).unwrap_or_else(|tuples| (*tuples).clone())),
             Item::Undefined => (false, vec![bare(Item::Undefined)]),
             Item::Array(array) if array.len() == 0 => (false, vec![bare(Item::Undefined)]),
             other => (false, other.into_items().into_iter().map(bare).collect()),
@@ -314,9 +296,8 @@ impl<'a> Evaluator<'a> {
         let mut groups: IndexMap<Text<'a>, (usize, Vec<Tuple<'a>>)> = IndexMap::new();
         for tuple in tuples {
             for (pair, (key, _)) in pairs.iter().enumerate() {
-                let key = self.scoped_in(reduce, &tuple, scope, |scope| {
-                    self.eval(key, &tuple.value, scope)
-                })?;
+                let key =
+                    self.scoped_in(reduce, &tuple, scope, |scope| self.eval(key, &tuple.value, scope))?;
                 let key = match key {
                     Item::Undefined => continue,
                     Item::Text(key) => key,
@@ -332,8 +313,7 @@ impl<'a> Evaluator<'a> {
                     }
                 };
                 self.charge(1)?;
-                let (owner, members) =
-                    groups.entry(key.clone()).or_insert_with(|| (pair, Vec::new()));
+                let (owner, members) = groups.entry(key.clone()).or_insert_with(|| (pair, Vec::new()));
                 if *owner != pair {
                     return Err(JsonataError::evaluation(
                         "D1009",
@@ -350,9 +330,8 @@ impl<'a> Evaluator<'a> {
         let mut result = IndexMap::with_capacity(groups.len());
         for (key, (pair, members)) in groups {
             let whole = merged(members);
-            let value = self.scoped_in(reduce, &whole, scope, |scope| {
-                self.eval(&pairs[pair].1, &whole.value, scope)
-            })?;
+            let value = self
+                .scoped_in(reduce, &whole, scope, |scope| self.eval(&pairs[pair].1, &whole.value, scope))?;
             if !value.is_undefined() {
                 result.insert(key, value);
             }
@@ -371,13 +350,7 @@ impl<'a> Evaluator<'a> {
         if carries { self.scoped(scope, tuple.bindings.clone(), inner) } else { inner(scope) }
     }
 
-    fn sort_items(
-        &self,
-        terms: &'a [Term],
-        at: usize,
-        input: Vec<Item<'a>>,
-        scope: ScopeId,
-    ) -> Outcome<'a> {
+    fn sort_items(&self, terms: &'a [Term], at: usize, input: Vec<Item<'a>>, scope: ScopeId) -> Outcome<'a> {
         let sorted = self.sort_tuples(terms, at, input.into_iter().map(bare).collect(), scope)?;
         Ok(Item::sequence(sorted.into_iter().map(|tuple| tuple.value).collect()))
     }
@@ -418,19 +391,12 @@ impl<'a> Evaluator<'a> {
         .map(|sorted| sorted.into_iter().map(|(_, tuple)| tuple).collect())
     }
 
-    fn sort_order(
-        &self,
-        left: &Item<'a>,
-        right: &Item<'a>,
-        at: usize,
-    ) -> Result<Ordering, JsonataError> {
+    fn sort_order(&self, left: &Item<'a>, right: &Item<'a>, at: usize) -> Result<Ordering, JsonataError> {
         match (left, right) {
             (Item::Undefined, Item::Undefined) => Ok(Ordering::Equal),
             (Item::Undefined, _) => Ok(Ordering::Greater),
             (_, Item::Undefined) => Ok(Ordering::Less),
-            (Item::Text(left), Item::Text(right)) => {
-                Ok(left.encode_utf16().cmp(right.encode_utf16()))
-            }
+            (Item::Text(left), Item::Text(right)) => Ok(left.encode_utf16().cmp(right.encode_utf16())),
             (Item::Number(left), Item::Number(right)) => {
                 Ok(left.as_f64().partial_cmp(&right.as_f64()).unwrap_or(Ordering::Equal))
             }

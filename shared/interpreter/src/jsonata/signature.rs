@@ -59,8 +59,7 @@ impl Signature {
                 'x' => parameters.push(Parameter::of("asnblfom")),
                 '(' => {
                     let end = closing(&symbols, at, '(', ')');
-                    let choice: String =
-                        symbols.get(at + 1..end).unwrap_or_default().iter().collect();
+                    let choice: String = symbols.get(at + 1..end).unwrap_or_default().iter().collect();
                     if choice.contains('<') {
                         return Err(JsonataError::syntax(
                             "S0402",
@@ -163,8 +162,7 @@ impl Signature {
             return at == letters.len();
         };
         let longest = if wanted.repeated { letters.len() - at } else { 1.min(letters.len() - at) };
-        let fitting =
-            letters[at..at + longest].iter().take_while(|c| wanted.types.contains(**c)).count();
+        let fitting = letters[at..at + longest].iter().take_while(|c| wanted.types.contains(**c)).count();
         let least = usize::from(!wanted.optional);
         for count in (least..=fitting).rev() {
             counts.push(count);

@@ -231,10 +231,9 @@ impl<'a> Object<'a> {
                 .into_iter()
                 .filter_map(|name| Some((Text::Borrowed(name), environment.member(name)?.into())))
                 .collect(),
-            Self::Borrowed(members) => members
-                .iter()
-                .map(|(name, value)| (Text::Borrowed(name.as_str()), value.into()))
-                .collect(),
+            Self::Borrowed(members) => {
+                members.iter().map(|(name, value)| (Text::Borrowed(name.as_str()), value.into())).collect()
+            }
             Self::Shared(members) => {
                 members.map.iter().map(|(name, item)| (name.clone(), item.clone())).collect()
             }

@@ -90,11 +90,7 @@ pub(super) fn parse(reader: &mut Reader) -> Result<Filter, PathError> {
         while spaced(reader, "||") {
             alternatives.push(conjunction(reader)?);
         }
-        Ok(if alternatives.len() == 1 {
-            alternatives.remove(0)
-        } else {
-            Filter::Or(alternatives)
-        })
+        Ok(if alternatives.len() == 1 { alternatives.remove(0) } else { Filter::Or(alternatives) })
     })
 }
 
@@ -172,9 +168,7 @@ fn literal(reader: &mut Reader) -> Result<Value, PathError> {
                 "true" => Value::Bool(true),
                 "false" => Value::Bool(false),
                 "null" => Value::Null,
-                _ => Value::Number(
-                    word.parse::<Number>().map_err(|_| reader.unexpected())?,
-                ),
+                _ => Value::Number(word.parse::<Number>().map_err(|_| reader.unexpected())?),
             };
             reader.at += length;
             Ok(value)
@@ -247,9 +241,7 @@ impl Filter {
             Self::Exists(operand) => match operand.value(candidate, root, visits)? {
                 None => Ok(false),
                 // An indefinite path exists when it found something.
-                Some(Value::Array(items)) => {
-                    Ok(!items.is_empty() || operand.is_definite())
-                }
+                Some(Value::Array(items)) => Ok(!items.is_empty() || operand.is_definite()),
                 Some(value) => Ok(!matches!(operand, Operand::Literal(_)) || value == Value::Bool(true)),
             },
             Self::Compare(left, comparison, Operand::Pattern(pattern))
@@ -275,12 +267,7 @@ impl Operand {
         }
     }
 
-    fn value(
-        &self,
-        candidate: &Value,
-        root: &Value,
-        visits: &mut usize,
-    ) -> Result<Option<Value>, PathError> {
+    fn value(&self, candidate: &Value, root: &Value, visits: &mut usize) -> Result<Option<Value>, PathError> {
         let (path, start) = match self {
             Self::Candidate(path) => (path, candidate),
             Self::Root(path) => (path, root),
@@ -325,9 +312,7 @@ impl Comparison {
             Self::SubsetOf => {
                 left.as_array().is_some_and(|items| items.iter().all(|item| within(item, right)))
             }
-            Self::AnyOf => {
-                left.as_array().is_some_and(|items| items.iter().any(|item| within(item, right)))
-            }
+            Self::AnyOf => left.as_array().is_some_and(|items| items.iter().any(|item| within(item, right))),
             Self::NoneOf => {
                 left.as_array().is_some_and(|items| !items.iter().any(|item| within(item, right)))
             }
@@ -367,9 +352,7 @@ fn equal(left: &Value, right: &Value) -> bool {
 
 fn order(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
-        (Value::Number(left), Value::Number(right)) => {
-            left.as_f64()?.partial_cmp(&right.as_f64()?)
-        }
+        (Value::Number(left), Value::Number(right)) => left.as_f64()?.partial_cmp(&right.as_f64()?),
         (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
         _ => None,
     }

@@ -154,10 +154,7 @@ impl Path {
     /// are created; a step through anything but an object or an existing array item is an error.
     pub fn set(&self, mut root: Value, value: Value) -> Result<Value, PathError> {
         if !self.is_reference() {
-            return Err(PathError::cannot_set(format!(
-                "'{}' is not a reference path",
-                self.text
-            )));
+            return Err(PathError::cannot_set(format!("'{}' is not a reference path", self.text)));
         }
         let mut place = &mut root;
         for (at, step) in self.steps.iter().enumerate() {
@@ -237,5 +234,7 @@ impl Reference {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod recorded;
 #[cfg(test)]
 mod tests;

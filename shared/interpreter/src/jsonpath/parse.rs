@@ -65,9 +65,7 @@ impl Reader {
         inner: impl FnOnce(&mut Self) -> Result<T, PathError>,
     ) -> Result<T, PathError> {
         if self.nesting == MAX_NESTING {
-            return Err(PathError::syntax(format!(
-                "the path nests deeper than {MAX_NESTING} levels"
-            )));
+            return Err(PathError::syntax(format!("the path nests deeper than {MAX_NESTING} levels")));
         }
         self.nesting += 1;
         let result = inner(self);
@@ -123,8 +121,7 @@ impl Reader {
                 || (self.nesting > 0
                     && matches!(c, ')' | ']' | '=' | '!' | '<' | '>' | '&' | '|' | ',' | '}'))
         };
-        let length =
-            self.chars[start..].iter().position(|c| ends(*c)).unwrap_or(self.chars.len() - start);
+        let length = self.chars[start..].iter().position(|c| ends(*c)).unwrap_or(self.chars.len() - start);
         if length == 0 {
             return Err(match self.peek() {
                 None => PathError::syntax("Path must not end with a '.' or '..'"),
@@ -225,9 +222,8 @@ impl Reader {
             'u' => {
                 let end = (self.at + 4).min(self.chars.len());
                 let digits: String = self.chars[self.at..end].iter().collect();
-                let code = u32::from_str_radix(&digits, 16).map_err(|_| {
-                    PathError::syntax(format!("'\\u{digits}' is not a character"))
-                })?;
+                let code = u32::from_str_radix(&digits, 16)
+                    .map_err(|_| PathError::syntax(format!("'\\u{digits}' is not a character")))?;
                 self.at = end;
                 char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
             }
@@ -263,9 +259,6 @@ impl Reader {
             return Ok(None);
         }
         let digits: String = self.chars[start..self.at].iter().collect();
-        digits
-            .parse()
-            .map(Some)
-            .map_err(|_| PathError::syntax(format!("'{digits}' is not an array index")))
+        digits.parse().map(Some).map_err(|_| PathError::syntax(format!("'{digits}' is not an array index")))
     }
 }

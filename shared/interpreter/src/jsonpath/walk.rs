@@ -51,10 +51,9 @@ fn definite<'a>(path: &Path, start: &'a Value) -> Result<Cow<'a, Value>, PathErr
         };
         // Jayway swallows an index out of bounds and then reports an empty result.
         place = next.ok_or_else(|| match step {
-            Step::Name(_) if at < last => PathError::not_found(format!(
-                "Missing property in path {}",
-                canonical(&path.steps[..=at])
-            )),
+            Step::Name(_) if at < last => {
+                PathError::not_found(format!("Missing property in path {}", canonical(&path.steps[..=at])))
+            }
             _ => PathError::not_found(format!("No results for path: {}", canonical(&path.steps))),
         })?;
     }
@@ -94,9 +93,7 @@ impl<'a> Walk<'_, 'a> {
     ) -> Result<(), PathError> {
         *self.visits += 1;
         if *self.visits > MAX_VISITS {
-            return Err(PathError::unsuitable(format!(
-                "the path visits more than {MAX_VISITS} nodes"
-            )));
+            return Err(PathError::unsuitable(format!("the path visits more than {MAX_VISITS} nodes")));
         }
         let Some((step, rest)) = steps.split_first() else {
             self.found.push(Cow::Borrowed(place));
@@ -109,9 +106,7 @@ impl<'a> Walk<'_, 'a> {
                 }
                 match members.get(name) {
                     Some(next) => self.step(rest, next, strict, route),
-                    None if strict => {
-                        Err(PathError::not_found(format!("Missing property in path {route}")))
-                    }
+                    None if strict => Err(PathError::not_found(format!("Missing property in path {route}"))),
                     None => Ok(()),
                 }
             }
@@ -130,16 +125,15 @@ impl<'a> Walk<'_, 'a> {
                 if strict {
                     route.push_str(&format!("[{index}]"));
                 }
-                item(items, *index)
-                    .map_or(Ok(()), |next| self.step(rest, next, strict, route))
+                item(items, *index).map_or(Ok(()), |next| self.step(rest, next, strict, route))
             }
             (Step::Indices(indices), Value::Array(items)) => indices
                 .iter()
                 .filter_map(|index| item(items, *index))
                 .try_for_each(|next| self.step(rest, next, false, route)),
-            (Step::Slice(from, to), Value::Array(items)) => slice(items, *from, *to)
-                .iter()
-                .try_for_each(|next| self.step(rest, next, false, route)),
+            (Step::Slice(from, to), Value::Array(items)) => {
+                slice(items, *from, *to).iter().try_for_each(|next| self.step(rest, next, false, route))
+            }
             (Step::Wildcard, Value::Array(items)) => {
                 items.iter().try_for_each(|next| self.step(rest, next, false, route))
             }
@@ -161,9 +155,7 @@ impl<'a> Walk<'_, 'a> {
                 }
             }
             (Step::Descend, _) => self.descend(rest, place, route),
-            (Step::Index(_) | Step::Indices(_) | Step::Slice(..) | Step::Filter(_), _)
-                if strict =>
-            {
+            (Step::Index(_) | Step::Indices(_) | Step::Slice(..) | Step::Filter(_), _) if strict => {
                 Err(not_an_array(step, place))
             }
             _ => Ok(()),
@@ -171,12 +163,7 @@ impl<'a> Walk<'_, 'a> {
     }
 
     /// `..`: the remaining steps at this value and at every value below it, outermost first.
-    fn descend(
-        &mut self,
-        rest: &[Step],
-        place: &'a Value,
-        route: &mut String,
-    ) -> Result<(), PathError> {
+    fn descend(&mut self, rest: &[Step], place: &'a Value, route: &mut String) -> Result<(), PathError> {
         // A filter asks each item of an array once: objects met on the way are not asked again.
         let again = matches!(rest.first(), Some(Step::Filter(_))) && place.is_object();
         if !again {
@@ -184,18 +171,10 @@ impl<'a> Walk<'_, 'a> {
         }
         match place {
             Value::Array(items) => items.iter().try_for_each(|next| {
-                if next.is_object() || next.is_array() {
-                    self.descend(rest, next, route)
-                } else {
-                    Ok(())
-                }
+                if next.is_object() || next.is_array() { self.descend(rest, next, route) } else { Ok(()) }
             }),
             Value::Object(members) => members.values().try_for_each(|next| {
-                if next.is_object() || next.is_array() {
-                    self.descend(rest, next, route)
-                } else {
-                    Ok(())
-                }
+                if next.is_object() || next.is_array() { self.descend(rest, next, route) } else { Ok(()) }
             }),
             _ => Ok(()),
         }

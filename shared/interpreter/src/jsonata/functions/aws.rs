@@ -68,15 +68,15 @@ fn owned<'a>(value: &Value) -> Item<'a> {
     match value {
         Value::Null => Item::Null,
         Value::Bool(value) => Item::Bool(*value),
+        // Minus zero is zero, as recorded on AWS.
+        Value::Number(number) if number.as_f64() == Some(0.0) => Item::number(0.0),
         Value::Number(number) => Item::Number(number.clone()),
         Value::String(text) => Item::text(text.as_str()),
         Value::Array(items) => Item::array(items.iter().map(owned).collect()),
         Value::Object(members) => Item::object(
             members
                 .iter()
-                .map(|(name, value)| {
-                    (super::Text::Shared(name.as_str().into()), owned(value))
-                })
+                .map(|(name, value)| (super::Text::Shared(name.as_str().into()), owned(value)))
                 .collect(),
         ),
     }

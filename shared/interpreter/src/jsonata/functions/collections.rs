@@ -84,10 +84,7 @@ pub(super) fn single<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
         }
     }
     found.ok_or_else(|| {
-        failure(
-            "D3139",
-            "The $single() function expected exactly 1 matching result.  Instead it matched 0.",
-        )
+        failure("D3139", "The $single() function expected exactly 1 matching result.  Instead it matched 0.")
     })
 }
 
@@ -145,8 +142,7 @@ pub(super) fn each<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
 }
 
 pub(super) fn zip<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
-    let arrays: Option<Vec<Array<'a>>> =
-        (0..arguments.given.len()).map(|at| arguments.array(at)).collect();
+    let arrays: Option<Vec<Array<'a>>> = (0..arguments.given.len()).map(|at| arguments.array(at)).collect();
     let arrays = arrays.unwrap_or_default();
     let shortest = arrays.iter().map(Array::len).min().unwrap_or(0);
     arguments.evaluator.charge(shortest.saturating_mul(arrays.len()))?;
@@ -169,9 +165,7 @@ fn gather_keys<'a>(
 ) -> Result<(), JsonataError> {
     evaluator.charge(1)?;
     match item {
-        Item::Array(array) => {
-            array.iter().try_for_each(|item| gather_keys(evaluator, &item, names))
-        }
+        Item::Array(array) => array.iter().try_for_each(|item| gather_keys(evaluator, &item, names)),
         Item::Object(object) => {
             names.extend(object.entries().into_iter().map(|(name, _)| (name, ())));
             Ok(())
@@ -215,9 +209,7 @@ fn spread_into<'a>(
 ) -> Result<(), JsonataError> {
     evaluator.charge(1)?;
     match item {
-        Item::Array(array) => {
-            array.iter().try_for_each(|item| spread_into(evaluator, item, parts))
-        }
+        Item::Array(array) => array.iter().try_for_each(|item| spread_into(evaluator, item, parts)),
         Item::Object(object) => {
             for entry in object.entries() {
                 evaluator.charge(1)?;
@@ -272,20 +264,18 @@ pub(super) fn sort<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
         ));
     }
     let evaluator = arguments.evaluator;
-    let sorted = evaluator.merge_sort(array.into_vec(), &mut |left, right| {
-        match (left, right) {
-            _ if !comparator.is_undefined() => {
-                let swap = evaluator.call(&comparator, vec![left.clone(), right.clone()])?;
-                evaluator.truth(&swap)
-            }
-            (Item::Text(left), Item::Text(right)) => {
-                evaluator.charge(1)?;
-                Ok(left.encode_utf16().gt(right.encode_utf16()))
-            }
-            _ => {
-                evaluator.charge(1)?;
-                Ok(left.as_f64() > right.as_f64())
-            }
+    let sorted = evaluator.merge_sort(array.into_vec(), &mut |left, right| match (left, right) {
+        _ if !comparator.is_undefined() => {
+            let swap = evaluator.call(&comparator, vec![left.clone(), right.clone()])?;
+            evaluator.truth(&swap)
+        }
+        (Item::Text(left), Item::Text(right)) => {
+            evaluator.charge(1)?;
+            Ok(left.encode_utf16().gt(right.encode_utf16()))
+        }
+        _ => {
+            evaluator.charge(1)?;
+            Ok(left.as_f64() > right.as_f64())
         }
     })?;
     Ok(Item::array(sorted))

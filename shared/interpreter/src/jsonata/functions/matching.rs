@@ -51,12 +51,7 @@ impl<'a> Arguments<'_, 'a> {
     }
 
     /// The limit in argument `at`, which must not be negative.
-    fn limit(
-        &self,
-        at: usize,
-        code: &'static str,
-        message: &str,
-    ) -> Result<usize, JsonataError> {
+    fn limit(&self, at: usize, code: &'static str, message: &str) -> Result<usize, JsonataError> {
         match self.number(at) {
             None => Ok(usize::MAX),
             Some(limit) if limit < 0.0 => Err(failure(code, message)),
@@ -82,11 +77,8 @@ pub(super) fn contains<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
 
 pub(super) fn matches<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
     let Some(text) = arguments.text(0) else { return Ok(Item::Undefined) };
-    let limit = arguments.limit(
-        2,
-        "D3040",
-        "Third argument of match function must evaluate to a positive number",
-    )?;
+    let limit =
+        arguments.limit(2, "D3040", "Third argument of match function must evaluate to a positive number")?;
     let mut results = Vec::new();
     let mut matcher = arguments.item(1);
     let mut given = vec![Item::Text(text)];
@@ -104,11 +96,8 @@ pub(super) fn matches<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
 
 pub(super) fn split<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
     let Some(text) = arguments.text(0) else { return Ok(Item::Undefined) };
-    let limit = arguments.limit(
-        2,
-        "D3020",
-        "Third argument of split function must evaluate to a positive number",
-    )?;
+    let limit =
+        arguments.limit(2, "D3020", "Third argument of split function must evaluate to a positive number")?;
     arguments.evaluator.charge_text(text.len())?;
     let mut parts: Vec<Item<'a>> = Vec::new();
     match arguments.item(1) {
@@ -155,10 +144,9 @@ pub(super) fn replace<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
     )?;
     let replacement = arguments.item(2);
     match arguments.item(1) {
-        Item::Text(pattern) if pattern.is_empty() => Err(failure(
-            "D3010",
-            "Second argument of replace function cannot be an empty string",
-        )),
+        Item::Text(pattern) if pattern.is_empty() => {
+            Err(failure("D3010", "Second argument of replace function cannot be an empty string"))
+        }
         Item::Text(pattern) => {
             let with = arguments.evaluator.string(&replacement, false)?.unwrap_or_default();
             let mut result = String::new();
@@ -287,4 +275,3 @@ impl Units {
 fn unit(item: &Item<'_>) -> usize {
     item.as_f64().filter(|number| *number >= 0.0).unwrap_or(0.0) as usize
 }
-

@@ -87,11 +87,8 @@ impl Part {
     fn new(picture: &str, symbols: &Symbols) -> Self {
         let opens = |c: char| symbols.is_active(c) && !is(&symbols.exponent, c);
         let start = picture.find(opens).unwrap_or(picture.len());
-        let end = picture
-            .char_indices()
-            .rev()
-            .find(|(_, c)| opens(*c))
-            .map_or(start, |(at, c)| at + c.len_utf8());
+        let end =
+            picture.char_indices().rev().find(|(_, c)| opens(*c)).map_or(start, |(at, c)| at + c.len_utf8());
         let (prefix, active, suffix) = (&picture[..start], &picture[start..end], &picture[end..]);
         let (mantissa, exponent) = match active.split_once(symbols.exponent.as_str()) {
             Some((mantissa, exponent)) => (mantissa, Some(exponent.to_owned())),
@@ -135,19 +132,73 @@ impl Part {
             .is_some_and(|at| self.fraction[at..].chars().any(|c| symbols.is_digit(c)));
         let exponent = self.exponent.as_deref();
         let broken = [
-            (count(&symbols.decimal) > 1, "D3081", "The sub-picture must not contain more than one instance of the 'decimal-separator' character"),
-            (count(&symbols.percent) > 1, "D3082", "The sub-picture must not contain more than one instance of the 'percent' character"),
-            (count(&symbols.per_mille) > 1, "D3083", "The sub-picture must not contain more than one instance of the 'per-mille' character"),
-            (count(&symbols.percent) > 0 && count(&symbols.per_mille) > 0, "D3084", "The sub-picture must not contain both a 'percent' and a 'per-mille' character"),
-            (!self.mantissa.chars().any(|c| symbols.is_placeholder(c)), "D3085", "The mantissa part of a sub-picture must contain at least one character that is either an 'optional digit character' or a member of the 'decimal digit family'"),
-            (self.active.chars().any(|c| !symbols.is_active(c)), "D3086", "The sub-picture must not contain a passive character that is preceded by an active character and that is followed by another active character"),
-            (beside, "D3087", "The sub-picture must not contain a 'grouping-separator' character that appears adjacent to a 'decimal-separator' character"),
-            (decimal.is_none() && self.integer.ends_with(&symbols.grouping), "D3088", "The sub-picture must not contain a 'grouping-separator' at the end of the integer part"),
-            (self.picture.contains(&symbols.grouping.repeat(2)), "D3089", "The sub-picture must not contain two adjacent instances of the 'grouping-separator' character"),
-            (optional_behind, "D3090", "The integer part of the sub-picture must not contain a member of the 'decimal digit family' that is followed by an instance of the 'optional digit character'"),
-            (optional_before, "D3091", "The fractional part of the sub-picture must not contain an instance of the 'optional digit character' that is followed by a member of the 'decimal digit family'"),
-            (signed && exponent.is_some_and(|exponent| !exponent.is_empty()), "D3092", "A sub-picture that contains a 'percent' or 'per-mille' character must not contain a character treated as an 'exponent-separator'"),
-            (exponent.is_some_and(|exponent| exponent.is_empty() || exponent.chars().any(|c| !symbols.is_digit(c))), "D3093", "The exponent part of the sub-picture must comprise only of one or more characters that are members of the 'decimal digit family'"),
+            (
+                count(&symbols.decimal) > 1,
+                "D3081",
+                "The sub-picture must not contain more than one instance of the 'decimal-separator' character",
+            ),
+            (
+                count(&symbols.percent) > 1,
+                "D3082",
+                "The sub-picture must not contain more than one instance of the 'percent' character",
+            ),
+            (
+                count(&symbols.per_mille) > 1,
+                "D3083",
+                "The sub-picture must not contain more than one instance of the 'per-mille' character",
+            ),
+            (
+                count(&symbols.percent) > 0 && count(&symbols.per_mille) > 0,
+                "D3084",
+                "The sub-picture must not contain both a 'percent' and a 'per-mille' character",
+            ),
+            (
+                !self.mantissa.chars().any(|c| symbols.is_placeholder(c)),
+                "D3085",
+                "The mantissa part of a sub-picture must contain at least one character that is either an 'optional digit character' or a member of the 'decimal digit family'",
+            ),
+            (
+                self.active.chars().any(|c| !symbols.is_active(c)),
+                "D3086",
+                "The sub-picture must not contain a passive character that is preceded by an active character and that is followed by another active character",
+            ),
+            (
+                beside,
+                "D3087",
+                "The sub-picture must not contain a 'grouping-separator' character that appears adjacent to a 'decimal-separator' character",
+            ),
+            (
+                decimal.is_none() && self.integer.ends_with(&symbols.grouping),
+                "D3088",
+                "The sub-picture must not contain a 'grouping-separator' at the end of the integer part",
+            ),
+            (
+                self.picture.contains(&symbols.grouping.repeat(2)),
+                "D3089",
+                "The sub-picture must not contain two adjacent instances of the 'grouping-separator' character",
+            ),
+            (
+                optional_behind,
+                "D3090",
+                "The integer part of the sub-picture must not contain a member of the 'decimal digit family' that is followed by an instance of the 'optional digit character'",
+            ),
+            (
+                optional_before,
+                "D3091",
+                "The fractional part of the sub-picture must not contain an instance of the 'optional digit character' that is followed by a member of the 'decimal digit family'",
+            ),
+            (
+                signed && exponent.is_some_and(|exponent| !exponent.is_empty()),
+                "D3092",
+                "A sub-picture that contains a 'percent' or 'per-mille' character must not contain a character treated as an 'exponent-separator'",
+            ),
+            (
+                exponent.is_some_and(|exponent| {
+                    exponent.is_empty() || exponent.chars().any(|c| !symbols.is_digit(c))
+                }),
+                "D3093",
+                "The exponent part of the sub-picture must comprise only of one or more characters that are members of the 'decimal digit family'",
+            ),
         ];
         match broken.into_iter().rfind(|(broken, ..)| *broken) {
             Some((_, code, message)) => Err(failure(code, message)),
@@ -205,10 +256,8 @@ impl Part {
         let whole = whole.trim_start_matches(symbols.zero);
         let fraction = fraction.trim_end_matches(symbols.zero);
         let zeros = |missing: usize| symbols.zero.to_string().repeat(missing);
-        let whole =
-            zeros(least_integer.saturating_sub(whole.chars().count())) + whole;
-        let fraction = fraction.to_owned()
-            + &zeros(least_fraction.saturating_sub(fraction.chars().count()));
+        let whole = zeros(least_integer.saturating_sub(whole.chars().count())) + whole;
+        let fraction = fraction.to_owned() + &zeros(least_fraction.saturating_sub(fraction.chars().count()));
 
         let mut result = self.prefix.clone();
         result.push_str(&self.grouped_integer(&whole, symbols));
@@ -242,11 +291,7 @@ impl Part {
         let mut text = String::new();
         for (at, digit) in digits.chars().enumerate() {
             let right = length - at;
-            let separated = if every > 0 {
-                right.is_multiple_of(every)
-            } else {
-                positions.contains(&right)
-            };
+            let separated = if every > 0 { right.is_multiple_of(every) } else { positions.contains(&right) };
             if at > 0 && separated {
                 text.push_str(&symbols.grouping);
             }
@@ -298,10 +343,7 @@ pub(super) fn format_number<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
     let parts: Vec<Part> =
         picture.split(symbols.separator.as_str()).map(|part| Part::new(part, &symbols)).collect();
     if parts.len() > 2 {
-        return Err(failure(
-            "D3080",
-            "The picture string must only contain a maximum of two sub-pictures",
-        ));
+        return Err(failure("D3080", "The picture string must only contain a maximum of two sub-pictures"));
     }
     parts.iter().try_for_each(|part| part.validate(&symbols))?;
     arguments.evaluator.charge_text(picture.len() * 8)?;

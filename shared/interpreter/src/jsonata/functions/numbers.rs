@@ -136,16 +136,15 @@ fn parsed(text: &str) -> Option<f64> {
         let digits = &text[2..];
         let valid = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
         return valid.then(|| {
-            digits.chars().filter_map(|c| c.to_digit(radix)).fold(0.0, |number, digit| {
-                number * f64::from(radix) + f64::from(digit)
-            })
+            digits
+                .chars()
+                .filter_map(|c| c.to_digit(radix))
+                .fold(0.0, |number, digit| number * f64::from(radix) + f64::from(digit))
         });
     }
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => {
-            (mantissa, exponent.strip_prefix(['+', '-']).unwrap_or(exponent))
-        }
+        Some((mantissa, exponent)) => (mantissa, exponent.strip_prefix(['+', '-']).unwrap_or(exponent)),
         None => (unsigned, "0"),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));

@@ -8,10 +8,9 @@ use super::{Arguments, JsonataError, failure};
 
 /// The first digits of the decimal systems a picture may be written in.
 const ZEROS: [u32; 37] = [
-    0x30, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6,
-    0x0D66, 0x0DE6, 0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80,
-    0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0,
-    0xFF10,
+    0x30, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66,
+    0x0DE6, 0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50,
+    0x1BB0, 0x1C40, 0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10,
 ];
 
 /// The most digits a picture may demand; a guard of ours.
@@ -75,8 +74,7 @@ impl IntegerPicture {
             Style::Roman(case) => cased(words::to_roman((size as u64).min(1_000_000)), *case),
             Style::Words(case) => cased(words::to_words(size, self.ordinal), *case),
             Style::Decimal { zero, mandatory, separators, every, .. } => {
-                let mut digits: Vec<char> =
-                    format!("{:0>mandatory$}", number_text(size)).chars().collect();
+                let mut digits: Vec<char> = format!("{:0>mandatory$}", number_text(size)).chars().collect();
                 let last = digits.last().copied();
                 let teen = digits.len() > 1 && digits[digits.len() - 2] == '1';
                 for digit in &mut digits {

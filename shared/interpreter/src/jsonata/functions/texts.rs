@@ -29,8 +29,7 @@ pub(super) fn uppercase<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
 /// Runs of white space become one space; those at the ends vanish.
 pub(super) fn trim<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
     let Some(text) = arguments.text(0) else { return Ok(Item::Undefined) };
-    let words: Vec<&str> =
-        text.split([' ', '\t', '\n', '\r']).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = text.split([' ', '\t', '\n', '\r']).filter(|word| !word.is_empty()).collect();
     arguments.made(words.join(" "))
 }
 
@@ -110,9 +109,7 @@ pub(super) fn join<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
 
 /// UTF-8, where the reference takes the low byte of each character; not verified on AWS.
 pub(super) fn base64_encode<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
-    arguments
-        .text(0)
-        .map_or(Ok(Item::Undefined), |text| arguments.made(BASE64.encode(text.as_bytes())))
+    arguments.text(0).map_or(Ok(Item::Undefined), |text| arguments.made(BASE64.encode(text.as_bytes())))
 }
 
 pub(super) fn base64_decode<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {

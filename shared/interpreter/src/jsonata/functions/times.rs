@@ -5,23 +5,32 @@
 
 use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::Offset;
-use jiff::{Span, Timestamp, ToSpan};
+use jiff::{Timestamp, ToSpan};
 use regex::RegexBuilder;
 
 use super::super::MAX_REGEX_BYTES;
 use super::super::evaluate::Outcome;
 use super::super::value::{Item, Text};
 use super::picture::{Case, IntegerPicture, Style};
-use super::{Arguments, JsonataError, failure};
+use super::{Arguments, JsonataError, failure, words};
 
 const ISO_8601: &str = "[Y0001]-[M01]-[D01]T[H01]:[m01]:[s01].[f001][Z01:01t]";
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
-const DAYS: [&str; 7] =
-    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 pub(super) fn now<'a>(arguments: &Arguments<'_, 'a>) -> Outcome<'a> {
     let millis = arguments.evaluator.environment.now.as_millisecond();
@@ -141,10 +150,7 @@ fn parts(picture: &str) -> Result<Vec<Part>, JsonataError> {
             continue;
         }
         let Some(end) = rest.find(']') else {
-            return Err(failure(
-                "D3135",
-                "No matching closing bracket ']' in date/time picture string",
-            ));
+            return Err(failure("D3135", "No matching closing bracket ']' in date/time picture string"));
         };
         let marker: String = rest[..end].split_whitespace().collect();
         parts.push(Part::Marker(Marker::parse(&marker)?));
@@ -176,9 +182,7 @@ impl Marker {
             _ => {
                 return Err(failure(
                     "D3132",
-                    format!(
-                        "Unknown component specifier \"{component}\" in date/time picture string"
-                    ),
+                    format!("Unknown component specifier \"{component}\" in date/time picture string"),
                 ));
             }
         };
@@ -318,7 +322,7 @@ impl Marker {
         Ok(match &integer.style {
             Style::Letters(_) => "[a-z]+".to_owned(),
             Style::Roman(_) => "[mdclxvi]+".to_owned(),
-            Style::Words(_) => "[a-z][a-z, -]*".to_owned(),
+            Style::Words(_) => words::pattern(),
             Style::Decimal { optional, .. } => {
                 let count = match (self.digits, optional) {
                     (0, _) => "+".to_owned(),
@@ -473,9 +477,8 @@ fn read(text: &str, picture: &str, now: Timestamp) -> Result<Option<i64>, Jsonat
     for component in date.chars().chain(time.chars()) {
         values.push((component, value(component)?));
     }
-    let of = |component: char| {
-        values.iter().find(|(found, _)| *found == component).map_or(0, |(_, value)| *value)
-    };
+    let of =
+        |component: char| values.iter().find(|(found, _)| *found == component).map_or(0, |(_, value)| *value);
     let hour = if time == "Phmsf" { of('h') % 12 + 12 * of('P') } else { of('H') };
     let (month, day) = if by_day { (1, of('d')) } else { (of('M').max(1), of('D')) };
     let offset = given.iter().find(|(found, _)| "Zz".contains(*found)).map_or(0, |(_, value)| *value);
@@ -493,21 +496,15 @@ fn instant(year: i64, month: i64, day: i64, time: [i64; 4]) -> Result<i64, Jsona
         1,
     )
     .map_err(|_| out_of_range())?;
-    let [hours, minutes, seconds, millis] = time;
-    let span = Span::new()
-        .try_days(day - 1)
-        .and_then(|span| span.try_hours(hours))
-        .and_then(|span| span.try_minutes(minutes))
-        .and_then(|span| span.try_seconds(seconds))
-        .and_then(|span| span.try_milliseconds(millis))
-        .map_err(|_| out_of_range())?;
-    let local = first.to_datetime(Time::midnight()).checked_add(span).map_err(|_| out_of_range())?;
-    Ok(Offset::UTC.to_timestamp(local).map_err(|_| out_of_range())?.as_millisecond())
+    let start = Offset::UTC.to_timestamp(first.to_datetime(Time::midnight()));
+    let start = start.map_err(|_| out_of_range())?.as_millisecond();
+    // Sums that no calendar can hold are refused rather than wrapped.
+    let [hours, minutes, seconds, millis] = time.map(i128::from);
+    let hours = (i128::from(day) - 1) * 24 + hours;
+    let total = ((hours * 60 + minutes) * 60 + seconds) * 1000 + millis + i128::from(start);
+    i64::try_from(total).map_err(|_| out_of_range())
 }
 
 fn missing() -> JsonataError {
-    failure(
-        "D3136",
-        "The date/time picture string is missing specifiers required to parse the timestamp",
-    )
+    failure("D3136", "The date/time picture string is missing specifiers required to parse the timestamp")
 }

@@ -119,10 +119,8 @@ impl<'a> Evaluator<'a> {
         self.charge(1 + changes.len())?;
         match item {
             Item::Array(array) => {
-                let items = array
-                    .iter()
-                    .map(|item| self.rebuilt(&item, changes))
-                    .collect::<Result<_, _>>()?;
+                let items =
+                    array.iter().map(|item| self.rebuilt(&item, changes)).collect::<Result<_, _>>()?;
                 Ok(Item::Array(Array::new(items, false)))
             }
             Item::Object(Object::Shared(members)) => {

@@ -1,17 +1,50 @@
 //! Integers as English words, Roman numerals and letters, in both directions.
 
 const SMALL: [&str; 20] = [
-    "Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten",
-    "Eleven", "Twelve", "Thirteen", "Fourteen", "Fifteen", "Sixteen", "Seventeen", "Eighteen",
+    "Zero",
+    "One",
+    "Two",
+    "Three",
+    "Four",
+    "Five",
+    "Six",
+    "Seven",
+    "Eight",
+    "Nine",
+    "Ten",
+    "Eleven",
+    "Twelve",
+    "Thirteen",
+    "Fourteen",
+    "Fifteen",
+    "Sixteen",
+    "Seventeen",
+    "Eighteen",
     "Nineteen",
 ];
 const SMALL_ORDINALS: [&str; 20] = [
-    "Zeroth", "First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth",
-    "Tenth", "Eleventh", "Twelfth", "Thirteenth", "Fourteenth", "Fifteenth", "Sixteenth",
-    "Seventeenth", "Eighteenth", "Nineteenth",
+    "Zeroth",
+    "First",
+    "Second",
+    "Third",
+    "Fourth",
+    "Fifth",
+    "Sixth",
+    "Seventh",
+    "Eighth",
+    "Ninth",
+    "Tenth",
+    "Eleventh",
+    "Twelfth",
+    "Thirteenth",
+    "Fourteenth",
+    "Fifteenth",
+    "Sixteenth",
+    "Seventeenth",
+    "Eighteenth",
+    "Nineteenth",
 ];
-const TENS: [&str; 8] =
-    ["Twenty", "Thirty", "Forty", "Fifty", "Sixty", "Seventy", "Eighty", "Ninety"];
+const TENS: [&str; 8] = ["Twenty", "Thirty", "Forty", "Fifty", "Sixty", "Seventy", "Eighty", "Ninety"];
 const MAGNITUDES: [(&str, f64); 4] =
     [("Trillion", 1e12), ("Billion", 1e9), ("Million", 1e6), ("Thousand", 1e3)];
 
@@ -56,6 +89,17 @@ fn ended(head: String, rest: f64, ordinal: bool) -> String {
     } else {
         head
     }
+}
+
+/// A pattern for numbers in lower-case words: nothing but the words known here.
+pub(super) fn pattern() -> String {
+    let tens = TENS.iter().map(|name| format!("{}(?:y|ieth)", &name[..name.len() - 1]));
+    let large = ["Hundred"].into_iter().chain(MAGNITUDES.map(|(name, _)| name));
+    // Longer words come first, so that none is cut at one it begins with.
+    let mut words: Vec<String> = SMALL_ORDINALS.into_iter().chain(SMALL).map(str::to_owned).collect();
+    words.extend(tens.chain(large.map(|name| format!("{name}(?:th)?"))));
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    format!("(?:{}|and|[-, ])+", words.join("|").to_lowercase())
 }
 
 /// The number that lower-case words spell, cardinal or ordinal.
@@ -157,7 +201,6 @@ pub(super) fn to_letters(mut number: u64) -> String {
 }
 
 pub(super) fn from_letters(text: &str) -> f64 {
-    text.bytes().fold(0.0, |total, byte| {
-        total * 26.0 + f64::from(byte.to_ascii_lowercase()) - f64::from(b'a') + 1.0
-    })
+    text.bytes()
+        .fold(0.0, |total, byte| total * 26.0 + f64::from(byte.to_ascii_lowercase()) - f64::from(b'a') + 1.0)
 }
