@@ -1,9 +1,9 @@
 //! The task machines: one lifecycle per launch kind, the same for every pipeline.
 //!
 //! ```text
-//! Begin ─► Launch ─► Finish
+//! Begin ─► Launch ─► Finish                  (waits: Pause ─► Begin)
 //!   ▲         └─ failed ─► Settle ─► Settled ─► Delay ─► Begin
-//!   └── Again, Wait ─► Pause              └─► Failed | Ended
+//!   └── Again, or Wait ─► Pause           └──► Failed | Ended
 //! ```
 //!
 //! An execution's input is `{run_key, generation, version, task, index}`; `index` is absent unless
@@ -156,28 +156,36 @@ pub(crate) fn catch(errors: impl IntoIterator<Item = &'static str>, next: impl I
     Catcher { output: Some(json!({})), ..Catcher::new(errors, next) }
 }
 
-/// Catches every error that can be caught and keeps its name and text as `$error` and `$cause`.
-/// `States.ALL` leaves out `States.DataLimitExceeded`, so that is named; nothing catches
-/// `States.Runtime`. <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>
-fn catch_kept(next: &str) -> Vec<Catcher> {
-    let kept = |error: &'static str| Catcher {
-        assign: Some(json!({
-            "error": "{% $exists($states.errorOutput.Error) ? $states.errorOutput.Error : 'States.TaskFailed' %}",
-            "cause": "{% $exists($states.errorOutput.Cause) ? $states.errorOutput.Cause : '' %}",
-        })),
-        ..catch([error], next)
+/// Catches an error and keeps its name and text as `$error` and `$cause`.
+fn kept(error: &'static str, next: &str) -> Catcher {
+    let or = |field: &str, otherwise: &str| {
+        format!("{{% $exists($states.errorOutput.{field}) ? $states.errorOutput.{field} : '{otherwise}' %}}")
     };
-    vec![kept(error_name::DATA_LIMIT_EXCEEDED), kept(error_name::ALL)]
+    Catcher {
+        assign: Some(json!({"error": or("Error", error_name::TASK_FAILED), "cause": or("Cause", "")})),
+        ..catch([error], next)
+    }
+}
+
+/// Catches every error that can be caught. `States.ALL` leaves out `States.DataLimitExceeded`, so
+/// that is named; nothing catches `States.Runtime`.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>
+fn catch_kept(next: &str) -> Vec<Catcher> {
+    vec![kept(error_name::DATA_LIMIT_EXCEEDED, next), kept(error_name::ALL, next)]
+}
+
+/// Catches the request to wait and begin anew.
+fn pause(names: &Names<'_>) -> Catcher {
+    Catcher {
+        assign: Some(json!({"seconds": "{% $ceil($parse($states.errorOutput.Cause).seconds) %}"})),
+        ..catch([names::WAIT], names.of("Pause"))
+    }
 }
 
 fn begin(names: &Names<'_>) -> Task {
-    let pause = Catcher {
-        assign: Some(json!({"seconds": "{% $ceil($parse($states.errorOutput.Cause).seconds) %}"})),
-        ..catch([names::WAIT], names.of("Pause"))
-    };
     let mut caught = vec![
         catch([names::AGAIN], names.of("Begin")),
-        pause,
+        pause(names),
         catch([names::SKIPPED, names::UPSTREAM_FAILED, names::DONE], names.of("Ended")),
     ];
     caught.extend(catch_kept(&names.of("Failed")));
@@ -213,37 +221,44 @@ fn attempt_fields() -> Value {
 
 /// A call that records an end: tried for two hours, then given up with a name of its own.
 fn record(payload: Value, names: &Names<'_>) -> Task {
+    let mut caught = Vec::new();
+    for error in [names::TASK_FAILED, names::DENIED] {
+        caught.push(kept(error, &names.of("Failed")));
+    }
+    caught.push(catch([error_name::ALL], names.of("FinishLost")));
     Task {
         arguments: invoke(FINISH_TASK, payload),
         retry: Patience::record(),
-        catch: vec![
-            Catcher {
-                assign: Some(json!({
-                    "error": names::TASK_FAILED,
-                    "cause": "{% $exists($states.errorOutput.Cause) ? $states.errorOutput.Cause : '' %}",
-                })),
-                ..catch([names::TASK_FAILED], names.of("Failed"))
-            },
-            catch([error_name::ALL], names.of("FinishLost")),
-        ],
+        catch: caught,
         output: Some(json!({})),
         ..Task::new(INVOKE)
     }
 }
 
+/// An attempt whose state succeeded can still have failed (stopped from outside, bad output), and
+/// Finish says so by a named failure, so that success takes no further state: `Cauce.Wait` when
+/// another attempt follows.
 fn finish(names: &Names<'_>) -> Task {
     let fields = with(attempt_fields(), json!({"result": "{% $result %}"}));
-    record(with(identity(), fields), names).end()
+    let mut state = record(with(identity(), fields), names);
+    state.catch.insert(0, pause(names));
+    state.end()
 }
 
 fn settle(names: &Names<'_>) -> Task {
     let failure = json!({"error": "{% $error %}", "cause": "{% $cause %}"});
     let fields = with(attempt_fields(), failure);
-    let decided = "$states.result.Payload";
+    let reply = "$states.result.Payload";
+    let or = |field: &str, otherwise: &str| {
+        format!("{{% $exists({reply}.{field}) ? {reply}.{field} : {otherwise} %}}")
+    };
     Task {
         assign: Some(json!({
-            "decision": format!("{{% $exists({decided}.decision) ? {decided}.decision : 'fail' %}}"),
-            "seconds": format!("{{% $exists({decided}.seconds) ? $ceil({decided}.seconds) : 0 %}}"),
+            "decision": or("decision", "'fail'"),
+            "seconds": or("seconds", "0"),
+            // What the failure was found to be says more than what the service wrote.
+            "error": or("error", "$error"),
+            "cause": or("cause", "$cause"),
         })),
         ..record(with(identity(), fields), names).next(names.of("Settled"))
     }

@@ -79,7 +79,8 @@ impl Patience {
     /// Retriers of a state that records an end: what the function decided stands, anything else
     /// may pass.
     pub(crate) fn record() -> Vec<Retrier> {
-        let decided = [names::TASK_FAILED, names::RUN_FAILED, names::RUN_CANCELLED];
+        let decided =
+            [names::WAIT, names::TASK_FAILED, names::DENIED, names::RUN_FAILED, names::RUN_CANCELLED];
         let stands = Retrier { max_attempts: Some(0), ..Retrier::new(decided) };
         vec![stands, RECORD.retry([error_name::ALL])]
     }

@@ -115,6 +115,11 @@ pub(crate) fn mixed() -> Plan {
     plan
 }
 
+/// Mapped tasks that begin-task performs itself, inside the machine and as executions of their own.
+pub(crate) fn mapped_inline_kinds() -> Plan {
+    plan("inline", vec![mapped(pass("few", &[]), 10, 5), mapped(pass("many", &[0]), 5_000, 5)])
+}
+
 /// Two sources that two joins share: no nest of sequence and `Par` is exact.
 pub(crate) fn crossed() -> Plan {
     plan(
