@@ -24,6 +24,8 @@ pub mod secrets;
 
 pub mod processes;
 
+pub mod notify;
+
 pub mod clock;
 
 pub mod ids;

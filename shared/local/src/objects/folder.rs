@@ -154,7 +154,11 @@ impl Folder {
                 _ => break,
             }
         }
-        fs::create_dir_all(folder)?;
+        fs::create_dir_all(folder).map_err(|error| match error.kind() {
+            // What is in the way is an object.
+            io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+            _ => error,
+        })?;
         Ok(above.to_owned())
     }
 
@@ -213,7 +217,7 @@ impl Folder {
         prefix: &str,
         after: &str,
         delimited: bool,
-        visit: &mut impl FnMut(Met) -> bool,
+        visit: &mut dyn FnMut(Met) -> bool,
     ) -> io::Result<()> {
         if !is_bucket(bucket) {
             return Ok(());
@@ -231,7 +235,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Walks one folder, whose keys begin with `above`. Returns whether to go on.
-    fn folder(&self, folder: &Path, above: &str, visit: &mut impl FnMut(Met) -> bool) -> io::Result<bool> {
+    fn folder(&self, folder: &Path, above: &str, visit: &mut dyn FnMut(Met) -> bool) -> io::Result<bool> {
         // A folder sorts where its keys do: by its name and the slash behind it.
         let mut entries: Vec<(String, PathBuf, bool)> = read_dir(folder)?
             .into_iter()
@@ -252,7 +256,7 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    fn enter(&self, key: &str, path: &Path, visit: &mut impl FnMut(Met) -> bool) -> io::Result<bool> {
+    fn enter(&self, key: &str, path: &Path, visit: &mut dyn FnMut(Met) -> bool) -> io::Result<bool> {
         let within = key.starts_with(self.prefix);
         if !within && !self.prefix.starts_with(key) {
             return Ok(true);
@@ -278,7 +282,7 @@ impl Walk<'_> {
         Ok(!inhabited || visit(Met::Common(key.to_owned())))
     }
 
-    fn object(&self, key: String, path: &Path, visit: &mut impl FnMut(Met) -> bool) -> io::Result<bool> {
+    fn object(&self, key: String, path: &Path, visit: &mut dyn FnMut(Met) -> bool) -> io::Result<bool> {
         if !key.starts_with(self.prefix) || key.as_str() <= self.after {
             return Ok(true);
         }
@@ -383,7 +387,7 @@ mod tests {
         "a//",
         "/a",
         "//",
-        "..",
+        "...",
         "../x",
         "x/../y",
         "x/./y",
@@ -435,6 +439,22 @@ mod tests {
         let mut expected: Vec<String> = KEYS.iter().map(|key| (*key).to_owned()).collect();
         expected.sort();
         assert_eq!(keys(&folder, "", "", false), expected);
+    }
+
+    #[test]
+    fn an_object_has_none_below_it() {
+        let (_temp, folder) = folder();
+        let put = |key: &str| {
+            let path = folder.path("lake", key).unwrap();
+            folder.put(&path, b"x", Expect::Any).map_err(|error| error.kind())
+        };
+        put("a/b").unwrap();
+        assert_eq!(put("a/b/c"), Err(io::ErrorKind::NotADirectory));
+        assert_eq!(put("a"), Err(io::ErrorKind::IsADirectory));
+        assert_eq!(keys(&folder, "", "", false), ["a/b"]);
+        let below = folder.path("lake", "a/b/c").unwrap();
+        assert!(Folder::open(&below).unwrap().is_none());
+        folder.delete("lake", &below).unwrap();
     }
 
     #[test]

@@ -216,8 +216,7 @@ impl<O: Objects, C: Clock + Clone + Send + 'static> Processes<O, C> {
             identity.index,
             identity.attempt,
         ));
-        let program = Program::start(launch, &request.token, &setup.project, &log_file, setup.log_bytes_max)
-            .map_err(not_started)?;
+        let program = Program::start(launch, &request.token, setup, &log_file).map_err(not_started)?;
         let pid = program.id();
         let record = Record {
             token: request.token.clone(),

@@ -8,17 +8,19 @@
 //! - The end of the log is never waited for: a process that left the group may hold it open.
 //! - However this value goes, the group goes with it.
 
+use super::Setup;
 use super::launch::{Container, Launch};
 use super::log::Log;
 use super::redact::Redactor;
 use super::report::{CANNOT_PULL, CANNOT_START, RESOURCE_INIT, SIGNAL_BASE, cannot_exec};
 use super::survivors;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::future::pending;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -55,6 +57,7 @@ pub(super) struct Program {
     pipe: Receiver,
     log: Log,
     launch: Launch,
+    state: PathBuf,
     token: String,
 }
 
@@ -74,16 +77,10 @@ pub(super) struct Ending {
 
 impl Program {
     /// Starts it. The error is the `StoppedReason` of a task that never ran.
-    pub(super) fn start(
-        launch: Launch,
-        token: &str,
-        project: &Path,
-        log_file: &Path,
-        log_bytes_max: u64,
-    ) -> Result<Self, String> {
+    pub(super) fn start(launch: Launch, token: &str, setup: &Setup, log_file: &Path) -> Result<Self, String> {
         let unprepared = |what: &str, error: io::Error| format!("{RESOURCE_INIT}: {what}: {error}");
         let redactor = Redactor::new(launch.secrets.iter().map(String::as_str));
-        let log = Log::create(log_file, log_bytes_max, redactor)
+        let log = Log::create(log_file, setup.log_bytes_max, redactor)
             .map_err(|error| unprepared(&format!("no log {}", log_file.display()), error))?;
         if let (Some(_), Some(folder)) = (&launch.container, launch.output_file.parent()) {
             std::fs::create_dir_all(folder).map_err(|error| unprepared("no folder for the output", error))?;
@@ -106,7 +103,7 @@ impl Program {
             .args(launch.argv.iter().skip(1))
             .env_clear()
             .envs(&launch.environment)
-            .current_dir(project)
+            .current_dir(&setup.project)
             .stdin(Stdio::null())
             .stdout(writer)
             .stderr(also)
@@ -118,7 +115,16 @@ impl Program {
             .ok()
             .and_then(Pid::from_raw)
             .ok_or_else(|| format!("{CANNOT_START}: exec: \"{name}\": no process id"))?;
-        Ok(Self { child, group, reaped: false, pipe, log, launch, token: token.to_owned() })
+        Ok(Self {
+            child,
+            group,
+            reaped: false,
+            pipe,
+            log,
+            launch,
+            state: setup.state.root().to_owned(),
+            token: token.to_owned(),
+        })
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -173,10 +179,9 @@ impl Program {
         }
         self.signal_group(Signal::KILL);
         let code = exit_code(self.reap()?);
-        let unread = open.then(|| self.read(PIPE_MAX.div_ceil(CHUNK)));
-        if unread.is_some_and(|pipe| pipe != Pipe::Closed) {
+        if open && self.read_rest() != Pipe::Closed {
             // Somebody still holds the pipe: dying, or gone from the group.
-            survivors::kill_marked(&self.token);
+            survivors::kill_marked(&self.state, &self.token);
         }
         Ok(self.close(code, stopped))
     }
@@ -209,6 +214,22 @@ impl Program {
                 Ok(0) => return Pipe::Closed,
                 Ok(length) => self.log.push(&chunk[..length]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Pipe::Drained,
+                Err(_) => return Pipe::Closed,
+            }
+        }
+        Pipe::Full
+    }
+
+    /// Reads what was printed before the end. The runtime may not have heard yet that there is
+    /// something to read, so the pipe itself is asked.
+    fn read_rest(&mut self) -> Pipe {
+        let mut chunk = [0; CHUNK];
+        for _ in 0..PIPE_MAX.div_ceil(CHUNK) {
+            match rustix::io::read(&self.pipe, &mut chunk) {
+                Ok(0) => return Pipe::Closed,
+                Ok(length) => self.log.push(&chunk[..length]),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Pipe::Drained,
                 Err(_) => return Pipe::Closed,
             }
         }

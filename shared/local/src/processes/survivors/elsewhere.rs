@@ -4,6 +4,7 @@ use super::{Record, Start, SurvivorsError};
 use crate::state::StateDir;
 use cauce_model::RunKey;
 use rustix::process::{Pid, test_kill_process_group};
+use std::path::Path;
 
 /// Not told here.
 pub(crate) fn start_of(_pid: u32) -> Option<Start> {
@@ -11,7 +12,7 @@ pub(crate) fn start_of(_pid: u32) -> Option<Start> {
 }
 
 /// Processes that left their group are not found here.
-pub(crate) fn kill_marked(_token: &str) {}
+pub(crate) fn kill_marked(_state: &Path, _token: &str) {}
 
 /// Refuses to go on while a group of the run's may still be there: the number may also belong to a
 /// stranger by now, and only a person can tell.

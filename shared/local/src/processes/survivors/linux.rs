@@ -114,14 +114,17 @@ fn all_processes() -> io::Result<Vec<u32>> {
 }
 
 /// Kills every process of an attempt, wherever it went.
-pub(crate) fn kill_marked(token: &str) {
-    let ours = std::process::id();
+pub(crate) fn kill_marked(state: &Path, token: &str) {
+    let state = state.display().to_string();
+    let is_marked = |pid: u32| {
+        let environment = environment(pid);
+        has_entry(&environment, TOKEN_MARK, token) && has_entry(&environment, STATE_MARK, &state)
+    };
     // Without /proc there is nothing to look at, and the group has been killed anyway.
     for pid in all_processes().unwrap_or_default() {
-        let marked = |_: &Stat| has_entry(&environment(pid), TOKEN_MARK, token);
-        if pid != ours
-            && has_entry(&environment(pid), TOKEN_MARK, token)
-            && let Some(held) = Held::new(pid, marked)
+        if pid != std::process::id()
+            && is_marked(pid)
+            && let Some(held) = Held::new(pid, |_| is_marked(pid))
         {
             held.signal(Signal::KILL);
         }
