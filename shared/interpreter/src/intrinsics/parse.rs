@@ -133,11 +133,8 @@ impl<'t> Parser<'t> {
             match (quote, c) {
                 _ if escaped => escaped = false,
                 (Some(_), '\\') => escaped = true,
-                (Some(closing), _) => {
-                    if c == closing {
-                        quote = None;
-                    }
-                }
+                (Some(closing), _) if c == closing => quote = None,
+                (Some(_), _) => {}
                 (None, '\'' | '"') if open > 0 => quote = Some(c),
                 (None, '[' | '(') => open += 1,
                 (None, ']' | ')') if open > 0 => open -= 1,

@@ -7,7 +7,7 @@
 //! Which functions AWS lets through is not documented and was not verified on AWS.
 //!
 //! A *definite* path (names and single indices only) yields the value it points at or an error;
-//! any other path yields an array, which may be empty. Never panics and never visits more than
+//! any other path yields an array, empty where nothing matches. Never panics and never visits more than
 //! [`MAX_VISITS`] nodes. Start reading at [`Path`].
 //!
 //! Sources: <https://states-language.net/spec.html#path>,

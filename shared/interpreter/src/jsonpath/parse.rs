@@ -181,14 +181,34 @@ impl Reader {
     }
 
     fn quoted_names(&mut self) -> Result<Step, PathError> {
-        let mut names = vec![self.quoted()?];
+        let mut names = vec![self.quoted_name()?];
         self.skip_spaces();
         while self.eat(',') {
             self.skip_spaces();
-            names.push(self.quoted()?);
+            names.push(self.quoted_name()?);
             self.skip_spaces();
         }
         Ok(if names.len() == 1 { Step::Name(names.remove(0)) } else { Step::Names(names) })
+    }
+
+    /// A name in quotes. A backslash only protects the quote that would end the name and stands
+    /// for itself otherwise: recorded on AWS with `$['Test\""Name"']`.
+    fn quoted_name(&mut self) -> Result<String, PathError> {
+        let quote = match self.peek() {
+            Some(quote @ ('\'' | '"')) => quote,
+            _ => return Err(self.unexpected()),
+        };
+        self.at += 1;
+        let mut name = String::new();
+        loop {
+            let c = self.peek().ok_or_else(|| self.unexpected())?;
+            self.at += 1;
+            match c {
+                _ if c == quote => return Ok(name),
+                '\\' if self.eat(quote) => name.push(quote),
+                _ => name.push(c),
+            }
+        }
     }
 
     /// A text in single or double quotes with JSON's escapes.

@@ -23,7 +23,7 @@ pub(super) fn select_within<'a>(
         definite(path, start)?
     } else {
         let mut walk = Walk { root, visits, found: Vec::new() };
-        walk.step(&path.steps, start, true, &mut String::from("$"))?;
+        walk.step(&path.steps, start)?;
         let found = walk.found.into_iter().map(Cow::into_owned).collect();
         Cow::Owned(Value::Array(found))
     };
@@ -74,7 +74,8 @@ fn item(items: &[Value], index: i64) -> Option<&Value> {
     items.get(usize::try_from(index).ok()?)
 }
 
-/// One indefinite evaluation under way.
+/// One indefinite evaluation under way. What a step does not find or does not suit is passed
+/// over: recorded executions yield `[]` for `$.no.such[1:]`, where the library alone would fail.
 struct Walk<'w, 'a> {
     root: &'a Value,
     visits: &'w mut usize,
@@ -82,15 +83,8 @@ struct Walk<'w, 'a> {
 }
 
 impl<'a> Walk<'_, 'a> {
-    /// Applies the remaining steps to `place`. `strict` while every step so far was definite:
-    /// only then does a missing or unsuitable value fail, otherwise it is passed over.
-    fn step(
-        &mut self,
-        steps: &[Step],
-        place: &'a Value,
-        strict: bool,
-        route: &mut String,
-    ) -> Result<(), PathError> {
+    /// Applies the remaining steps to `place`.
+    fn step(&mut self, steps: &[Step], place: &'a Value) -> Result<(), PathError> {
         *self.visits += 1;
         if *self.visits > MAX_VISITS {
             return Err(PathError::unsuitable(format!("the path visits more than {MAX_VISITS} nodes")));
@@ -101,81 +95,57 @@ impl<'a> Walk<'_, 'a> {
         };
         match (step, place) {
             (Step::Name(name), Value::Object(members)) => {
-                if strict {
-                    route.push_str(&format!("['{name}']"));
-                }
-                match members.get(name) {
-                    Some(next) => self.step(rest, next, strict, route),
-                    None if strict => Err(PathError::not_found(format!("Missing property in path {route}"))),
-                    None => Ok(()),
-                }
+                members.get(name).map_or(Ok(()), |next| self.step(rest, next))
             }
-            (Step::Name(name), _) if strict => Err(not_an_object(name, route, place)),
+            (Step::Names(names), Value::Object(_)) if rest.is_empty() => {
+                self.found.push(Cow::Owned(merged(names, place, &[])?));
+                Ok(())
+            }
             (Step::Names(names), Value::Object(members)) => {
-                if rest.is_empty() {
-                    self.found.push(Cow::Owned(merged(names, place, &[])?));
-                    return Ok(());
-                }
-                names
-                    .iter()
-                    .filter_map(|name| members.get(name))
-                    .try_for_each(|next| self.step(rest, next, false, route))
+                names.iter().filter_map(|name| members.get(name)).try_for_each(|next| self.step(rest, next))
             }
             (Step::Index(index), Value::Array(items)) => {
-                if strict {
-                    route.push_str(&format!("[{index}]"));
-                }
-                item(items, *index).map_or(Ok(()), |next| self.step(rest, next, strict, route))
+                item(items, *index).map_or(Ok(()), |next| self.step(rest, next))
             }
             (Step::Indices(indices), Value::Array(items)) => indices
                 .iter()
                 .filter_map(|index| item(items, *index))
-                .try_for_each(|next| self.step(rest, next, false, route)),
+                .try_for_each(|next| self.step(rest, next)),
             (Step::Slice(from, to), Value::Array(items)) => {
-                slice(items, *from, *to).iter().try_for_each(|next| self.step(rest, next, false, route))
+                slice(items, *from, *to).iter().try_for_each(|next| self.step(rest, next))
             }
-            (Step::Wildcard, Value::Array(items)) => {
-                items.iter().try_for_each(|next| self.step(rest, next, false, route))
-            }
+            (Step::Wildcard, Value::Array(items)) => items.iter().try_for_each(|next| self.step(rest, next)),
             (Step::Wildcard, Value::Object(members)) => {
-                members.values().try_for_each(|next| self.step(rest, next, false, route))
+                members.values().try_for_each(|next| self.step(rest, next))
             }
             (Step::Filter(filter), Value::Array(items)) => items.iter().try_for_each(|next| {
-                if filter.accepts(next, self.root, self.visits)? {
-                    self.step(rest, next, false, route)
-                } else {
-                    Ok(())
-                }
+                if filter.accepts(next, self.root, self.visits)? { self.step(rest, next) } else { Ok(()) }
             }),
             (Step::Filter(filter), Value::Object(_)) => {
                 if filter.accepts(place, self.root, self.visits)? {
-                    self.step(rest, place, false, route)
+                    self.step(rest, place)
                 } else {
                     Ok(())
                 }
             }
-            (Step::Descend, _) => self.descend(rest, place, route),
-            (Step::Index(_) | Step::Indices(_) | Step::Slice(..) | Step::Filter(_), _) if strict => {
-                Err(not_an_array(step, place))
-            }
+            (Step::Descend, _) => self.descend(rest, place),
             _ => Ok(()),
         }
     }
 
     /// `..`: the remaining steps at this value and at every value below it, outermost first.
-    fn descend(&mut self, rest: &[Step], place: &'a Value, route: &mut String) -> Result<(), PathError> {
+    fn descend(&mut self, rest: &[Step], place: &'a Value) -> Result<(), PathError> {
         // A filter asks each item of an array once: objects met on the way are not asked again.
         let again = matches!(rest.first(), Some(Step::Filter(_))) && place.is_object();
         if !again {
-            self.step(rest, place, false, route)?;
+            self.step(rest, place)?;
         }
+        let mut below = |next: &'a Value| {
+            if next.is_object() || next.is_array() { self.descend(rest, next) } else { Ok(()) }
+        };
         match place {
-            Value::Array(items) => items.iter().try_for_each(|next| {
-                if next.is_object() || next.is_array() { self.descend(rest, next, route) } else { Ok(()) }
-            }),
-            Value::Object(members) => members.values().try_for_each(|next| {
-                if next.is_object() || next.is_array() { self.descend(rest, next, route) } else { Ok(()) }
-            }),
+            Value::Array(items) => items.iter().try_for_each(&mut below),
+            Value::Object(members) => members.values().try_for_each(&mut below),
             _ => Ok(()),
         }
     }

@@ -194,7 +194,7 @@ fn regular(separators: &[(usize, char)]) -> usize {
 
 /// The greatest common divisor of the positions if every multiple of it is among them, or 0.
 pub(super) fn regular_interval(positions: &[usize]) -> usize {
-    let divisor = positions.iter().copied().reduce(|a, b| gcd(a, b)).unwrap_or(0);
+    let divisor = positions.iter().copied().reduce(gcd).unwrap_or(0);
     let complete = (1..=positions.len()).all(|at| positions.contains(&(at * divisor)));
     if complete { divisor } else { 0 }
 }
