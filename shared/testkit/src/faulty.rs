@@ -11,8 +11,8 @@ use cauce_model::record::Notice;
 use cauce_model::{Json, RunKey};
 use cauce_ports::{
     Answer, Answered, Compute, ComputeError, Cursor, Described, Notifier, NotifyError, ObjectError,
-    ObjectInfo, Objects, Page, RunningTask, Started, StateMachineError, StateMachines, Table,
-    TableError, TaskFailure, TaskRunner,
+    ObjectInfo, Objects, Page, RunningTask, Started, StateMachineError, StateMachines, Table, TableError,
+    TaskFailure, TaskRunner,
 };
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -205,11 +205,7 @@ pub struct Faulty<P> {
 impl<P> Faulty<P> {
     /// The port, made faulty.
     pub fn new(port: P, faults: &Faults) -> Self {
-        Self {
-            port,
-            faults: faults.clone(),
-            shown: RefCell::default(),
-        }
+        Self { port, faults: faults.clone(), shown: RefCell::default() }
     }
 
     /// The port as it is, without faults.
@@ -267,10 +263,7 @@ impl<P> Faulty<P> {
         self.call(self.faults.fate(Kind::Plain), errors, work).await
     }
 
-    async fn objects<T>(
-        &self,
-        work: impl Future<Output = Result<T, ObjectError>>,
-    ) -> Result<T, ObjectError> {
+    async fn objects<T>(&self, work: impl Future<Output = Result<T, ObjectError>>) -> Result<T, ObjectError> {
         let errors = Errors {
             throttled: ObjectError::Throttled,
             lost: ObjectError::Unknown("lost on purpose".to_owned()),
@@ -292,13 +285,11 @@ impl<P> Faulty<P> {
 
 impl<P: Table> Table for Faulty<P> {
     async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
-        self.table(self.faults.fate(Kind::Plain), self.port.get(key))
-            .await
+        self.table(self.faults.fate(Kind::Plain), self.port.get(key)).await
     }
 
     async fn batch_get(&self, keys: &[Key]) -> Result<Vec<Item>, TableError> {
-        self.table(self.faults.fate(Kind::Plain), self.port.batch_get(keys))
-            .await
+        self.table(self.faults.fate(Kind::Plain), self.port.batch_get(keys)).await
     }
 
     async fn query(
@@ -308,11 +299,7 @@ impl<P: Table> Table for Faulty<P> {
         after: Option<Cursor>,
         limit: u32,
     ) -> Result<Page, TableError> {
-        self.table(
-            self.faults.fate(Kind::Plain),
-            self.port.query(partition, prefix, after, limit),
-        )
-        .await
+        self.table(self.faults.fate(Kind::Plain), self.port.query(partition, prefix, after, limit)).await
     }
 
     async fn list(
@@ -329,45 +316,26 @@ impl<P: Table> Table for Faulty<P> {
             let shown = self.shown.borrow().get(&question).cloned();
             return Ok(shown.unwrap_or_default());
         }
-        let page = self
-            .table(fate, self.port.list(list, from, after, limit))
-            .await?;
+        let page = self.table(fate, self.port.list(list, from, after, limit)).await?;
         self.shown.borrow_mut().insert(question, page.clone());
         Ok(page)
     }
 
     async fn write(&self, writes: &[Write], token: &str) -> Result<(), TableError> {
-        self.table(
-            self.faults.fate(Kind::TableWrite),
-            self.port.write(writes, token),
-        )
-        .await
+        self.table(self.faults.fate(Kind::TableWrite), self.port.write(writes, token)).await
     }
 
     async fn update(&self, key: &Key, change: &Change, when: &When) -> Result<Item, TableError> {
-        self.table(
-            self.faults.fate(Kind::TableWrite),
-            self.port.update(key, change, when),
-        )
-        .await
+        self.table(self.faults.fate(Kind::TableWrite), self.port.update(key, change, when)).await
     }
 }
 
 impl<P: StateMachines> StateMachines for Faulty<P> {
-    async fn start(
-        &self,
-        machine: &str,
-        name: &str,
-        input: &Json,
-    ) -> Result<Started, StateMachineError> {
+    async fn start(&self, machine: &str, name: &str, input: &Json) -> Result<Started, StateMachineError> {
         self.machines(self.port.start(machine, name, input)).await
     }
 
-    async fn describe(
-        &self,
-        machine: &str,
-        name: &str,
-    ) -> Result<Option<Described>, StateMachineError> {
+    async fn describe(&self, machine: &str, name: &str) -> Result<Option<Described>, StateMachineError> {
         self.machines(self.port.describe(machine, name)).await
     }
 
@@ -378,8 +346,7 @@ impl<P: StateMachines> StateMachines for Faulty<P> {
         error: &str,
         cause: &str,
     ) -> Result<(), StateMachineError> {
-        self.machines(self.port.stop(machine, name, error, cause))
-            .await
+        self.machines(self.port.stop(machine, name, error, cause)).await
     }
 
     async fn answer(&self, token: &str, answer: &Answer) -> Result<Answered, StateMachineError> {
@@ -407,16 +374,8 @@ impl<P: Notifier> Notifier for Faulty<P> {
             channel: notice.channel.clone(),
             reason: "lost on purpose".to_owned(),
         };
-        let errors = Errors {
-            throttled: unreachable(),
-            lost: unreachable(),
-        };
-        self.call(
-            self.faults.fate(Kind::Plain),
-            errors,
-            self.port.deliver(notice),
-        )
-        .await
+        let errors = Errors { throttled: unreachable(), lost: unreachable() };
+        self.call(self.faults.fate(Kind::Plain), errors, self.port.deliver(notice)).await
     }
 }
 
@@ -432,10 +391,8 @@ impl<P: Compute> Compute for Faulty<P> {
 
 impl<P: TaskRunner> TaskRunner for Faulty<P> {
     async fn run(&self, request: &Json) -> Result<Json, TaskFailure> {
-        let failure = |cause: &str| TaskFailure {
-            error: "AmazonECS.Unknown".to_owned(),
-            cause: cause.to_owned(),
-        };
+        let failure =
+            |cause: &str| TaskFailure { error: "AmazonECS.Unknown".to_owned(), cause: cause.to_owned() };
         let errors = Errors {
             throttled: TaskFailure {
                 error: "ECS.ThrottlingException".to_owned(),
@@ -443,11 +400,6 @@ impl<P: TaskRunner> TaskRunner for Faulty<P> {
             },
             lost: failure("lost on purpose"),
         };
-        self.call(
-            self.faults.fate(Kind::Plain),
-            errors,
-            self.port.run(request),
-        )
-        .await
+        self.call(self.faults.fate(Kind::Plain), errors, self.port.run(request)).await
     }
 }

@@ -34,13 +34,6 @@ mod tests {
         // The first outputs for seed 1234567 that other implementations test against.
         let mut prng = Prng::new(1_234_567);
         let made: Vec<u64> = (0..3).map(|_| prng.next_u64()).collect();
-        assert_eq!(
-            made,
-            [
-                6_457_827_717_110_365_317,
-                3_203_168_211_198_807_973,
-                9_817_491_932_198_370_423
-            ]
-        );
+        assert_eq!(made, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 }

@@ -1,5 +1,7 @@
 //! What a store promises, in executable form. Memory, SQLite and DynamoDB pass the same suite.
 
+#![expect(clippy::unwrap_used, reason = "a suite fails by panicking, as tests do")]
+
 use cauce_model::Json;
 use cauce_model::item::{
     Change, Cond, Expect, ITEM_BYTES_MAX, IndexEntry, Item, Key, Step, TRANSACTION_MAX, When, Write,
@@ -38,9 +40,7 @@ pub async fn table_contract<T: Table>(make: impl Fn() -> T) {
 }
 
 fn item(partition: &str, sort: &str, body: Json) -> Item {
-    let Json::Object(body) = body else {
-        panic!("a body is an object: {body}")
-    };
+    let Json::Object(body) = body else { panic!("a body is an object: {body}") };
     Item::new(Key::new(partition, sort), body)
 }
 
@@ -49,18 +49,12 @@ fn put(item: Item, expect: Expect) -> Write {
 }
 
 fn listed(mut item: Item, list: &str, position: &str) -> Item {
-    item.index = Some(IndexEntry {
-        list: list.to_owned(),
-        position: position.to_owned(),
-    });
+    item.index = Some(IndexEntry { list: list.to_owned(), position: position.to_owned() });
     item
 }
 
 async fn must_put<T: Table>(table: &T, items: &[Item], token: &str) {
-    let writes: Vec<Write> = items
-        .iter()
-        .map(|item| put(item.clone(), Expect::Any))
-        .collect();
+    let writes: Vec<Write> = items.iter().map(|item| put(item.clone(), Expect::Any)).collect();
     table.write(&writes, token).await.unwrap();
 }
 
@@ -107,10 +101,7 @@ async fn a_put_is_read_back_whole<T: Table>(table: &T) {
     must_put(table, &[written.clone()], "whole-1").await;
     written.version = 1;
     assert_eq!(must_get(table, &written.key).await, written);
-    assert_eq!(
-        table.batch_get(&[written.key.clone()]).await.unwrap(),
-        [written.clone()]
-    );
+    assert_eq!(table.batch_get(&[written.key.clone()]).await.unwrap(), [written.clone()]);
     let queried = table.query("whole", "a b", None, 10).await.unwrap();
     assert_eq!(queried.items, [written]);
 }
@@ -118,18 +109,10 @@ async fn a_put_is_read_back_whole<T: Table>(table: &T) {
 async fn versions_begin_at_one_and_grow<T: Table>(table: &T) {
     let this = item("versions", "x", json!({}));
     for (round, version) in [(1, 1), (2, 2), (3, 3)] {
-        must_put(
-            table,
-            std::slice::from_ref(&this),
-            &format!("versions-{round}"),
-        )
-        .await;
+        must_put(table, std::slice::from_ref(&this), &format!("versions-{round}")).await;
         assert_eq!(must_get(table, &this.key).await.version, version);
     }
-    let delete = Write::Delete {
-        key: this.key.clone(),
-        expect: Expect::Version(3),
-    };
+    let delete = Write::Delete { key: this.key.clone(), expect: Expect::Version(3) };
     table.write(&[delete], "versions-4").await.unwrap();
     must_put(table, std::slice::from_ref(&this), "versions-5").await;
     assert_eq!(must_get(table, &this.key).await.version, 1, "a new item");
@@ -147,9 +130,7 @@ async fn expectations_are_kept<T: Table>(table: &T) {
         (6, Expect::Version(1), refused),
         (7, Expect::Any, Ok(())),
     ] {
-        let done = table
-            .write(&[put(this.clone(), expect)], &format!("expect-{number}"))
-            .await;
+        let done = table.write(&[put(this.clone(), expect)], &format!("expect-{number}")).await;
         assert_eq!(done, outcome, "{number}: {expect:?}");
     }
     assert_eq!(must_get(table, &this.key).await.version, 3);
@@ -162,15 +143,9 @@ async fn a_failed_condition_names_its_writes_and_changes_nothing<T: Table>(table
         put(item(partition, "new", json!({})), Expect::Absent),
         put(item(partition, "there", json!({"n": 2})), Expect::Absent),
         put(item(partition, "other", json!({})), Expect::Any),
-        Write::Check {
-            key: Key::new(partition, "nowhere"),
-            expect: Expect::Version(1),
-        },
+        Write::Check { key: Key::new(partition, "nowhere"), expect: Expect::Version(1) },
     ];
-    assert_eq!(
-        table.write(&writes, "all-2").await,
-        Err(TableError::Condition { failed: vec![1, 3] })
-    );
+    assert_eq!(table.write(&writes, "all-2").await, Err(TableError::Condition { failed: vec![1, 3] }));
     let left = table.query(partition, "", None, 10).await.unwrap().items;
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(left[0].body["n"], json!(1));
@@ -179,48 +154,18 @@ async fn a_failed_condition_names_its_writes_and_changes_nothing<T: Table>(table
 async fn checks_and_deletes_take_part<T: Table>(table: &T) {
     let partition = "checks";
     let key = |sort: &str| Key::new(partition, sort);
-    must_put(
-        table,
-        &[
-            item(partition, "a", json!({})),
-            item(partition, "b", json!({})),
-        ],
-        "checks-1",
-    )
-    .await;
+    must_put(table, &[item(partition, "a", json!({})), item(partition, "b", json!({}))], "checks-1").await;
     let writes = [
-        Write::Check {
-            key: key("a"),
-            expect: Expect::Version(1),
-        },
-        Write::Check {
-            key: key("z"),
-            expect: Expect::Absent,
-        },
-        Write::Delete {
-            key: key("b"),
-            expect: Expect::Version(1),
-        },
-        Write::Delete {
-            key: key("never"),
-            expect: Expect::Any,
-        },
+        Write::Check { key: key("a"), expect: Expect::Version(1) },
+        Write::Check { key: key("z"), expect: Expect::Absent },
+        Write::Delete { key: key("b"), expect: Expect::Version(1) },
+        Write::Delete { key: key("never"), expect: Expect::Any },
     ];
     table.write(&writes, "checks-2").await.unwrap();
-    assert_eq!(
-        must_get(table, &key("a")).await.version,
-        1,
-        "only looked at"
-    );
+    assert_eq!(must_get(table, &key("a")).await.version, 1, "only looked at");
     assert_eq!(table.get(&key("b")).await.unwrap(), None);
-    let gone = Write::Delete {
-        key: key("b"),
-        expect: Expect::Version(1),
-    };
-    assert_eq!(
-        table.write(&[gone], "checks-3").await,
-        Err(TableError::Condition { failed: vec![0] })
-    );
+    let gone = Write::Delete { key: key("b"), expect: Expect::Version(1) };
+    assert_eq!(table.write(&[gone], "checks-3").await, Err(TableError::Condition { failed: vec![0] }));
 }
 
 async fn a_token_is_applied_once<T: Table>(table: &T) {
@@ -240,10 +185,7 @@ async fn a_refused_transaction_does_not_use_its_token_up<T: Table>(table: &T) {
     let this = item("token-left", "x", json!({}));
     let writes = [put(this.clone(), Expect::Version(1))];
     let refused = table.write(&writes, "token-left-1").await;
-    assert!(
-        matches!(refused, Err(TableError::Condition { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(TableError::Condition { .. })), "{refused:?}");
     must_put(table, std::slice::from_ref(&this), "token-left-2").await;
     table.write(&writes, "token-left-1").await.unwrap();
     assert_eq!(must_get(table, &this.key).await.version, 2);
@@ -251,31 +193,20 @@ async fn a_refused_transaction_does_not_use_its_token_up<T: Table>(table: &T) {
 
 async fn requests_against_the_rules_are_refused<T: Table>(table: &T) {
     let same = item("rules", "x", json!({}));
-    let twice = [
-        put(same.clone(), Expect::Any),
-        Write::Check {
-            key: same.key.clone(),
-            expect: Expect::Any,
-        },
-    ];
-    let many: Vec<Write> = (0..=TRANSACTION_MAX)
-        .map(|n| put(item("rules", &n.to_string(), json!({})), Expect::Any))
-        .collect();
+    let twice = [put(same.clone(), Expect::Any), Write::Check { key: same.key.clone(), expect: Expect::Any }];
+    let many: Vec<Write> =
+        (0..=TRANSACTION_MAX).map(|n| put(item("rules", &n.to_string(), json!({})), Expect::Any)).collect();
     for (writes, token) in [(&twice[..], "rules-1"), (&many[..], "rules-2")] {
         let refused = table.write(writes, token).await;
-        assert!(
-            matches!(&refused, Err(TableError::Refused(_))),
-            "{refused:?}"
-        );
+        assert!(matches!(&refused, Err(TableError::Refused(_))), "{refused:?}");
         assert!(!refused.unwrap_err().retryable());
     }
     assert_eq!(table.query("rules", "", None, 10).await.unwrap().items, []);
 }
 
 async fn a_hundred_writes_are_one_transaction<T: Table>(table: &T) {
-    let items: Vec<Item> = (0..TRANSACTION_MAX)
-        .map(|n| item("hundred", &format!("{n:03}"), json!({"n": n})))
-        .collect();
+    let items: Vec<Item> =
+        (0..TRANSACTION_MAX).map(|n| item("hundred", &format!("{n:03}"), json!({"n": n}))).collect();
     must_put(table, &items, "hundred-1").await;
     let page = table.query("hundred", "", None, 1_000).await.unwrap();
     assert_eq!(page.items.len(), TRANSACTION_MAX);
@@ -283,18 +214,11 @@ async fn a_hundred_writes_are_one_transaction<T: Table>(table: &T) {
     let writes: Vec<Write> = items
         .iter()
         .map(|item| {
-            let expect = if item.key.sort == "099" {
-                Expect::Absent
-            } else {
-                Expect::Version(1)
-            };
+            let expect = if item.key.sort == "099" { Expect::Absent } else { Expect::Version(1) };
             put(item.clone(), expect)
         })
         .collect();
-    assert_eq!(
-        table.write(&writes, "hundred-2").await,
-        Err(TableError::Condition { failed: vec![99] })
-    );
+    assert_eq!(table.write(&writes, "hundred-2").await, Err(TableError::Condition { failed: vec![99] }));
     let page = table.query("hundred", "", None, 1_000).await.unwrap();
     assert!(page.items.iter().all(|item| item.version == 1));
 }
@@ -303,105 +227,47 @@ async fn items_have_a_greatest_size<T: Table>(table: &T) {
     let large = "x".repeat(ITEM_BYTES_MAX + 1);
     let fits = "x".repeat(ITEM_BYTES_MAX - 1_000);
     let this = item("size", "x", json!({"text": large}));
-    let refused = table
-        .write(&[put(this.clone(), Expect::Any)], "size-1")
-        .await;
+    let refused = table.write(&[put(this.clone(), Expect::Any)], "size-1").await;
     assert!(matches!(refused, Err(TableError::TooLarge { bytes }) if bytes > ITEM_BYTES_MAX));
     assert_eq!(table.get(&this.key).await.unwrap(), None);
     must_put(table, &[item("size", "x", json!({"text": fits}))], "size-2").await;
-    let grow = Change {
-        steps: vec![Step::Set("more".into(), json!("y".repeat(2_000)))],
-    };
+    let grow = Change { steps: vec![Step::Set("more".into(), json!("y".repeat(2_000)))] };
     let refused = table.update(&this.key, &grow, &When::always()).await;
-    assert!(
-        matches!(refused, Err(TableError::TooLarge { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(TableError::TooLarge { .. })), "{refused:?}");
     let left = must_get(table, &this.key).await;
     assert!(left.version == 1 && !left.body.contains_key("more"));
     // Eleven items of nearly 400 KiB are more than a transaction takes.
-    let writes: Vec<Write> = (0..11)
-        .map(|n| {
-            put(
-                item("size", &format!("n{n}"), json!({"text": fits})),
-                Expect::Any,
-            )
-        })
-        .collect();
+    let writes: Vec<Write> =
+        (0..11).map(|n| put(item("size", &format!("n{n}"), json!({"text": fits})), Expect::Any)).collect();
     let refused = table.write(&writes, "size-3").await;
-    assert!(
-        matches!(refused, Err(TableError::TooLarge { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(TableError::TooLarge { .. })), "{refused:?}");
 }
 
 async fn batches_keep_their_order<T: Table>(table: &T) {
-    let items: Vec<Item> = ["a", "b", "c"]
-        .iter()
-        .map(|sort| item("batch", sort, json!({})))
-        .collect();
+    let items: Vec<Item> = ["a", "b", "c"].iter().map(|sort| item("batch", sort, json!({}))).collect();
     must_put(table, &items, "batch-1").await;
-    let keys: Vec<Key> = ["c", "missing", "a", "b"]
-        .iter()
-        .map(|sort| Key::new("batch", *sort))
-        .collect();
+    let keys: Vec<Key> = ["c", "missing", "a", "b"].iter().map(|sort| Key::new("batch", *sort)).collect();
     let found = table.batch_get(&keys).await.unwrap();
     let sorts: Vec<&str> = found.iter().map(|item| item.key.sort.as_str()).collect();
     assert_eq!(sorts, ["c", "a", "b"]);
     let many: Vec<Key> = (0..250)
-        .map(|n| {
-            Key::new(
-                "batch",
-                if n % 2 == 0 {
-                    "a".to_owned()
-                } else {
-                    n.to_string()
-                },
-            )
-        })
+        .map(|n| Key::new("batch", if n % 2 == 0 { "a".to_owned() } else { n.to_string() }))
         .collect();
-    let distinct: Vec<Key> = many[..1]
-        .iter()
-        .chain(many.iter().skip(1).step_by(2))
-        .cloned()
-        .collect();
+    let distinct: Vec<Key> = many[..1].iter().chain(many.iter().skip(1).step_by(2)).cloned().collect();
     assert_eq!(table.batch_get(&distinct).await.unwrap().len(), 1);
 }
 
 /// Sort keys whose byte order differs from the order of letters, of UTF-16, and of numbers.
-const AWKWARD: [&str; 9] = [
-    "T#",
-    "T#10",
-    "T#9",
-    "T#Z",
-    "T#_",
-    "T#a",
-    "T#é",
-    "T#\u{FFFD}",
-    "T#\u{1F980}",
-];
+const AWKWARD: [&str; 9] = ["T#", "T#10", "T#9", "T#Z", "T#_", "T#a", "T#é", "T#\u{FFFD}", "T#\u{1F980}"];
 
 async fn queries_read_by_prefix_in_byte_order<T: Table>(table: &T) {
-    let mut items: Vec<Item> = AWKWARD
-        .iter()
-        .rev()
-        .map(|sort| item("order", sort, json!({})))
-        .collect();
-    for (partition, sort) in [
-        ("order", "S#x"),
-        ("order", "T$"),
-        ("order", "U"),
-        ("order2", "T#a"),
-    ] {
+    let mut items: Vec<Item> = AWKWARD.iter().rev().map(|sort| item("order", sort, json!({}))).collect();
+    for (partition, sort) in [("order", "S#x"), ("order", "T$"), ("order", "U"), ("order2", "T#a")] {
         items.push(item(partition, sort, json!({})));
     }
     must_put(table, &items, "order-1").await;
     let page = table.query("order", "T#", None, 100).await.unwrap();
-    let sorts: Vec<&str> = page
-        .items
-        .iter()
-        .map(|item| item.key.sort.as_str())
-        .collect();
+    let sorts: Vec<&str> = page.items.iter().map(|item| item.key.sort.as_str()).collect();
     assert_eq!(sorts, AWKWARD);
     assert_eq!(page.next, None);
     let all = table.query("order", "", None, 100).await.unwrap();
@@ -480,10 +346,7 @@ async fn lists_follow_their_items<T: Table>(table: &T) {
     let writes = [
         put(at("a", "9"), Expect::Any),
         put(item("lists", "c", json!({})), Expect::Any),
-        Write::Delete {
-            key: Key::new("lists", "d"),
-            expect: Expect::Any,
-        },
+        Write::Delete { key: Key::new("lists", "d"), expect: Expect::Any },
     ];
     table.write(&writes, "lists-2").await.unwrap();
     list_in_the_end(table, "due", "", &["b", "a"]).await;
@@ -513,43 +376,23 @@ async fn updates_create_and_change<T: Table>(table: &T) {
     };
     let changed = table.update(&key, &change, &When::always()).await.unwrap();
     assert_eq!(changed.version, 2);
-    assert_eq!(
-        Json::Object(changed.body.clone()),
-        json!({"used": -3, "holders": ["b"]})
-    );
+    assert_eq!(Json::Object(changed.body.clone()), json!({"used": -3, "holders": ["b"]}));
     assert_eq!(must_get(table, &key).await, changed);
 }
 
 async fn updates_keep_index_and_expiry<T: Table>(table: &T) {
-    let mut this = listed(
-        item("update-index", "x", json!({"n": 1})),
-        "update-index",
-        "1",
-    );
+    let mut this = listed(item("update-index", "x", json!({"n": 1})), "update-index", "1");
     this.expires_at = Some(cauce_model::Instant::from_micros(9_999_999_999_000_000));
     must_put(table, std::slice::from_ref(&this), "update-index-1").await;
-    let change = Change {
-        steps: vec![Step::Add("n".into(), 1)],
-    };
-    let changed = table
-        .update(&this.key, &change, &When::always())
-        .await
-        .unwrap();
-    assert_eq!(
-        (&changed.index, changed.expires_at),
-        (&this.index, this.expires_at)
-    );
+    let change = Change { steps: vec![Step::Add("n".into(), 1)] };
+    let changed = table.update(&this.key, &change, &When::always()).await.unwrap();
+    assert_eq!((&changed.index, changed.expires_at), (&this.index, this.expires_at));
     list_in_the_end(table, "update-index", "", &["x"]).await;
 }
 
 async fn updates_under_a_condition<T: Table>(table: &T) {
     let key = Key::new("update-when", "x");
-    let add = Change {
-        steps: vec![
-            Step::Add("used".into(), 1),
-            Step::Insert("s".into(), "m".into()),
-        ],
-    };
+    let add = Change { steps: vec![Step::Add("used".into(), 1), Step::Insert("s".into(), "m".into())] };
     let when = |cond| When { all: vec![cond] };
     let used = |n: i64| Cond::Equals("used".into(), json!(n));
     let refused = Err(TableError::Condition { failed: vec![0] });
@@ -574,11 +417,7 @@ async fn updates_under_a_condition<T: Table>(table: &T) {
         let done = table.update(&key, &add, &when(cond.clone())).await;
         assert_eq!(done.is_ok(), holds, "{cond:?}: {done:?}");
         let after = table.get(&key).await.unwrap().map(|item| item.version);
-        assert_eq!(
-            after.unwrap_or(0) - before.unwrap_or(0),
-            u64::from(holds),
-            "{cond:?}"
-        );
+        assert_eq!(after.unwrap_or(0) - before.unwrap_or(0), u64::from(holds), "{cond:?}");
     }
 }
 
@@ -597,28 +436,20 @@ async fn concurrent_updates_all_count<T: Table>(table: &T) {
                         Step::Insert("who".into(), format!("{number}-{round}")),
                     ],
                 };
-                until_let_in(|| table.update(key, &change, always))
-                    .await
-                    .unwrap();
+                until_let_in(|| table.update(key, &change, always)).await.unwrap();
             }
         }
     };
     join_all((0..WRITERS).map(writer)).await;
     let end = must_get(table, &key).await;
     assert_eq!(end.body["count"], json!(WRITERS * ROUNDS));
-    assert_eq!(
-        end.body["who"].as_array().map(Vec::len),
-        usize::try_from(WRITERS * ROUNDS).ok()
-    );
+    assert_eq!(end.body["who"].as_array().map(Vec::len), usize::try_from(WRITERS * ROUNDS).ok());
     assert_eq!(end.version, (WRITERS * ROUNDS).unsigned_abs());
 }
 
 async fn one_of_many_concurrent_puts_wins<T: Table>(table: &T) {
     let writer = |number: usize| async move {
-        let writes = [put(
-            item("race", "x", json!({"winner": number})),
-            Expect::Absent,
-        )];
+        let writes = [put(item("race", "x", json!({"winner": number})), Expect::Absent)];
         let token = format!("race-{number}");
         until_let_in(|| table.write(&writes, &token)).await
     };

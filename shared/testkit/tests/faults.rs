@@ -7,9 +7,7 @@ use cauce_ports::{Table, TableError};
 use cauce_testkit::faulty::{Crashed, Faults, Faulty, Moment, Rates};
 
 fn add() -> Change {
-    Change {
-        steps: vec![Step::Add("n".into(), 1)],
-    }
+    Change { steps: vec![Step::Add("n".into(), 1)] }
 }
 
 fn key() -> Key {
@@ -61,13 +59,7 @@ async fn a_process_of_fewer_calls_survives() {
 
 #[tokio::test]
 async fn faults_come_from_the_seed_and_tell_the_truth() {
-    let rates = Rates {
-        throttled: 100,
-        conflict: 100,
-        lost_before: 100,
-        lost_after: 100,
-        stale: 0,
-    };
+    let rates = Rates { throttled: 100, conflict: 100, lost_before: 100, lost_after: 100, stale: 0 };
     let run = async |seed| {
         let store = MemoryTable::new();
         let table = Faulty::new(store.clone(), &Faults::seeded(seed, rates));
@@ -106,29 +98,17 @@ async fn a_stale_index_shows_what_it_showed_before() {
     let table = Faulty::new(MemoryTable::new(), &faults);
     let put = |sort: &str| {
         let mut item = Item::new(Key::new("p", sort), Default::default());
-        item.index = Some(IndexEntry {
-            list: "due".into(),
-            position: sort.into(),
-        });
-        [Write::Put {
-            item,
-            expect: Expect::Any,
-        }]
+        item.index = Some(IndexEntry { list: "due".into(), position: sort.into() });
+        [Write::Put { item, expect: Expect::Any }]
     };
     let shown = async || {
         let page = table.list("due", "", None, 10).await.unwrap();
-        page.items
-            .iter()
-            .map(|item| Json::from(item.key.sort.as_str()))
-            .collect::<Vec<_>>()
+        page.items.iter().map(|item| Json::from(item.key.sort.as_str())).collect::<Vec<_>>()
     };
     table.write(&put("a"), "1").await.unwrap();
     assert_eq!(shown().await, ["a"]);
     table.write(&put("b"), "2").await.unwrap();
-    faults.set_rates(Rates {
-        stale: 1_000,
-        ..Rates::default()
-    });
+    faults.set_rates(Rates { stale: 1_000, ..Rates::default() });
     assert_eq!(shown().await, ["a"]);
     faults.set_rates(Rates::default());
     assert_eq!(shown().await, ["a", "b"]);
