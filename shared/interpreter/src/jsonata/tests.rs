@@ -82,6 +82,36 @@ fn paths_map_flatten_and_unwrap() {
     assert_eq!(eval("$states.input.**.cpu"), 256);
 }
 
+/// What `$` means inside a path cannot be seen from a state, where nothing is the context at first.
+#[test]
+fn the_context_is_what_a_path_starts_from() {
+    let context = json!({"a": [{"b": [1, 2]}, {"b": [3]}, {"c": 4}], "n": {"a": 5}});
+    let variables = variables();
+    let environment = Environment {
+        input: &Value::Null,
+        context: &Value::Null,
+        result: None,
+        error_output: None,
+        variables: &variables,
+        now: jiff::Timestamp::UNIX_EPOCH,
+        seed: 0,
+    };
+    let eval =
+        |source: &str| Expression::compile(source).unwrap().evaluate_in(&environment, &context).unwrap();
+    assert_eq!(eval("a.b"), Some(json!([1, 2, 3])));
+    assert_eq!(eval("a.b[0]"), Some(json!([1, 3])));
+    assert_eq!(eval("(a.b)[0]"), Some(json!(1)));
+    assert_eq!(eval("a[$exists(c)].c"), Some(json!(4)));
+    assert_eq!(eval("a[c].c"), None);
+    assert_eq!(eval("a[1].b"), Some(json!([3])));
+    assert_eq!(eval("a.[b]"), Some(json!([[1, 2], [3], []])));
+    assert_eq!(eval("$.n.a"), Some(json!(5)));
+    assert_eq!(eval("a.b.($ * 2)"), Some(json!([2, 4, 6])));
+    assert_eq!(eval("a.d"), None);
+    assert_eq!(eval("$keys(a)"), Some(json!(["b", "c"])));
+    assert_eq!(eval("$count(**.a)"), Some(json!(4)));
+}
+
 #[test]
 fn functions_of_the_language() {
     assert_eq!(eval("$map([1..3], function($v, $i) { $v * $i })"), json!([0, 2, 6]));
