@@ -159,6 +159,31 @@ fn every_diagnostic_has_a_place_and_a_lowercase_message() {
 }
 
 #[test]
+fn the_real_pipelines_are_accepted_without_a_word() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines");
+    let mut checked = 0;
+    for system in fs::read_dir(&root).expect("the real pipelines") {
+        let system = system.expect("a readable entry").path();
+        let Ok(text) = fs::read(system.join("cauce.yaml")) else { continue };
+        let (project, found) = check_project(&text);
+        let project = project.unwrap_or_else(|| panic!("{}: {found:?}", system.display()));
+        for file in fs::read_dir(&system).expect("a readable folder") {
+            let file = file.expect("a readable entry").path();
+            let yaml = file.extension().is_some_and(|extension| extension == "yaml");
+            if !yaml || file.ends_with("cauce.yaml") {
+                continue;
+            }
+            let text = fs::read(&file).expect("a readable pipeline");
+            let (_, found) = check(&text, &project);
+            let name = file.display().to_string();
+            assert!(found.is_empty(), "{}", render::text(&found, &name, &text, false));
+            checked += 1;
+        }
+    }
+    assert!(checked > 0, "no pipeline was found");
+}
+
+#[test]
 fn json_carries_what_the_text_shows() {
     let text = b"pipeline: p\ntasks:\n  a: {pass: {}, retires: 3}\n";
     let (_, found) = check(text, &Project::none());

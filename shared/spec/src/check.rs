@@ -95,7 +95,7 @@ fn finish(text: &[u8], mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     for diagnostic in &mut diagnostics {
         diagnostic.position = lines.position(diagnostic.span.start);
     }
-    diagnostics.sort_by(|a, b| (a.span.start, a.code).cmp(&(b.span.start, b.code)));
+    diagnostics.sort_by_key(|found| (found.span.start, found.code));
     diagnostics.dedup_by(|later, first| {
         (later.span, later.code, &later.message) == (first.span, first.code, &first.message)
     });

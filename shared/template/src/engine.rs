@@ -202,7 +202,9 @@ impl Program {
     fn failure(&self, error: &Error) -> Failure {
         Failure {
             offset: self.offset + error.range().map_or(0, |range| range.start),
-            undefined: error.kind() == ErrorKind::UndefinedError,
+            // An operator that meets a missing value is reported as an invalid operation.
+            undefined: error.kind() == ErrorKind::UndefinedError
+                || error.detail().is_some_and(|detail| detail.contains("is undefined")),
             message: describe(error),
         }
     }

@@ -1,11 +1,13 @@
 //! What can happen at run time: rules, branches, tasks that never run.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use cauce_model::TriggerRule;
 
 use crate::checks::graph::Graph;
 use crate::checks::{Draft, DraftTask};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::file::kind::{Branch, Kind};
+use crate::file::kind::{Branch, Choice, Kind};
 use crate::shape::Reader;
 
 pub(crate) fn check(draft: &Draft<'_>, graph: &Graph, reader: &mut Reader) {
@@ -148,11 +150,17 @@ fn never_run(draft: &Draft<'_>, graph: &Graph, reader: &mut Reader) {
     }
     for &branch in &graph.order {
         let Kind::Branch(choices) = &draft.tasks[branch].task.kind else { continue };
+        let targets = |choice: &Choice| -> Vec<usize> {
+            choice.to.iter().filter_map(|name| draft.index.get(name.as_str()).copied()).collect()
+        };
+        let mut ways: Vec<Way> = choices.0.iter().map(|choice| Way::Taken(targets(choice))).collect();
+        if choices.0.iter().all(|choice| choice.condition.is_some()) {
+            ways.push(Way::Taken(Vec::new()));
+        }
+        ways.push(Way::Undecided);
         let mut blocked: Option<Vec<usize>> = None;
-        for choice in &choices.0 {
-            let chosen: Vec<usize> =
-                choice.to.iter().filter_map(|name| draft.index.get(name.as_str()).copied()).collect();
-            let stuck = follow(draft, graph, branch, &chosen, &base, &rank);
+        for way in &ways {
+            let stuck = follow(draft, graph, branch, way, &base, &rank);
             blocked = Some(match blocked {
                 None => stuck,
                 Some(before) => before.into_iter().filter(|at| stuck.binary_search(at).is_ok()).collect(),
@@ -195,34 +203,47 @@ fn never_run(draft: &Draft<'_>, graph: &Graph, reader: &mut Reader) {
     }
 }
 
-/// The tasks, sorted by position, that cannot run when the branch takes these tasks.
+/// What may become of a branch.
+enum Way {
+    /// It succeeded and took these tasks.
+    Taken(Vec<usize>),
+    /// It failed or did not run, so it skips nothing.
+    Undecided,
+}
+
+/// The tasks, sorted by position, that cannot run when the branch goes this way.
 fn follow(
     draft: &Draft<'_>,
     graph: &Graph,
     branch: usize,
-    chosen: &[usize],
+    way: &Way,
     base: &[Endings],
     rank: &[usize],
 ) -> Vec<usize> {
-    let mut changed: std::collections::BTreeMap<usize, Endings> = std::collections::BTreeMap::new();
-    let mut queue: std::collections::BTreeSet<(usize, usize)> = std::collections::BTreeSet::new();
-    for &down in &graph.below[branch] {
-        if !chosen.contains(&down) {
-            queue.insert((rank[down], down));
+    let mut changed: BTreeMap<usize, Endings> = BTreeMap::new();
+    let mut queue: BTreeSet<(usize, usize)> =
+        graph.below[branch].iter().map(|down| (rank[*down], *down)).collect();
+    let mut refused: BTreeSet<usize> = BTreeSet::new();
+    match way {
+        Way::Taken(chosen) => {
+            changed.insert(branch, SUCCESS);
+            let reached = reach(graph, chosen, &graph.below[branch], rank);
+            refused.extend(&graph.below[branch]);
+            refused.retain(|at| !chosen.contains(at) && !reached.contains(at));
         }
-    }
-    let mut reached: std::collections::BTreeSet<usize> = std::collections::BTreeSet::new();
-    if !queue.is_empty() {
-        reached = reach(graph, chosen, &graph.below[branch], rank);
+        Way::Undecided if draft.tasks[branch].task.settings.allow_failure => {}
+        Way::Undecided => {
+            changed.insert(branch, base[branch] & !SUCCESS);
+        }
     }
     let mut stuck = Vec::new();
     while let Some((_, at)) = queue.pop_first() {
-        let refused = graph.needs[at].contains(&branch) && !chosen.contains(&at) && !reached.contains(&at);
-        let new = if refused {
+        let new = if refused.contains(&at) {
             SKIPPED
         } else {
+            let others = graph.needs[at].iter().any(|up| *up != branch && is_branch(draft, *up));
             let see = |up: usize| changed.get(&up).copied().unwrap_or(base[up]);
-            evaluate(draft, graph, at, see)
+            evaluate(draft, graph, at, see) | if others { SKIPPED } else { 0 }
         };
         if new & RAN == 0 {
             stuck.push(at);
@@ -237,14 +258,9 @@ fn follow(
 }
 
 /// Which of `targets` lie below one of `from`. Nothing beyond the last target is visited.
-fn reach(
-    graph: &Graph,
-    from: &[usize],
-    targets: &[usize],
-    rank: &[usize],
-) -> std::collections::BTreeSet<usize> {
+fn reach(graph: &Graph, from: &[usize], targets: &[usize], rank: &[usize]) -> BTreeSet<usize> {
     let last = targets.iter().map(|at| rank[*at]).max().unwrap_or(0);
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut stack: Vec<usize> = from.to_vec();
     while let Some(at) = stack.pop() {
         for &down in &graph.below[at] {

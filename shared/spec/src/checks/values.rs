@@ -217,20 +217,41 @@ fn kind(draft: &Draft<'_>, task: &DraftTask<'_>, project: &Project, reader: &mut
             }
         }
         Kind::Quality(data) => {
-            resources(task, &data.resources, reader);
+            worker(task, &data.resources, project, reader);
             quality(task, &data.settings, reader);
         }
         Kind::Sql(data) => {
-            resources(task, &data.resources, reader);
+            worker(task, &data.resources, project, reader);
             sql(task, &data.settings, reader);
         }
         Kind::Mask(data) => {
-            resources(task, &data.resources, reader);
+            worker(task, &data.resources, project, reader);
             mask(task, &data.settings, &data.resources, reader);
         }
-        Kind::Copy(data) => resources(task, &data.resources, reader),
+        Kind::Copy(data) => worker(task, &data.resources, project, reader),
         Kind::Branch(_) | Kind::Fail(_) | Kind::Pass(_) => {}
     }
+}
+
+/// The image that runs the data kinds.
+const WORKER_IMAGE: &str = "worker";
+
+fn worker(task: &DraftTask<'_>, resources: &Resources, project: &Project, reader: &mut Reader) {
+    self::resources(task, resources, reader);
+    if *project == Project::none() || project.images.contains_key(WORKER_IMAGE) {
+        return;
+    }
+    let kind = task.task.kind.key();
+    let (span, route) = task.key(&[kind]);
+    reader.report(
+        Diagnostic::error(
+            Code::UnknownImage,
+            span,
+            format!("tasks of kind `{kind}` run in the image `{WORKER_IMAGE}`, which the project file does not have"),
+        )
+        .help("add it under `images`: `worker: {ecr: \"cauce-worker:1.0\", local: []}`")
+        .at(route),
+    );
 }
 
 fn image(task: &DraftTask<'_>, image: &Name, project: &Project, reader: &mut Reader) {

@@ -130,6 +130,7 @@ record! {
 
 record! {
     /// Notifications: channel names by what is told.
+    #[derive(Default)]
     pub struct Notifications {
         /// Success: the run, or the task, succeeded.
         success: Vec<Name> = Vec::new();
@@ -139,11 +140,5 @@ record! {
         retrying: Vec<Name> = Vec::new();
         /// Deadline: the deadline passed.
         deadline: Vec<Name> = Vec::new();
-    }
-}
-
-impl Default for Notifications {
-    fn default() -> Self {
-        Self { success: Vec::new(), failed: Vec::new(), retrying: Vec::new(), deadline: Vec::new() }
     }
 }

@@ -182,3 +182,48 @@ impl Shape for Cron {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_are_brought_to_one_form() {
+        for (text, normal) in [
+            ("0 2 * * *", "0 2 * * *"),
+            ("  0   2 * * * ", "0 2 * * *"),
+            ("@daily", "0 0 * * *"),
+            ("*/15 9-17 * * mon-fri", "*/15 9-17 * * 1-5"),
+            ("0 0 1 JAN,Jul *", "0 0 1 1,7 *"),
+            ("5/20 * * * 7", "5-59/20 * * * 7"),
+            ("0 0 29 2 *", "0 0 29 2 *"),
+            ("0 0 31 4,5 *", "0 0 31 4,5 *"),
+            ("0 0 31 2 1", "0 0 31 2 1"),
+        ] {
+            assert_eq!(Cron::parse(text).map(|cron| cron.0), Ok(normal.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_fields_are_named_with_their_place() {
+        for (text, at) in [
+            ("60 * * * *", Some(0)),
+            ("* 24 * * *", Some(2)),
+            ("* * 0 * *", Some(4)),
+            ("* * * 13 *", Some(6)),
+            ("* * * * 8", Some(8)),
+            ("* * * * sunday", Some(8)),
+            ("5-1 * * * *", Some(0)),
+            ("*/0 * * * *", Some(0)),
+            ("1,,2 * * * *", Some(0)),
+            ("* * * *", None),
+            ("* * * * * *", None),
+            ("", None),
+            ("@never", None),
+            ("0 0 30 2 *", None),
+            ("0 0 31 4,6,9,11 *", None),
+        ] {
+            assert_eq!(Cron::parse(text).map_err(|(at, _)| at), Err(at), "{text}");
+        }
+    }
+}

@@ -442,3 +442,37 @@ pub(crate) fn variants<'a>(node: &Node, words: &[&'a str], reader: &mut Reader) 
     }
     word
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_in_whole_seconds() {
+        for (text, seconds) in [
+            ("0", 0),
+            ("90", 90),
+            ("45s", 45),
+            ("30m", 1_800),
+            ("1h30m", 5_400),
+            ("2d", 172_800),
+            ("1w1d1h1m1s", 694_861),
+        ] {
+            assert_eq!(Seconds::parse(text), Some(Seconds(seconds)), "{text}");
+        }
+        for text in
+            ["", "m", "30 m", "30m1h", "1h1h", "-5s", "1.5h", "5y", "99999999999999999999", "1h30", "5µ"]
+        {
+            assert_eq!(Seconds::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_have_one_form_and_a_near_one_is_found() {
+        assert!(Name::new("a_1").is_some());
+        assert!(Name::new("A").is_none());
+        assert_eq!(as_name("Ventas Diarias"), Some("ventas_diarias".to_owned()));
+        assert_eq!(as_name("1st"), Some("st".to_owned()));
+        assert_eq!(as_name("日本"), None);
+    }
+}

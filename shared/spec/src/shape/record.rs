@@ -7,6 +7,7 @@
 macro_rules! record {
     (
         $(#[doc = $doc:literal])*
+        $(#[derive($derive:ident)])?
         pub struct $name:ident $((short $short:literal))? {
             $(
                 $(#[doc = $field_doc:literal])*
@@ -16,7 +17,7 @@ macro_rules! record {
         }
     ) => {
         $(#[doc = $doc])*
-        #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+        #[derive(Debug, Clone, PartialEq, serde::Serialize $(, $derive)?)]
         pub struct $name {
             $( $(#[doc = $field_doc])* $(#[serde(rename = $key)])? pub $field: $type, )*
         }
