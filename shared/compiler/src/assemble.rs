@@ -6,6 +6,7 @@ use std::fmt;
 use cauce_model::TriggerRule;
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{Arrival, GatePlan, Plan, TaskIndex, TaskKind, TaskPlan};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::forecast::{EVENTS_MAX, Forecast, REQUEST_BYTES_MAX, request_bytes, worst_events};
@@ -21,6 +22,11 @@ pub const MANIFEST_SCHEMA: u32 = 1;
 /// An inline Map runs at most this many items at once.
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html>
 const INLINE_CONCURRENCY_MAX: u32 = cauce_asl::limits::INLINE_MAP_CONCURRENCY as u32;
+
+/// The most items of a mapped task: expand-map answers with their indices, and the list of these
+/// must fit the 256 KiB that a state's input may have.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>
+pub const ITEMS_MAX: u32 = 45_000;
 
 /// What a task may take of a machine per unit of weight. Both leave a tenth of the budget to the
 /// states around the tasks.
@@ -47,7 +53,7 @@ pub struct Compiled {
 }
 
 /// What a deployment needs to know of a pipeline.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// [`MANIFEST_SCHEMA`].
@@ -58,7 +64,8 @@ pub struct Manifest {
     pub version: String,
     /// Its machines, the pipeline's own first.
     pub machines: Vec<ManifestMachine>,
-    /// Its schedules.
+    /// Its schedules, as in the plan.
+    #[schemars(with = "Vec<serde_json::Value>")]
     pub schedules: Vec<cauce_model::plan::SchedulePlan>,
     /// Events that start it.
     pub triggers: Vec<cauce_model::Json>,
@@ -69,7 +76,7 @@ pub struct Manifest {
 }
 
 /// A machine of a manifest.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestMachine {
     /// Its name.
@@ -103,6 +110,11 @@ pub enum CompileError {
         /// Its measure.
         events: u64,
     },
+    /// The indices of a mapped task would not fit a state's input.
+    TooManyItems {
+        /// The task.
+        task: String,
+    },
     /// A waiting task looks so often that its history would not hold all looks.
     TooManyLooks {
         /// The task.
@@ -127,6 +139,11 @@ impl fmt::Display for CompileError {
                 f,
                 "an execution of {machine} can write {events} history events, \
                  AWS keeps fewer than {EVENTS_MAX}; lower max_items or split the pipeline"
+            ),
+            Self::TooManyItems { task } => write!(
+                f,
+                "task {task} is mapped over more items than one state can be given; \
+                 lower max_items to {ITEMS_MAX}, or give each item more work"
             ),
             Self::TooManyLooks { task, poll_seconds_min } => write!(
                 f,
@@ -156,6 +173,7 @@ pub fn assemble(mut plan: Plan, lines: &BTreeMap<String, u32>) -> Result<Compile
     add_gates(&mut plan, &Gates::new(&graph, &order, &nest));
     for task in &mut plan.tasks {
         check_looks(task)?;
+        check_items(task)?;
         choose_map(task);
     }
     let weights: Vec<usize> = plan.tasks.iter().map(weight).collect();
@@ -223,6 +241,13 @@ fn check_looks(task: &TaskPlan) -> Result<(), CompileError> {
         return Err(CompileError::TooManyLooks { task: task.name.clone(), poll_seconds_min });
     }
     Ok(())
+}
+
+fn check_items(task: &TaskPlan) -> Result<(), CompileError> {
+    match &task.map {
+        Some(map) if map.max_items > ITEMS_MAX => Err(CompileError::TooManyItems { task: task.name.clone() }),
+        _ => Ok(()),
+    }
 }
 
 /// Runs items inside the machine where its history and concurrency allow that.
@@ -342,7 +367,7 @@ fn collect_lines(
 ) {
     for (name, state) in states {
         let task = name.split_once('.').map_or(name.as_str(), |(task, _)| task);
-        if let Some(&line) = lines.get(task).or_else(|| parts.get(name)) {
+        if let Some(&line) = lines.get(task).or_else(|| parts.get(task)) {
             map.insert(name.clone(), line);
         }
         match state {
@@ -397,6 +422,13 @@ impl Compiled {
 mod tests {
     use super::*;
     use cauce_model::plan::ContainerPlan;
+
+    #[test]
+    fn the_indices_of_the_most_items_fit_a_state() {
+        let indices: Vec<u32> = (0..ITEMS_MAX).collect();
+        let answer = serde_json::json!({"count": ITEMS_MAX, "indices": indices, "fence": u64::MAX});
+        assert!(answer.to_string().len() <= cauce_asl::limits::PAYLOAD_BYTES);
+    }
 
     #[test]
     fn a_task_that_is_not_mapped_is_light_whatever_its_name_and_kind() {

@@ -6,6 +6,7 @@
 use cauce_asl::{State, States, Task, limits};
 use cauce_model::names;
 use cauce_model::plan::{Plan, TaskKind, TaskPlan};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar;
@@ -32,6 +33,16 @@ const WRITE_UNIT_NANO_USD: u64 = 625;
 /// as transactions are.
 const WRITE_UNITS_PER_TASK: u64 = 8;
 
+/// StartExecution: a bucket, and what refills it each second, in most regions.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>
+const EXECUTION_BURST: u64 = 800;
+const EXECUTIONS_PER_SECOND: u64 = 150;
+
+/// Fargate on-demand launches: a bucket, and what refills it each second.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/throttling.html>
+const FARGATE_BURST: u64 = 100;
+const FARGATE_PER_SECOND: u64 = 20;
+
 /// How often a state that hands out its token is entered anew in the worst case: once for its
 /// gate, once for a slot.
 const AGAIN_ROUNDS: u64 = 2;
@@ -43,7 +54,7 @@ const EXECUTION_EVENTS: u64 = 2;
 const RETRY_EVENTS: u64 = 3;
 
 /// A forecast of one machine.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MachineForecast {
     /// Its name.
     pub machine: String,
@@ -56,7 +67,7 @@ pub struct MachineForecast {
 }
 
 /// A forecast of a pipeline.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Forecast {
     /// Its machines.
     pub machines: Vec<MachineForecast>,
@@ -68,6 +79,9 @@ pub struct Forecast {
     pub start_burst: u64,
     /// Tasks that can be under way at once.
     pub widest: u64,
+    /// Seconds until the last of that many containers is launched, all at once and alone in the
+    /// account.
+    pub launch_seconds: u64,
     /// State transitions of a run in which everything succeeds at once and every gate was waited
     /// at; items of mapped tasks left out.
     pub transitions: u64,
@@ -80,7 +94,7 @@ pub struct Forecast {
 }
 
 /// Orchestration alone, in US dollars.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
     /// A run, items of mapped tasks left out.
     pub run_usd: f64,
@@ -143,12 +157,14 @@ impl Forecast {
         }
         let runs_per_month = calendar::runs_per_month(&plan.schedules);
         let run_usd = usd(run.nano_usd());
+        let widest = width(nest, false);
         Self {
             machines: machines.iter().zip(texts).map(machine_forecast).collect(),
             tasks: run.tasks,
             gated,
             start_burst: width(nest, true),
-            widest: width(nest, false),
+            widest,
+            launch_seconds: launch_seconds(widest),
             transitions: run.transitions,
             transitions_per_item: item.transitions,
             invocations: run.invocations,
@@ -265,6 +281,14 @@ fn task_events(name: &str, task: &Task) -> u64 {
         .any(|catch| catch.next == name && catch.error_equals.iter().any(|error| error == names::AGAIN));
     let rounds = if comes_back { AGAIN_ROUNDS } else { 0 };
     once * (1 + rounds) + retries * RETRY_EVENTS
+}
+
+/// When the last of so many containers is launched: executions start at one rate, Fargate launches
+/// at another, and the slower one counts.
+fn launch_seconds(containers: u64) -> u64 {
+    let rates = [(EXECUTION_BURST, EXECUTIONS_PER_SECOND), (FARGATE_BURST, FARGATE_PER_SECOND)];
+    let times = rates.map(|(burst, rate)| containers.saturating_sub(burst).div_ceil(rate));
+    times.into_iter().max().unwrap_or(0)
 }
 
 /// How many tasks stand side by side: at the start, or anywhere.

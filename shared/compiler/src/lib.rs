@@ -35,7 +35,7 @@ mod calendar;
 pub mod forecast;
 
 pub use assemble::{
-    CompileError, Compiled, MANIFEST_SCHEMA, Manifest, ManifestMachine, assemble, definition_file,
+    CompileError, Compiled, ITEMS_MAX, MANIFEST_SCHEMA, Manifest, ManifestMachine, assemble, definition_file,
 };
 pub use compile::compile;
 pub use resource::{GATE_WAIT_MAX_SECONDS, PLACEHOLDERS};

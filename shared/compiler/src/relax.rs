@@ -21,7 +21,7 @@ use crate::draft::{DraftId, Kind};
 /// Words of bits that trying classes may touch per nest; what is left then stays gated.
 const WORK_LIMIT: u64 = 1 << 26;
 
-/// Parts are put no deeper than this many nested `Par`: every level is five levels of JSON, and
+/// Parts are put no deeper than this many nested `Par`: every level is four levels of JSON, and
 /// parsers stop at 128.
 const DEEPEST_PLACE: usize = 12;
 

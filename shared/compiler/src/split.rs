@@ -10,7 +10,7 @@ use crate::nest::{Nest, Node};
 /// What one machine holds at most, in weight: as many ordinary tasks.
 pub const WEIGHT_LIMIT: usize = 400;
 
-/// How many `Parallel` states stand inside each other in one machine at most. Every level is five
+/// How many `Parallel` states stand inside each other in one machine at most. Every level is four
 /// levels of JSON, and parsers stop at 128.
 pub const HEIGHT_LIMIT: usize = 20;
 

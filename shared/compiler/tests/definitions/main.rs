@@ -8,7 +8,7 @@ mod walk;
 use std::collections::BTreeMap;
 
 use cauce_asl::{ExecutionType, Severity};
-use cauce_compiler::{CompileError, Compiled, assemble, lifecycle};
+use cauce_compiler::{CompileError, Compiled, ITEMS_MAX, assemble, lifecycle};
 use cauce_model::Plan;
 use cauce_model::plan::TaskKind;
 use serde_json::Value;
@@ -92,7 +92,14 @@ fn every_launch_kind_has_a_machine() {
 
 #[test]
 fn definitions_begin_every_task_exactly_on_time() {
-    for plan in [plans::crossed(), plans::lattice(6, 7), plans::lattice(30, 30), plans::lattice(2, 450)] {
+    for plan in [
+        plans::crossed(),
+        plans::lattice(6, 7),
+        plans::lattice(30, 30),
+        plans::lattice(2, 450),
+        // Deeper than a parser would follow, were it one machine.
+        plans::comb(150),
+    ] {
         let compiled = compile(plan);
         let machines = definitions(&compiled);
         for seed in 0..5 {
@@ -268,6 +275,14 @@ fn a_task_that_looks_too_often_is_refused_with_the_interval_that_fits() {
     };
     wait.poll_seconds = poll_seconds_min;
     assert!(assemble(plan, &BTreeMap::new()).is_ok());
+}
+
+#[test]
+fn a_task_mapped_over_more_items_than_a_state_holds_is_refused() {
+    let over = |items| plans::plan("wide", vec![plans::mapped(plans::container("each", &[]), items, 100)]);
+    assert!(assemble(over(ITEMS_MAX), &BTreeMap::new()).is_ok());
+    let error = assemble(over(ITEMS_MAX + 1), &BTreeMap::new()).unwrap_err();
+    assert_eq!(error, CompileError::TooManyItems { task: "each".to_owned() });
 }
 
 #[test]

@@ -128,6 +128,17 @@ pub(crate) fn crossed() -> Plan {
     )
 }
 
+/// A chain with a side task at each link: one more `Par` inside the last at every link.
+pub(crate) fn comb(links: u32) -> Plan {
+    let mut tasks = vec![container("link0", &[])];
+    for link in 1..links {
+        let above = if link == 1 { 0 } else { 2 * link - 3 };
+        tasks.push(container(&format!("link{link}"), &[above]));
+        tasks.push(container(&format!("side{link}"), &[above]));
+    }
+    plan("comb", tasks)
+}
+
 /// A lattice: every task needs the one above and the one to the left.
 pub(crate) fn lattice(rows: u32, columns: u32) -> Plan {
     let mut tasks = Vec::new();
