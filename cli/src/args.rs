@@ -1,0 +1,434 @@
+//! What can be asked on the command line. `docs/reference/cli.md` is generated from this file.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Orchestrates data pipelines: on one machine, and on AWS without a server.
+#[derive(Debug, Parser)]
+#[command(name = "cauce", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Print data as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The state folder [default: .cauce beside cauce.yaml].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The environment of cauce.yaml whose values `${{ env.x }}` reads.
+    #[arg(long, global = true, value_name = "ENV", default_value = "local")]
+    pub(crate) env: String,
+}
+
+/// The commands, in the order in which a pipeline meets them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a small project that runs at once.
+    Init(InitArgs),
+    /// Check pipeline files and report everything that is wrong.
+    Check(CheckArgs),
+    /// Show the next ticks of a pipeline and the data that each covers.
+    Schedule(ScheduleArgs),
+    /// Compile pipelines to plans and state machine definitions.
+    Build(BuildArgs),
+    /// Draw a pipeline.
+    Graph(GraphArgs),
+    /// Print the JSON Schema of a file, for editors.
+    Schema(SchemaArgs),
+    /// Run a pipeline on this machine.
+    Run(RunArgs),
+    /// Run a pipeline for every data interval of a range of dates.
+    Backfill(BackfillArgs),
+    /// List the pipelines of the project: next tick, last run.
+    List(ListArgs),
+    /// List runs, newest first.
+    Runs(RunsArgs),
+    /// Show a run and its tasks.
+    Show(ShowArgs),
+    /// Print the log of a task's attempt.
+    Logs(LogsArgs),
+    /// Go on with a run whose engine was interrupted; what succeeded stays.
+    Resume(ResumeArgs),
+    /// Run an ended run again: its failed tasks, or those named.
+    Rerun(RerunArgs),
+    /// End a run.
+    Cancel(CancelArgs),
+    /// Say how a task of an ended run ended.
+    Mark(MarkArgs),
+    /// Hold the triggers of a pipeline back.
+    Pause(PauseArgs),
+    /// Let the triggers of a pipeline start runs again.
+    Unpause(PauseArgs),
+    /// Say why a run or a task is where it is.
+    Why(WhyArgs),
+    /// Explain an error code, a status or a failure class.
+    Explain(ExplainArgs),
+    /// Run a pipeline in virtual time with given durations and outcomes; nothing is called.
+    Simulate(SimulateArgs),
+    /// Work with Amazon States Language alone.
+    #[command(subcommand)]
+    Asl(AslCommand),
+    /// Anything else: a command of a later version, or none.
+    #[command(external_subcommand)]
+    Later(Vec<OsString>),
+}
+
+/// `cauce init`
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// The folder to make the project in.
+    pub(crate) dir: PathBuf,
+}
+
+/// `cauce check`
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Pipeline files, or folders that hold some.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// `cauce schedule`
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleArgs {
+    /// The pipeline file.
+    pub(crate) file: PathBuf,
+    /// How many ticks to show.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) next: u32,
+    /// The moment (RFC 3339) or date after which they are [default: now].
+    #[arg(long, value_name = "T")]
+    pub(crate) from: Option<String>,
+}
+
+/// `cauce build`
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// Pipeline files, or folders that hold some.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Where to write: one folder per pipeline, and `system` for the task machines.
+    #[arg(long, value_name = "DIR", default_value = "build")]
+    pub(crate) out: PathBuf,
+}
+
+/// `cauce graph`
+#[derive(Debug, Args)]
+pub(crate) struct GraphArgs {
+    /// The pipeline file.
+    pub(crate) file: PathBuf,
+    /// How to draw it.
+    #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid)]
+    pub(crate) format: GraphFormat,
+}
+
+/// How a graph is drawn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Text that Markdown viewers draw.
+    Mermaid,
+    /// Text that Graphviz draws.
+    Dot,
+    /// A picture.
+    Svg,
+}
+
+/// `cauce schema`
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// Which file's.
+    #[arg(value_enum, default_value_t = SchemaOf::Pipeline)]
+    pub(crate) of: SchemaOf,
+}
+
+/// Which file a schema describes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// A pipeline file.
+    Pipeline,
+    /// The project file, cauce.yaml.
+    Project,
+}
+
+/// `cauce run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The pipeline file.
+    pub(crate) file: PathBuf,
+    /// Run this task alone, whatever its upstreams.
+    #[arg(long, value_name = "TASK")]
+    pub(crate) only: Option<String>,
+    /// A parameter; JSON where its type is not text. Repeatable.
+    #[arg(long = "param", value_name = "K=V")]
+    pub(crate) params: Vec<String>,
+    /// A JSON or YAML file of parameters; --param goes before it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) params_file: Option<PathBuf>,
+    /// The date (or moment) whose data is processed [default: the newest complete data interval].
+    #[arg(long, value_name = "D", conflicts_with = "interval")]
+    pub(crate) logical_date: Option<String>,
+    /// The half-open range of data, two dates or moments.
+    #[arg(long, value_name = "A..B")]
+    pub(crate) interval: Option<String>,
+    /// Start no task: print each decision, every outcome taken as success.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Outcomes of tasks for --dry-run, as `cauce simulate` takes them.
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    pub(crate) outcomes: Option<PathBuf>,
+    /// Let tasks use this machine's AWS credentials and the real S3.
+    #[arg(long)]
+    pub(crate) host_credentials: bool,
+}
+
+/// `cauce backfill`
+#[derive(Debug, Args)]
+pub(crate) struct BackfillArgs {
+    /// The pipeline file, or the name of a pipeline of this project.
+    #[arg(value_name = "FILE|PIPELINE")]
+    pub(crate) pipeline: String,
+    /// The first date.
+    #[arg(long, value_name = "D")]
+    pub(crate) from: String,
+    /// The last date.
+    #[arg(long, value_name = "D")]
+    pub(crate) to: String,
+    /// Which runs that exist to run again.
+    #[arg(long, value_enum, default_value_t = ExistingRuns::Failed)]
+    pub(crate) existing: ExistingRuns,
+    /// Runs at once [default: the pipeline's max_active_runs].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_active: Option<u32>,
+    /// Newest first.
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// A parameter of every run. Repeatable.
+    #[arg(long = "param", value_name = "K=V")]
+    pub(crate) params: Vec<String>,
+    /// Print what would run, and run nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Let tasks use this machine's AWS credentials and the real S3.
+    #[arg(long)]
+    pub(crate) host_credentials: bool,
+}
+
+/// Which runs that exist a backfill runs again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum ExistingRuns {
+    /// None of them.
+    Skip,
+    /// Those that did not succeed, from their failed tasks.
+    Failed,
+    /// All of them, with all tasks.
+    All,
+}
+
+/// `cauce list`
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {}
+
+/// `cauce runs`
+#[derive(Debug, Args)]
+pub(crate) struct RunsArgs {
+    /// Only this pipeline's.
+    #[arg(long, value_name = "P")]
+    pub(crate) pipeline: Option<String>,
+    /// Only those in this status.
+    #[arg(long, value_enum, value_name = "S")]
+    pub(crate) status: Option<RunStatusArg>,
+    /// Only those created at or after this moment or date.
+    #[arg(long, value_name = "D")]
+    pub(crate) since: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+}
+
+/// A run's status on the command line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum RunStatusArg {
+    Queued,
+    Running,
+    Success,
+    Failed,
+    Skipped,
+    Cancelled,
+}
+
+/// `cauce show`
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// pipeline/run_id, pipeline/@latest, or a run_id that only one pipeline has.
+    pub(crate) run: String,
+}
+
+/// `cauce logs`
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// pipeline/run_id, pipeline/@latest, or a run_id that only one pipeline has.
+    pub(crate) run: String,
+    /// The task.
+    pub(crate) task: String,
+    /// The attempt [default: the last].
+    #[arg(long, value_name = "N")]
+    pub(crate) attempt: Option<u32>,
+    /// The item of a mapped task.
+    #[arg(long, value_name = "N")]
+    pub(crate) item: Option<u32>,
+    /// Go on until the task ends.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+}
+
+/// `cauce resume`
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// pipeline/run_id, pipeline/@latest, or a run_id that only one pipeline has.
+    pub(crate) run: String,
+    /// Let tasks use this machine's AWS credentials and the real S3.
+    #[arg(long)]
+    pub(crate) host_credentials: bool,
+}
+
+/// `cauce rerun`
+#[derive(Debug, Args)]
+pub(crate) struct RerunArgs {
+    /// pipeline/run_id, pipeline/@latest, or a run_id that only one pipeline has.
+    pub(crate) run: String,
+    /// Run this task again [default: all that did not succeed, and what is below them].
+    #[arg(long, value_name = "TASK", conflicts_with = "only")]
+    pub(crate) task: Option<String>,
+    /// With everything below it.
+    #[arg(long, requires = "task")]
+    pub(crate) downstream: bool,
+    /// Run this task alone, whatever its upstreams.
+    #[arg(long, value_name = "TASK")]
+    pub(crate) only: Option<String>,
+    /// On the pipeline as its file stands now, not on the version of the run.
+    #[arg(long)]
+    pub(crate) latest_version: bool,
+    /// Run tasks that a branch skips all the same.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Let tasks use this machine's AWS credentials and the real S3.
+    #[arg(long)]
+    pub(crate) host_credentials: bool,
+}
+
+/// `cauce cancel`
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    /// pipeline/run_id, pipeline/@latest, or a run_id that only one pipeline has.
+    pub(crate) run: String,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// `cauce mark`
+#[derive(Debug, Args)]
+pub(crate) struct MarkArgs {
+    /// pipeline/run_id, pipeline/@latest, or a run_id that only one pipeline has.
+    pub(crate) run: String,
+    /// The task.
+    pub(crate) task: String,
+    /// How it ended.
+    #[arg(value_enum)]
+    pub(crate) as_status: MarkAs,
+}
+
+/// How a person says that a task ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum MarkAs {
+    /// Well.
+    Success,
+    /// Badly.
+    Failed,
+}
+
+/// `cauce pause` and `cauce unpause`
+#[derive(Debug, Args)]
+pub(crate) struct PauseArgs {
+    /// The pipeline's name.
+    pub(crate) pipeline: String,
+}
+
+/// `cauce why`
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// pipeline/run_id, pipeline/@latest, or a run_id that only one pipeline has.
+    pub(crate) run: String,
+    /// The task [default: every task that waits, is under way or ended badly].
+    pub(crate) task: Option<String>,
+}
+
+/// `cauce explain`
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// A code such as C204, a status or a failure class.
+    pub(crate) code: String,
+}
+
+/// `cauce simulate`
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// The pipeline file.
+    pub(crate) file: PathBuf,
+    /// A JSON file {task: seconds or [per attempt]}; tasks that are not in it take none.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) durations: Option<PathBuf>,
+    /// A JSON file {task: "success" | "failed" | exit code | {status, exit_code, class, output}, or a list
+    /// per attempt}.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) outcomes: Option<PathBuf>,
+    /// A parameter. Repeatable.
+    #[arg(long = "param", value_name = "K=V")]
+    pub(crate) params: Vec<String>,
+    /// The date (or moment) whose data is processed.
+    #[arg(long, value_name = "D")]
+    pub(crate) logical_date: Option<String>,
+}
+
+/// Commands of Amazon States Language alone.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AslCommand {
+    /// Run a definition with recorded replies, in virtual time.
+    Run(AslRunArgs),
+    /// Check a definition as Step Functions would.
+    Check(AslCheckArgs),
+    /// Anything else: a command of a later version, or none.
+    #[command(external_subcommand)]
+    Later(Vec<OsString>),
+}
+
+/// `cauce asl run`
+#[derive(Debug, Args)]
+pub(crate) struct AslRunArgs {
+    /// The definition's file.
+    pub(crate) definition: PathBuf,
+    /// The input: JSON, or a file of it (@FILE or a path) [default: {}].
+    #[arg(long, value_name = "I")]
+    pub(crate) input: Option<String>,
+    /// A file of replies: [{after_state, type, output | error, cause}], or {replies, objects}.
+    #[arg(long, value_name = "M")]
+    pub(crate) mocks: Option<PathBuf>,
+}
+
+/// `cauce asl check`
+#[derive(Debug, Args)]
+pub(crate) struct AslCheckArgs {
+    /// The definition's file.
+    pub(crate) definition: PathBuf,
+}

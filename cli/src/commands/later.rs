@@ -1,0 +1,42 @@
+//! Commands that are not here: those of later versions, and those that nobody knows.
+
+use std::ffi::OsString;
+
+use crate::args::Cli;
+use crate::error::Failure;
+
+/// Commands that this version does not have yet, and what to do instead.
+const LATER: [(&str, &str); 17] = [
+    ("trigger", "it starts deployed pipelines; on this machine use 'cauce run FILE'"),
+    ("approve", "approvals come with the approval task"),
+    ("reject", "approvals come with the approval task"),
+    ("pools", "the limits of this version are max_active_runs and max_active_tasks; see 'cauce why RUN'"),
+    ("breakers", "circuit breakers are not supported yet"),
+    ("limits", "rate limits are not supported yet"),
+    ("idempotency", "idempotency keys are not supported yet"),
+    ("triggers", "file and dataset triggers come with 'cauce up'; start runs with 'cauce run FILE'"),
+    ("datasets", "datasets come with 'cauce up'; 'cauce show RUN' tells what each task did"),
+    ("audit", "'cauce runs' and 'cauce show RUN' tell what happened"),
+    ("cost", "'cauce build' writes the forecast and its price into manifest.json"),
+    ("up", "schedules are fired by it; until then start runs with 'cauce run FILE' or 'cauce backfill'"),
+    ("deploy", "'cauce build' writes the definitions that are deployed"),
+    ("doctor", "it looks at deployments"),
+    ("sync", "it looks at deployments"),
+    ("test-state", "'cauce asl run' runs a whole definition"),
+    ("help", "use 'cauce --help' or 'cauce COMMAND --help'"),
+];
+
+/// Says that a command is not there, and what to do.
+pub(crate) fn refuse(words: &[OsString]) -> Failure {
+    let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    if let Some((_, instead)) = LATER.iter().find(|(later, _)| *later == name) {
+        return Failure::bad_input(format!("'{name}' is not supported yet")).help(*instead);
+    }
+    let command = <Cli as clap::CommandFactory>::command();
+    let known: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let failure = Failure::bad_input(format!("there is no command '{name}'"));
+    match crate::suggest::nearest(&name, known) {
+        Some(near) => failure.help(format!("did you mean 'cauce {near}'?")),
+        None => failure.help("'cauce --help' lists all commands"),
+    }
+}

@@ -1,0 +1,3 @@
+//! The commands that read: files, definitions, the store. Those that run are in `engine`.
+
+pub(crate) mod later;

@@ -1,0 +1,96 @@
+//! What every command is given besides its own arguments.
+
+use std::path::{Path, PathBuf};
+
+use crate::args::Global;
+use crate::error::Failure;
+use crate::output::Output;
+
+/// The values of the process that the program depends on, read once in `main`.
+#[derive(Clone, Debug)]
+pub(crate) struct Environment {
+    /// `NO_COLOR` is set and not empty: <https://no-color.org>.
+    pub(crate) no_colour: bool,
+    /// `TERM`.
+    pub(crate) term: Option<String>,
+    /// `HOME`.
+    pub(crate) home: Option<PathBuf>,
+    /// `PATH`, in which the programs of tasks are looked up.
+    pub(crate) path: Option<std::ffi::OsString>,
+    /// `LANG`, handed to tasks.
+    pub(crate) lang: Option<String>,
+    /// `TZ`, handed to tasks.
+    pub(crate) tz: Option<String>,
+    /// `USER`: who asks.
+    pub(crate) user: Option<String>,
+    /// The folder in which the program was started.
+    pub(crate) current_dir: PathBuf,
+    /// The program itself; programs beside it are found before those on `PATH`.
+    pub(crate) executable: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Whether the environment lets terminals have colour.
+    pub(crate) fn allows_colour(&self) -> bool {
+        !self.no_colour && self.term.as_deref() != Some("dumb")
+    }
+
+    /// Who asks, for records.
+    pub(crate) fn by(&self) -> String {
+        self.user.clone().unwrap_or_else(|| "unknown".to_owned())
+    }
+}
+
+/// Everything a command knows besides its own arguments.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    /// The process's environment.
+    pub(crate) environment: Environment,
+    /// Whether data is wanted as JSON.
+    pub(crate) json: bool,
+    /// `--state-dir`.
+    pub(crate) state_dir: Option<PathBuf>,
+    /// `--env`: the environment of `cauce.yaml` whose values `${{ env.x }}` reads.
+    pub(crate) env: String,
+    /// Where words go.
+    pub(crate) output: Output,
+}
+
+impl Context {
+    /// Brings together what `main` read and what the command line says.
+    pub(crate) fn new(environment: Environment, global: &Global) -> Self {
+        let output = Output::new(environment.allows_colour());
+        Self {
+            environment,
+            json: global.json,
+            state_dir: global.state_dir.clone(),
+            env: global.env.clone(),
+            output,
+        }
+    }
+
+    /// The state folder of a project whose root is given.
+    pub(crate) fn state_dir_of(&self, project_root: &Path) -> PathBuf {
+        match &self.state_dir {
+            Some(path) => self.absolute(path),
+            None => project_root.join(cauce_local::state::STATE_DIR_NAME),
+        }
+    }
+
+    /// A path as the user wrote it, from the folder in which the program was started.
+    pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
+        self.environment.current_dir.join(path)
+    }
+
+    /// Runs a future of the ports to its end on this thread.
+    ///
+    /// # Errors
+    /// A system that does not let a runtime be made, or what the future fails with.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::system(format!("could not start the runtime: {error}")))?;
+        runtime.block_on(future)
+    }
+}

@@ -1,0 +1,259 @@
+//! From files to pipelines: where the project is, what it declares, which pipelines it holds.
+//!
+//! Whoever wants a pipeline calls [`load`] with its file, or [`find_pipeline`] with its name. What is
+//! wrong with a file has been shown when either returns a failure.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use cauce_compiler::{CompileError, Compiled};
+use cauce_model::Json;
+use cauce_spec::{Diagnostic, MAX_FILE_BYTES, Pipeline, Project, Severity};
+use serde_json::Map;
+
+use crate::context::Context;
+use crate::error::{Exit, Failure};
+use crate::suggest::nearest;
+
+/// The project file's name.
+pub(crate) const PROJECT_FILE: &str = "cauce.yaml";
+
+/// Folders in which no pipeline is looked for, besides hidden ones.
+const NOT_SEARCHED: [&str; 5] = ["build", "data", "node_modules", "sql", "target"];
+
+/// How deep below the project file pipelines are looked for.
+const SEARCH_DEPTH_MAX: u32 = 8;
+
+/// A project: its folder, and what its file declares.
+#[derive(Clone, Debug)]
+pub(crate) struct ProjectFolder {
+    /// The folder of cauce.yaml; without one, that of the pipeline file. Tasks run in it.
+    pub(crate) root: PathBuf,
+    /// cauce.yaml, if there is one.
+    pub(crate) file: Option<PathBuf>,
+    /// What it declares; nothing without it.
+    pub(crate) project: Project,
+    /// Where runs are remembered. It need not exist.
+    pub(crate) state_dir: PathBuf,
+}
+
+/// A pipeline that passed its checks, compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// Its project.
+    pub(crate) folder: ProjectFolder,
+    /// What its file says.
+    pub(crate) pipeline: Pipeline,
+    /// What became of it.
+    pub(crate) compiled: Compiled,
+    /// The file's bytes.
+    pub(crate) text: Vec<u8>,
+    /// The file, as the user named it.
+    pub(crate) path: PathBuf,
+}
+
+/// A file that defines a pipeline, by the name it gives itself. It has not been checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Found {
+    /// The pipeline's name.
+    pub(crate) name: String,
+    /// Its file.
+    pub(crate) path: PathBuf,
+}
+
+impl ProjectFolder {
+    /// The project around a folder: that of the nearest cauce.yaml in it or above it.
+    ///
+    /// # Errors
+    /// A project file that cannot be read or does not pass its checks.
+    pub(crate) fn around(folder: &Path, context: &Context) -> Result<Self, Failure> {
+        let folder = context.absolute(folder);
+        let file = folder.ancestors().map(|above| above.join(PROJECT_FILE)).find(|file| file.is_file());
+        let root = file.as_deref().and_then(Path::parent).unwrap_or(&folder).to_owned();
+        let project = match &file {
+            None => Project::none(),
+            Some(file) => {
+                let shown = shown(file, context);
+                let text = read(file)?;
+                let (project, diagnostics) = cauce_spec::check_project(&text);
+                report(&diagnostics, &shown, &text, context)?;
+                project.ok_or(Failure::told(Exit::BadInput))?
+            }
+        };
+        Ok(Self { state_dir: context.state_dir_of(&root), root, file, project })
+    }
+
+    /// The values that `${{ env.x }}` reads.
+    ///
+    /// # Errors
+    /// An environment that cauce.yaml does not declare.
+    pub(crate) fn values(&self, env: &str) -> Result<Map<String, Json>, Failure> {
+        self.project.env(env).ok_or_else(|| {
+            let known = self.project.environments.keys().map(|name| name.as_str());
+            let failure = Failure::bad_input(format!("there is no environment '{env}'"));
+            match nearest(env, known) {
+                Some(near) => failure.help(format!("did you mean --env {near}?")),
+                None => failure.help(format!("declare it under 'environments' in {PROJECT_FILE}")),
+            }
+        })
+    }
+
+    /// The files that define pipelines, by name, then path. Only the root itself is searched when
+    /// there is no project file, and no folder that has a project file of its own.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub(crate) fn pipelines(&self) -> Result<Vec<Found>, Failure> {
+        let mut found = Vec::new();
+        let depth = if self.file.is_some() { SEARCH_DEPTH_MAX } else { 0 };
+        search(&self.root, depth, &mut found)?;
+        found.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+        Ok(found)
+    }
+}
+
+/// Reads, checks and compiles a pipeline file. Diagnostics are shown here: as text on standard
+/// error, each with its line and a caret, or as JSON with `--json`.
+///
+/// # Errors
+/// Exit 2, everything said: a file that is absent, no file, not UTF-8, over 10 MB, wrong, or too
+/// large for AWS.
+pub(crate) fn load(file: &Path, context: &Context) -> Result<Loaded, Failure> {
+    let path = context.absolute(file);
+    let text = read(&path).map_err(|failure| match failure.exit {
+        Exit::BadInput if path.is_dir() => {
+            failure.help(format!("name one of its files; 'cauce check {}' checks all", file.display()))
+        }
+        _ => failure,
+    })?;
+    let folder = ProjectFolder::around(path.parent().unwrap_or(Path::new("/")), context)?;
+    load_in(folder, file, text, context)
+}
+
+/// Finds a pipeline of a project by its name, and loads it.
+///
+/// # Errors
+/// No file of the project defines it, two do, or what [`load`] fails with.
+pub(crate) fn find_pipeline(
+    name: &str,
+    folder: &ProjectFolder,
+    context: &Context,
+) -> Result<Loaded, Failure> {
+    let all = folder.pipelines()?;
+    let mut of_name = all.iter().filter(|found| found.name == name);
+    let Some(found) = of_name.next() else {
+        let failure = Failure::bad_input(format!(
+            "no file below {} defines a pipeline '{name}'",
+            folder.root.display()
+        ));
+        return Err(match nearest(name, all.iter().map(|found| found.name.as_str())) {
+            Some(near) => failure.help(format!("did you mean '{near}'?")),
+            None => failure.help(format!("a pipeline file begins with 'pipeline: {name}'")),
+        });
+    };
+    if let Some(second) = of_name.next() {
+        let (first, second) = (found.path.display(), second.path.display());
+        return Err(Failure::bad_input(format!(
+            "two files define the pipeline '{name}': {first} and {second}"
+        ))
+        .help("rename one of them"));
+    }
+    let text = read(&found.path)?;
+    load_in(folder.clone(), &PathBuf::from(shown(&found.path, context)), text, context)
+}
+
+fn load_in(folder: ProjectFolder, file: &Path, text: Vec<u8>, context: &Context) -> Result<Loaded, Failure> {
+    let shown = file.display().to_string();
+    let (pipeline, diagnostics) = cauce_spec::check(&text, &folder.project);
+    report(&diagnostics, &shown, &text, context)?;
+    let pipeline = pipeline.ok_or(Failure::told(Exit::BadInput))?;
+    let compiled =
+        cauce_compiler::compile(&pipeline, &folder.project).map_err(|error| not_compiled(&shown, &error))?;
+    Ok(Loaded { folder, pipeline, compiled, text, path: file.to_owned() })
+}
+
+/// A pipeline that AWS would refuse.
+pub(crate) fn not_compiled(shown: &str, error: &CompileError) -> Failure {
+    Failure::bad_input(format!("{shown}: {error}"))
+}
+
+/// Shows what is wrong with a file, warnings too.
+///
+/// # Errors
+/// Exit 2 without further words when one of them is an error.
+pub(crate) fn report(
+    diagnostics: &[Diagnostic],
+    shown: &str,
+    text: &[u8],
+    context: &Context,
+) -> Result<(), Failure> {
+    if diagnostics.is_empty() {
+        return Ok(());
+    }
+    let output = &context.output;
+    if context.json {
+        output.talk(&cauce_spec::render::json(diagnostics, shown).to_string());
+    } else {
+        output.talk_raw(&cauce_spec::render::text(diagnostics, shown, text, output.talk_colour()));
+    }
+    match diagnostics.iter().filter(|found| found.severity == Severity::Error).count() {
+        0 => Ok(()),
+        _ => Err(Failure::told(Exit::BadInput)),
+    }
+}
+
+/// Reads a file of pipelines, never more of it than the checks accept: a larger one is cut just above
+/// the limit, and the checks say so.
+///
+/// # Errors
+/// A file that is absent, a folder, or not to be read.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error: std::io::Error| Failure::file("read", path, &error);
+    let file = File::open(path).map_err(failed)?;
+    let mut text = Vec::new();
+    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+/// A path as people want to see it: from where they stand.
+pub(crate) fn shown(path: &Path, context: &Context) -> String {
+    path.strip_prefix(&context.environment.current_dir).unwrap_or(path).display().to_string()
+}
+
+fn search(folder: &Path, depth: u32, found: &mut Vec<Found>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::file("read", folder, &error);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        // Links are not followed: they could lead in a circle.
+        let kind = entry.file_type().map_err(failed)?;
+        if name.starts_with('.') {
+            continue;
+        }
+        if kind.is_dir() {
+            let own = NOT_SEARCHED.contains(&&*name) || path.join(PROJECT_FILE).exists();
+            if depth > 0 && !own {
+                search(&path, depth - 1, found)?;
+            }
+        } else if let Some(name) = pipeline_name(&path, &name) {
+            found.push(Found { name, path });
+        }
+    }
+    Ok(())
+}
+
+/// The name that a YAML file gives its pipeline, if it defines one: the value of `pipeline:` at the
+/// start of a line. A file that cannot be read defines none.
+fn pipeline_name(path: &Path, name: &str) -> Option<String> {
+    if name == PROJECT_FILE || !(name.ends_with(".yaml") || name.ends_with(".yml")) {
+        return None;
+    }
+    let text = read(path).ok()?;
+    let text = std::str::from_utf8(&text).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix("pipeline:"))?;
+    let value = value.split(" #").next().unwrap_or_default().trim();
+    let value = value.trim_matches(|quote| quote == '"' || quote == '\'');
+    Some(value.to_owned())
+}
