@@ -14,6 +14,7 @@ mod history;
 mod mutate;
 mod run;
 mod score;
+mod test_state;
 mod validate;
 
 use case::{Case, read};
@@ -58,6 +59,7 @@ fn recorded_cases_keep_their_score() {
             println!("{file}: excluded ({reason}): {id}");
         }
     }
+    test_state::score(&folder, &mut scores, &mut failures);
     validate::score(&folder, &mut scores, &mut failures);
     case::write_failures(&failures);
     scores.finish();

@@ -52,7 +52,7 @@ pub(crate) fn run(case: &Case) -> Outcome {
 }
 
 /// The account is the one the recorder writes for every account.
-fn context() -> Context {
+pub(crate) fn context() -> Context {
     let named = Context::named("machine", "execution");
     let here = |arn: String| arn.replace("000000000000", "111111111111");
     Context {

@@ -52,7 +52,8 @@ fn pass_with_parameters(bencher: Bencher<'_, '_>, length: usize) {
 
 #[divan::bench(args = LENGTHS)]
 fn pass_with_jsonata(bencher: Bencher<'_, '_>, length: usize) {
-    let state = json!({"Type": "Pass", "QueryLanguage": "JSONata", "Output": {"n": "{% $states.input.n + 1 %}"}});
+    let state =
+        json!({"Type": "Pass", "QueryLanguage": "JSONata", "Output": {"n": "{% $states.input.n + 1 %}"}});
     let definition = sequence(length, &state);
     bencher.counter(ItemsCount::new(length)).bench(|| run(&definition, &json!({"n": 0})));
 }

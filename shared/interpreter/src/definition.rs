@@ -785,6 +785,13 @@ impl Preparation {
     }
 }
 
+impl MapNode {
+    /// Whether the items are looked for in the context object.
+    pub(crate) fn reads_context(&self) -> bool {
+        matches!(&self.items_path, Some(Selector::At { reference: Reference::Context(_), .. }))
+    }
+}
+
 /// Whether intervals of this retrier are drawn at random.
 pub(crate) fn is_jittered(retrier: &Retrier) -> bool {
     retrier.jitter_strategy == Some(JitterStrategy::Full)

@@ -24,6 +24,7 @@ pub mod protocol;
 mod template;
 
 pub use definition::{Definition, Mode};
+pub use execution::test_state::{TestError, TestMock, TestRequest, TestResult, TestStatus, test_state};
 pub use execution::{Context, Execution};
 pub use failure::Failure;
 pub use history::{EventKind, HistoryEvent, StateType, Target};

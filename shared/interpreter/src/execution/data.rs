@@ -55,6 +55,9 @@ impl Execution {
         let flow = &self.flows[id];
         let node = &flow.machine.nodes[flow.state];
         let mut context = std::mem::take(&mut self.scopes[flow.scope].context);
+        if self.scopes[flow.scope].is_given {
+            return context;
+        }
         let Some(fields) = context.as_object_mut() else { return context };
         let mut state = Map::new();
         state.insert("Name".to_owned(), json!(*node.name));

@@ -39,13 +39,13 @@ type Records = Vec<(bool, Value)>;
 /// How many items may fail.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tolerance {
-    count: Option<u64>,
-    percentage: Option<f64>,
+    pub(crate) count: Option<u64>,
+    pub(crate) percentage: Option<f64>,
 }
 
 impl Tolerance {
     /// With neither limit set, nothing may fail. A limit that is set is not exceeded by meeting it.
-    fn is_exceeded(self, failed: usize, length: usize) -> bool {
+    pub(crate) fn is_exceeded(self, failed: usize, length: usize) -> bool {
         let failed = failed as f64;
         match (self.count, self.percentage) {
             (None, None) => failed > 0.0,
@@ -311,7 +311,7 @@ impl Execution {
             },
         });
         // The child's own ExecutionStarted is event 1.
-        self.scopes.push(Scope { context, last_event: 1, is_recorded: false });
+        self.scopes.push(Scope { context, last_event: 1, is_given: false, is_recorded: false });
         let scope = self.scopes.len() - 1;
         let mut child = Flow::new(Arc::clone(&map.processor), input, Arc::new(Variables::new()), scope);
         child.item = Some(Arc::clone(item));
@@ -369,11 +369,7 @@ impl Execution {
         if run.tolerance.is_exceeded(run.failed, run.length) {
             let last = self.flows[id].previous;
             self.abandon(id, last);
-            // Documented by name; the sentence is as recorded on AWS for test runs of a state.
-            let failure = Failure::new(
-                error_name::EXCEED_TOLERATED_FAILURE_THRESHOLD,
-                "The specified tolerated failure threshold was exceeded",
-            );
+            let failure = threshold_exceeded();
             return self.map_run_failed(id, node, failure);
         }
         let last = self.flows[id].previous;
@@ -506,6 +502,14 @@ impl super::fork::Fork {
             _ => None,
         }
     }
+}
+
+/// The sentence is recorded on AWS, where a state is tested by itself.
+pub(crate) fn threshold_exceeded() -> Failure {
+    Failure::new(
+        error_name::EXCEED_TOLERATED_FAILURE_THRESHOLD,
+        "The specified tolerated failure threshold was exceeded",
+    )
 }
 
 /// The output inside a record, as JSON.

@@ -121,7 +121,8 @@ impl Execution {
         };
         match &*found {
             Value::Array(_) => {}
-            Value::Object(_) if map.is_distributed => {}
+            // Recorded on AWS: the context object and what is in it are no items.
+            Value::Object(_) if map.is_distributed && !map.reads_context() => {}
             other => {
                 return Err(match (node.language, map.items.as_ref().and_then(|items| items.as_jsonata())) {
                     (QueryLanguage::JSONata, Some(expression)) => {
@@ -130,10 +131,10 @@ impl Execution {
                     (QueryLanguage::JSONata, None) => {
                         Trouble::query(format!("Map state input must be an array but was: {other}"), None)
                     }
-                    // The sentence is known from reports, not verified on AWS.
+                    // Recorded on AWS: the path is printed below its root.
                     (QueryLanguage::JSONPath, _) => {
                         let path = match &map.items_path {
-                            Some(Selector::At { text, .. }) => text.as_str(),
+                            Some(Selector::At { reference, .. }) => reference.path().as_str(),
                             _ => "$",
                         };
                         Trouble::runtime(format!("Reference path \"{path}\" must point to array."))

@@ -11,6 +11,7 @@ mod flow;
 mod fork;
 mod step;
 mod task;
+pub(crate) mod test_state;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -84,6 +85,8 @@ struct Scope {
     /// `Execution` and `StateMachine`; the rest is set before each use.
     context: Value,
     last_event: u64,
+    /// A context object that was given whole is not added to.
+    is_given: bool,
     /// Child executions count their events, which cause texts embed, but keep none.
     is_recorded: bool,
 }
@@ -131,6 +134,7 @@ impl Execution {
                     "StateMachine": {"Id": context.state_machine_arn, "Name": context.state_machine_name},
                 }),
                 last_event: 0,
+                is_given: false,
                 is_recorded: true,
             }],
             flows: Flows::default(),

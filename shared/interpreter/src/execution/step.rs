@@ -6,7 +6,7 @@ use cauce_asl::{QueryLanguage, Retrier, error_name, limits};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::definition::{Kind, Node, WaitNode, is_jittered};
+use crate::definition::{Kind, Node, PreparedCatcher, WaitNode, is_jittered};
 use crate::history::{EventKind, StateType};
 use crate::intrinsics::Random;
 use crate::template::{Needs, Trouble};
@@ -19,7 +19,7 @@ use super::{Execution, Ring, after};
 /// What AWS takes for fields a retrier leaves out.
 /// Source: <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>.
 const DEFAULT_INTERVAL_SECONDS: u64 = 1;
-const DEFAULT_MAX_ATTEMPTS: u64 = 3;
+pub(crate) const DEFAULT_MAX_ATTEMPTS: u64 = 3;
 const DEFAULT_BACKOFF_RATE: f64 = 2.0;
 
 impl Execution {
@@ -62,7 +62,7 @@ impl Execution {
         }
     }
 
-    fn run(&mut self, id: FlowId, node: &Node) -> Result<(), Trouble> {
+    pub(crate) fn run(&mut self, id: FlowId, node: &Node) -> Result<(), Trouble> {
         match &node.kind {
             Kind::Task(task) => self.call(id, node, task),
             Kind::Pass { result } => {
@@ -187,32 +187,38 @@ impl Execution {
         let Some(catcher) = node.catch.iter().find(|catcher| failure.is_served_by(&catcher.names)) else {
             return self.fail_flow(id, failure);
         };
-        let raw = Arc::clone(&self.flows[id].input);
-        let error_output = Arc::new(failure.output());
-        let extra = Extra { error_output: Some(&error_output), ..Extra::default() };
-        let caught = match node.language {
-            QueryLanguage::JSONata => {
-                let assigned = self.assigned(id, catcher.assign.as_ref(), &raw, extra);
-                assigned.and_then(|assigned| {
-                    let output = match &catcher.output {
-                        Some(payload) => self.render(id, payload, &raw, extra)?,
-                        None => Arc::clone(&error_output),
-                    };
-                    Ok((output, assigned))
-                })
-            }
-            QueryLanguage::JSONPath => {
-                let assigned = self.assigned(id, catcher.assign.as_ref(), &error_output, extra);
-                assigned.and_then(|assigned| {
-                    Ok((place(&catcher.result_path, &raw, Arc::clone(&error_output))?, assigned))
-                })
-            }
-        };
-        match caught {
+        match self.caught(id, node, catcher, &failure) {
             Ok((output, assigned)) => self.leave(id, node, output, &assigned, Some(catcher.next)),
             Err(trouble) => {
                 let failure = self.failure_of(id, &trouble);
                 self.fail_flow(id, failure);
+            }
+        }
+    }
+
+    /// What a catcher passes on and sets.
+    pub(crate) fn caught(
+        &mut self,
+        id: FlowId,
+        node: &Node,
+        catcher: &PreparedCatcher,
+        failure: &Failure,
+    ) -> Result<(Arc<Value>, Assigned), Trouble> {
+        let raw = Arc::clone(&self.flows[id].input);
+        let error_output = Arc::new(failure.output());
+        let extra = Extra { error_output: Some(&error_output), ..Extra::default() };
+        match node.language {
+            QueryLanguage::JSONata => {
+                let assigned = self.assigned(id, catcher.assign.as_ref(), &raw, extra)?;
+                let output = match &catcher.output {
+                    Some(payload) => self.render(id, payload, &raw, extra)?,
+                    None => Arc::clone(&error_output),
+                };
+                Ok((output, assigned))
+            }
+            QueryLanguage::JSONPath => {
+                let assigned = self.assigned(id, catcher.assign.as_ref(), &error_output, extra)?;
+                Ok((place(&catcher.result_path, &raw, Arc::clone(&error_output))?, assigned))
             }
         }
     }
@@ -238,7 +244,7 @@ impl Execution {
     }
 
     /// The pause before the retry after `used` retries.
-    fn delay(&mut self, retrier: &Retrier, used: u64) -> SignedDuration {
+    pub(crate) fn delay(&mut self, retrier: &Retrier, used: u64) -> SignedDuration {
         let interval = retrier.interval_seconds.unwrap_or(DEFAULT_INTERVAL_SECONDS) as f64;
         let rate = retrier.backoff_rate.unwrap_or(DEFAULT_BACKOFF_RATE);
         let exponent = i32::try_from(used).unwrap_or(i32::MAX);
@@ -357,7 +363,7 @@ impl Execution {
         }
     }
 
-    fn wait_is_over(&mut self, id: FlowId, input: &Arc<Value>) {
+    pub(crate) fn wait_is_over(&mut self, id: FlowId, input: &Arc<Value>) {
         let machine = Arc::clone(&self.flows[id].machine);
         let node = &machine.nodes[self.flows[id].state];
         let io = &node.io;
