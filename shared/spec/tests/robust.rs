@@ -1,6 +1,6 @@
 //! Whatever the bytes are, the checker answers: with a pipeline or with a reason.
 
-use cauce_spec::{Project, Severity, check, check_project, render};
+use cauce_spec::{Kind, Project, Severity, check, check_project, render};
 use proptest::prelude::*;
 
 const DESIGN: &str = include_str!("../../../tests/pipelines/ok_design/pipeline.yaml");
@@ -70,4 +70,28 @@ fn positions_are_kept_for_tasks() {
     let places: Vec<_> =
         pipeline.tasks.values().map(|task| (task.position.line, task.position.column)).collect();
     assert_eq!(places, [(3, 3), (5, 3)]);
+}
+
+#[test]
+fn defaults_reach_every_task_key_by_key() {
+    let text = include_bytes!("../../../tests/pipelines/ok_defaults/pipeline.yaml");
+    let (pipeline, found) = check(text, &Project::none());
+    assert!(found.is_empty(), "{found:?}");
+    let tasks = pipeline.expect("a good file").tasks;
+    let resources = |task: &str| match &tasks[task].kind {
+        Kind::Container(container) => container.resources.clone(),
+        Kind::Sql(data) => data.resources.clone(),
+        Kind::Copy(data) => data.resources.clone(),
+        other => panic!("{task} is {}", other.key()),
+    };
+    assert_eq!((resources("program").cpu, resources("program").memory), (512, 1024));
+    assert_eq!((resources("rows").cpu, resources("rows").memory), (512, 1024));
+    assert_eq!((resources("larger").cpu, resources("larger").memory), (512, 2048));
+    assert_eq!(resources("larger").env["MODE"].source(), "full");
+    let told =
+        |task: &str| (tasks[task].settings.notify.failed.len(), tasks[task].settings.notify.retrying.len());
+    assert_eq!(told("program"), (1, 0));
+    assert_eq!(told("told"), (1, 1));
+    assert!(matches!(tasks["message"].kind, Kind::Notify(_)));
+    assert!(tasks.values().all(|task| task.settings.timeout.is_some_and(|timeout| timeout.0 == 600)));
 }

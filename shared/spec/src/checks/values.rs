@@ -58,6 +58,10 @@ pub(crate) fn project(project: &Project, reader: &mut Reader) {
     }
 }
 
+/// EventBridge Scheduler knows no shorter unit.
+/// Source: <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#rate-based>.
+const SECONDS_PER_MINUTE: u64 = 60;
+
 fn schedule(draft: &Draft<'_>, at: usize, schedule: &Schedule, reader: &mut Reader) {
     let Some(entry) = draft.root.get("schedule") else { return };
     let (mut span, mut route) = (entry.key_span, "schedule".to_owned());
@@ -80,6 +84,13 @@ fn schedule(draft: &Draft<'_>, at: usize, schedule: &Schedule, reader: &mut Read
                 .help("write several schedules as a list")
                 .at(route.clone()),
         ),
+    }
+    if schedule.rate.is_some_and(|rate| rate.0 % SECONDS_PER_MINUTE != 0) {
+        reader.report(
+            Diagnostic::error(Code::OutOfRange, span, "a rate is a whole number of minutes".to_owned())
+                .help("no scheduler here ticks more finely than by the minute")
+                .at(route.clone()),
+        );
     }
     let zone = schedule.timezone.as_str();
     let instants = schedule
@@ -217,41 +228,20 @@ fn kind(draft: &Draft<'_>, task: &DraftTask<'_>, project: &Project, reader: &mut
             }
         }
         Kind::Quality(data) => {
-            worker(task, &data.resources, project, reader);
+            resources(task, &data.resources, reader);
             quality(task, &data.settings, reader);
         }
         Kind::Sql(data) => {
-            worker(task, &data.resources, project, reader);
+            resources(task, &data.resources, reader);
             sql(task, &data.settings, reader);
         }
         Kind::Mask(data) => {
-            worker(task, &data.resources, project, reader);
+            resources(task, &data.resources, reader);
             mask(task, &data.settings, &data.resources, reader);
         }
-        Kind::Copy(data) => worker(task, &data.resources, project, reader),
+        Kind::Copy(data) => resources(task, &data.resources, reader),
         Kind::Branch(_) | Kind::Fail(_) | Kind::Pass(_) => {}
     }
-}
-
-/// The image that runs the data kinds.
-const WORKER_IMAGE: &str = "worker";
-
-fn worker(task: &DraftTask<'_>, resources: &Resources, project: &Project, reader: &mut Reader) {
-    self::resources(task, resources, reader);
-    if *project == Project::none() || project.images.contains_key(WORKER_IMAGE) {
-        return;
-    }
-    let kind = task.task.kind.key();
-    let (span, route) = task.key(&[kind]);
-    reader.report(
-        Diagnostic::error(
-            Code::UnknownImage,
-            span,
-            format!("tasks of kind `{kind}` run in the image `{WORKER_IMAGE}`, which the project file does not have"),
-        )
-        .help("add it under `images`: `worker: {ecr: \"cauce-worker:1.0\", local: []}`")
-        .at(route),
-    );
 }
 
 fn image(task: &DraftTask<'_>, image: &Name, project: &Project, reader: &mut Reader) {

@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::diagnostic::{Code, Position};
-use crate::file::kind::Kind;
+use crate::file::kind::{Kind, Program};
 use crate::file::later::{BreakerUse, Idempotency, OutOfMemory, RateLimitUse};
 use crate::file::pipeline::Notifications;
 use crate::shape::{Argv, Definitions, Fields, Name, Reader, Seconds, Shape, document, object, record};
-use crate::tree::{Node, Value};
+use crate::tree::{Entry, Node, Value};
 
 /// One task of a pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -216,16 +216,28 @@ impl Defaults {
             }
             let notices = entry.key == "notify";
             let is_kind = Kind::KEYS.contains(&entry.key.as_str()) && !notices;
-            let data_task =
+            let sizes_worker =
                 entry.key == "container" && own.iter().any(|own| Kind::DATA_KEYS.contains(&own.key.as_str()));
+            // The worker's container is only sized: image and command are not a data task's.
+            let sized = sizes_worker.then(|| sized(entry));
+            let entry = sized.as_ref().unwrap_or(entry);
             match own.iter_mut().find(|own| own.key == entry.key) {
                 Some(own) if notices && Kind::is_message(&own.value) => {}
                 Some(own) => deepen(&entry.value, &mut own.value),
-                None if !is_kind || data_task => own.push(entry.clone()),
+                None if !is_kind || sizes_worker => own.push(entry.clone()),
                 None => {}
             }
         }
     }
+}
+
+/// A default container without what makes it a program.
+fn sized(entry: &Entry) -> Entry {
+    let mut entry = entry.clone();
+    if let Value::Map(settings) = &mut entry.value.value {
+        settings.retain(|setting| !Program::KEYS.contains(&setting.key.as_str()));
+    }
+    entry
 }
 
 /// Adds to `own` what it does not say and `above` does.
