@@ -60,8 +60,8 @@ impl<P: Ports> Driver<P> {
                     Err(TableError::Condition { .. }) => None,
                     Err(error) => return Err(error.into()),
                 };
-                // What the view holds of this item is older than the update.
-                view.items.remove(&key);
+                // Items of the view stay as they were read, even if this update changed them: what a
+                // decision has seen once it sees again, or it could not get past that point.
                 view.updates.insert(name, outcome);
             }
             Need::Plan { pipeline, version } => {

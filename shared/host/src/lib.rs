@@ -14,6 +14,8 @@
 
 mod calls;
 
+mod deploy;
+
 mod machines;
 
 mod run;
@@ -24,6 +26,7 @@ mod state;
 
 mod world;
 
+pub use deploy::{DeployedMachine, Deployment};
 pub use machines::{Machines, MachinesError};
 pub use run::{Host, HostError, Outcome};
 pub use world::World;

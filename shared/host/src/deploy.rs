@@ -1,0 +1,97 @@
+//! Making a compiled pipeline known to a host: its machines, its plan, its record.
+
+use crate::{Host, HostError, World};
+use cauce_driver::{DriverError, plan_uri};
+use cauce_engine::Prepared;
+use cauce_model::item::{Expect, Item, Write};
+use cauce_model::plan::Plan;
+use cauce_model::record::{PipelineRecord, Record, pipeline_item};
+use cauce_model::{Json, ids::sha256_hex};
+use cauce_ports::{Objects, Table, TableError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A compiled pipeline version.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// The plan.
+    pub plan: Plan,
+    /// Its version.
+    pub version: String,
+    /// Its machines, the pipeline's own first.
+    pub machines: Vec<DeployedMachine>,
+}
+
+/// One machine of a deployment.
+#[derive(Clone, Debug)]
+pub struct DeployedMachine {
+    /// Its name.
+    pub name: String,
+    /// What `$machines` calls it, for a part.
+    pub part: Option<String>,
+    /// Its definition, with placeholders.
+    pub definition: Json,
+}
+
+impl Deployment {
+    /// The machine's name in the host: with its version, as an ARN has it on AWS, so that runs of an
+    /// earlier version keep their own.
+    fn machine(&self, name: &str) -> String {
+        format!("{name}:{}", &self.version[..12.min(self.version.len())])
+    }
+}
+
+impl<W: World + 'static> Host<W> {
+    /// Deploys a pipeline version: new runs take it.
+    ///
+    /// # Errors
+    /// A definition that cannot be run; a store or a document store that does not answer.
+    pub async fn deploy(&self, deployment: &Deployment) -> Result<(), HostError> {
+        let fatal = |error: &dyn std::error::Error| HostError::Fatal(crate::run::with_sources(error));
+        let mut record = PipelineRecord {
+            pipeline: deployment.plan.pipeline.clone(),
+            version: deployment.version.clone(),
+            machine: deployment.machine(&deployment.plan.pipeline),
+            parts: BTreeMap::new(),
+            paused: false,
+        };
+        for machine in &deployment.machines {
+            let name = deployment.machine(&machine.name);
+            self.machines().add(&name, &machine.definition).map_err(|error| fatal(&error))?;
+            if let Some(part) = &machine.part {
+                record.parts.insert(part.clone(), name);
+            }
+        }
+        let prepared = Arc::new(Prepared::new(deployment.plan.clone(), deployment.version.clone()));
+        self.driver().plans().keep(prepared);
+        let uri = plan_uri(&self.driver().settings().documents, &record.pipeline, &record.version);
+        let objects = self.world().objects();
+        if objects.list(&uri, 1).await.map_err(|error| fatal(&error))?.is_empty() {
+            let bytes = serde_json::to_vec(&deployment.plan).map_err(|error| fatal(&error))?;
+            objects.put(&uri, &bytes).await.map_err(|error| fatal(&error))?;
+        }
+        self.write_record(record).await.map_err(|error| fatal(&error))
+    }
+
+    /// Writes the pipeline's record unless it says the same already; whether it is paused is kept.
+    async fn write_record(&self, mut record: PipelineRecord) -> Result<(), DriverError> {
+        let key = pipeline_item(&record.pipeline);
+        loop {
+            let item = self.world().table().get(&key).await?;
+            let known = item.as_ref().and_then(|item| PipelineRecord::from_item(item).ok());
+            record.paused = known.as_ref().is_some_and(|known| known.paused);
+            if known.as_ref() == Some(&record) {
+                return Ok(());
+            }
+            let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+            let write = Write::Put { item: Item::new(key.clone(), record.to_body()), expect };
+            let token = sha256_hex(serde_json::to_vec(&write).unwrap_or_default());
+            match self.world().table().write(&[write], &token[..36]).await {
+                Ok(()) => return Ok(()),
+                // Another process deployed at the same time: the later word counts.
+                Err(TableError::Condition { .. } | TableError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

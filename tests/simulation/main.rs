@@ -1,0 +1,4 @@
+//! Whole runs in virtual time: the compiled machines, the real drivers, scripted programs.
+
+mod semantics;
+mod world;

@@ -1,0 +1,221 @@
+//! What a user of the pipeline file may rely on, one law each.
+
+use crate::world::{script, simulate, simulate_all};
+use cauce_host::simulation::Script;
+use serde_json::json;
+
+const CHAIN: &str = "
+pipeline: chain
+tasks:
+  a: {container: {image: x, command: [run]}}
+  b: {needs: [a], container: {image: x, command: [run]}}
+  c: {needs: [b], container: {image: x, command: [run]}}
+";
+
+#[test]
+fn a_chain_runs_one_after_the_other() {
+    let ended = simulate(CHAIN, script(json!({"a": 10, "b": 0.5, "c": 1}), json!({})));
+    assert_eq!(ended.run.status.as_str(), "success");
+    assert_eq!(ended.statuses(), "a:success b:success c:success");
+    assert_eq!(ended.started("a"), [0.0]);
+    assert_eq!(ended.started("b"), [10.0]);
+    assert_eq!(ended.started("c"), [10.5]);
+}
+
+#[test]
+fn a_failure_stops_what_is_below_it_and_fails_the_run() {
+    let ended = simulate(CHAIN, script(json!({}), json!({"b": 3})));
+    assert_eq!(ended.run.status.as_str(), "failed");
+    assert_eq!(ended.statuses(), "a:success b:failed c:upstream_failed");
+    assert_eq!(ended.run.message.as_deref(), Some("b failed: exit code 3; 1 could not run"));
+    let attempt = &ended.tasks["b"].attempts[0];
+    assert_eq!((attempt.exit_code, attempt.class.map(|c| c.as_str())), (Some(3), Some("exit")));
+}
+
+#[test]
+fn retries_wait_and_then_succeed() {
+    let yaml = "
+pipeline: retried
+tasks:
+  a: {container: {image: x, command: [run]}, retry: {retries: 3, delay: 10s, backoff: 2, jitter: 0}}
+";
+    let ended = simulate(yaml, script(json!({"a": 1}), json!({"a": [1, 1, "success"]})));
+    assert_eq!(ended.statuses(), "a:success");
+    assert_eq!(ended.started("a"), [0.0, 11.0, 32.0]);
+    assert_eq!(ended.tasks["a"].attempts.len(), 3);
+}
+
+#[test]
+fn a_gate_holds_no_longer_than_it_must() {
+    // N: c needs a, d needs a and b. No nest of sequence and Parallel expresses it.
+    let yaml = "
+pipeline: n
+tasks:
+  a: {container: {image: x, command: [run]}}
+  b: {container: {image: x, command: [run]}}
+  c: {needs: [a], container: {image: x, command: [run]}}
+  d: {needs: [a, b], container: {image: x, command: [run]}}
+";
+    let ended = simulate(yaml, script(json!({"a": 5, "b": 9, "c": 100, "d": 1}), json!({})));
+    assert_eq!(ended.run.status.as_str(), "success");
+    assert_eq!(ended.started("c"), [5.0]);
+    assert_eq!(ended.started("d"), [9.0]);
+    let other = simulate(yaml, script(json!({"a": 9, "b": 5, "c": 1, "d": 1}), json!({})));
+    assert_eq!(other.started("c"), [9.0]);
+    assert_eq!(other.started("d"), [9.0]);
+}
+
+#[test]
+fn an_early_rule_fires_at_the_first_failure() {
+    let yaml = "
+pipeline: early
+tasks:
+  a: {container: {image: x, command: [run]}}
+  b: {container: {image: x, command: [run]}}
+  alert: {needs: [a, b], trigger_rule: one_failed, container: {image: x, command: [run]}}
+  report: {needs: [a, b], trigger_rule: all_done, container: {image: x, command: [run]}}
+";
+    let ended = simulate(yaml, script(json!({"a": 3, "b": 50}), json!({"a": "failed"})));
+    assert_eq!(ended.started("alert"), [3.0]);
+    assert_eq!(ended.started("report"), [50.0]);
+    assert_eq!(ended.run.status.as_str(), "failed");
+    let well = simulate(yaml, script(json!({"a": 3, "b": 50}), json!({})));
+    assert_eq!(well.statuses(), "a:success alert:skipped b:success report:success");
+    assert_eq!(well.run.status.as_str(), "success");
+}
+
+#[test]
+fn a_branch_skips_what_it_does_not_choose_unless_a_chosen_path_leads_there() {
+    let yaml = "
+pipeline: branched
+params: {big: {type: boolean, default: false}}
+tasks:
+  decide: {branch: [{if: \"{{ params.big }}\", to: [large]}, {else: [small]}]}
+  large: {needs: [decide], pass: {}}
+  small: {needs: [decide], pass: {output: {n: \"{{ 1 + 1 }}\"}}}
+  done: {needs: [large, small], trigger_rule: none_failed_min_one_success, pass: {}}
+";
+    let ended = simulate(yaml, Script::default());
+    assert_eq!(ended.statuses(), "decide:success done:success large:skipped small:success");
+    assert_eq!(ended.run.status.as_str(), "success");
+    assert_eq!(ended.tasks["large"].reason.as_deref(), Some("branch decide took another way"));
+}
+
+#[test]
+fn a_mapped_task_runs_once_per_item_and_joins_their_outputs() {
+    let yaml = "
+pipeline: mapped
+tasks:
+  list: {pass: {output: {items: [x, y, z]}}, returns: {items: list}}
+  each: {needs: [list], map: {over: \"{{ outputs.list.items }}\"}, container: {image: x, command: [run, \"{{ item }}\"]}, returns: {name: string}}
+  sum: {needs: [each], container: {image: x, command: [run]}}
+";
+    let outcomes = json!({"each[0]": {"output": {"name": "a"}}, "each": {"output": {"name": "b"}}});
+    let ended = simulate(yaml, script(json!({"each[0]": 1, "each[1]": 5, "each[2]": 2}), outcomes));
+    assert_eq!(ended.run.status.as_str(), "success", "{:?}", ended.run.message);
+    assert_eq!(ended.started("each"), [0.0, 0.0, 0.0]);
+    assert_eq!(ended.started("sum"), [5.0]);
+    let output = serde_json::to_value(&ended.tasks["each"].output).unwrap();
+    assert_eq!(
+        output["inline"],
+        json!([
+            {"index": 0, "status": "success", "output": {"name": "a"}},
+            {"index": 1, "status": "success", "output": {"name": "b"}},
+            {"index": 2, "status": "success", "output": {"name": "b"}},
+        ])
+    );
+}
+
+#[test]
+fn one_failed_item_fails_a_mapped_task_after_all_have_ended() {
+    let yaml = "
+pipeline: mapped
+tasks:
+  each: {map: {over: [1, 2, 3]}, container: {image: x, command: [run, \"{{ item }}\"]}}
+";
+    let ended = simulate(yaml, script(json!({"each[2]": 9}), json!({"each[1]": 7})));
+    assert_eq!(ended.run.status.as_str(), "failed");
+    assert_eq!(ended.statuses(), "each:failed each[0]:success each[1]:failed each[2]:success");
+    assert_eq!(ended.tasks["each"].reason.as_deref(), Some("1 of 3 items failed"));
+}
+
+#[test]
+fn max_active_tasks_is_never_exceeded_and_nothing_is_left_behind() {
+    let yaml = "
+pipeline: limited
+max_active_tasks: 2
+tasks:
+  a: {container: {image: x, command: [run]}}
+  b: {container: {image: x, command: [run]}}
+  c: {container: {image: x, command: [run]}}
+  d: {container: {image: x, command: [run]}}
+  e: {container: {image: x, command: [run]}}
+";
+    let ended = simulate(yaml, script(json!({"a": 10, "b": 10, "c": 10, "d": 10, "e": 10}), json!({})));
+    assert_eq!(ended.run.status.as_str(), "success", "{:?}", (&ended.run.message, ended.statuses()));
+    let mut starts: Vec<f64> = ["a", "b", "c", "d", "e"].iter().flat_map(|t| ended.started(t)).collect();
+    starts.sort_by(f64::total_cmp);
+    assert_eq!(starts, [0.0, 0.0, 10.0, 10.0, 20.0]);
+}
+
+#[test]
+fn a_timeout_ends_the_attempt() {
+    let yaml = "
+pipeline: slow
+tasks:
+  a: {container: {image: x, command: [run]}, timeout: 5s, retry: {retries: 1, delay: 1s, jitter: 0}}
+";
+    let ended = simulate(yaml, script(json!({"a": [60, 1]}), json!({})));
+    assert_eq!(ended.statuses(), "a:success");
+    assert_eq!(ended.tasks["a"].attempts[0].class.map(|c| c.as_str()), Some("timeout"));
+    assert_eq!(ended.started("a"), [0.0, 6.0]);
+}
+
+#[test]
+fn an_allowed_failure_counts_as_success_below() {
+    let yaml = "
+pipeline: allowed
+tasks:
+  a: {container: {image: x, command: [run]}, allow_failure: true}
+  b: {needs: [a], container: {image: x, command: [run]}}
+";
+    let ended = simulate(yaml, script(json!({}), json!({"a": 1})));
+    assert_eq!(ended.statuses(), "a:failed b:success");
+    assert_eq!(ended.run.status.as_str(), "success");
+    assert!(ended.tasks["a"].allowed_failure);
+}
+
+#[test]
+fn an_if_that_is_false_skips() {
+    let yaml = "
+pipeline: conditional
+tasks:
+  a: {if: \"{{ ds == '2000-01-01' }}\", container: {image: x, command: [run]}}
+  b: {needs: [a], container: {image: x, command: [run]}}
+";
+    let ended = simulate(yaml, Script::default());
+    assert_eq!(ended.statuses(), "a:skipped b:skipped");
+    assert_eq!(ended.run.status.as_str(), "skipped");
+}
+
+#[test]
+fn a_pipeline_task_runs_another_pipeline_and_waits_for_it() {
+    let parent = "
+pipeline: parent
+tasks:
+  child: {pipeline: {name: child, params: {n: 3}}}
+  after: {needs: [child], container: {image: x, command: [run]}}
+";
+    let child = "
+pipeline: child
+params: {n: {type: integer, default: 1}}
+tasks:
+  work: {container: {image: x, command: [run, \"{{ params.n }}\"]}}
+";
+    let ended = simulate_all(&[parent, child], script(json!({"work": 7}), json!({})));
+    assert_eq!(ended.run.status.as_str(), "success", "{:?}", ended.run.message);
+    assert_eq!(ended.started("work"), [0.0]);
+    assert_eq!(ended.started("after"), [7.0]);
+    let failed = simulate_all(&[parent, child], script(json!({}), json!({"work": 1})));
+    assert_eq!(failed.statuses(), "after:upstream_failed child:failed");
+}
