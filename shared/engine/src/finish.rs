@@ -21,6 +21,31 @@ pub(crate) fn decide(
     settings: &Settings,
     now: Instant,
 ) -> Result<Decision, Stop> {
+    let mut decision = ending(finish, view, settings, now)?;
+    if matches!(finish.outcome, Outcome::Succeeded(_)) {
+        decision.reply = by_name(decision.reply);
+    }
+    Ok(decision)
+}
+
+/// Finish is the last state on the way that succeeds, so that success takes no state to read a
+/// decision: whatever else was decided is a named failure, which it catches.
+fn by_name(reply: Reply) -> Reply {
+    let Reply::Ok(told) = &reply else { return reply };
+    match told["decision"].as_str() {
+        Some("retry") => {
+            Reply::Failure { error: names::WAIT, cause: json!({"seconds": told["seconds"]}).to_string() }
+        }
+        Some("fail") => {
+            let denied = told["error"] == names::DENIED;
+            let error = if denied { names::DENIED } else { names::TASK_FAILED };
+            Reply::Failure { error, cause: told["cause"].as_str().unwrap_or_default().to_owned() }
+        }
+        _ => reply,
+    }
+}
+
+fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Result<Decision, Stop> {
     view.want([run_item(&finish.run_key), task_item(&finish.run_key, &finish.task, finish.index)])?;
     let run = load_run(view, &finish.run_key)?.record;
     if run.generation != finish.generation {
@@ -235,4 +260,21 @@ fn join(mut case: Case<'_>, view: &View, settings: &Settings) -> Result<Decision
     decision.documents.extend(document);
     decision.reply = reply(&case, None);
     Ok(decision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_success_that_is_none_is_told_by_name() {
+        let told = by_name(retry_reply(7));
+        assert_eq!(told, Reply::Failure { error: names::WAIT, cause: r#"{"seconds":7}"#.to_owned() });
+        let Reply::Failure { error, cause } = by_name(replaced("over".to_owned()).reply) else {
+            panic!("a failure")
+        };
+        assert_eq!((error, cause.as_str()), (names::DENIED, "over"));
+        let good = Reply::Ok(json!({"decision": "succeed", "seconds": 0}));
+        assert_eq!(by_name(good.clone()), good);
+    }
 }
