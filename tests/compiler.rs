@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cauce_compiler::{Compiled, PLACEHOLDERS, compile, definition_file, lifecycle};
+use cauce_compiler::{Compiled, Manifest, PLACEHOLDERS, compile, definition_file, lifecycle};
 use cauce_model::plan::TaskKind;
 use cauce_spec::{Project, check, check_project};
 use serde_json::Value;
@@ -115,6 +115,17 @@ fn the_design_pipeline_becomes_the_plan_it_says() {
     let line = compiled.source_map["ventas_batch"]["extract"];
     let text = fs::read_to_string(root().join("tests/pipelines/ok_design/pipeline.yaml")).expect("the file");
     assert_eq!(text.lines().nth(line as usize - 1).map(str::trim), Some("extract:"));
+}
+
+#[test]
+fn the_committed_schema_of_manifests_is_current() {
+    let path = root().join("docs/reference/manifest.schema.json");
+    let schema = serde_json::to_string_pretty(&schemars::schema_for!(Manifest)).expect("JSON") + "\n";
+    if bless() {
+        fs::write(&path, &schema).expect("a writable folder");
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == schema, "{} is stale: CAUCE_BLESS=1 rewrites it", path.display());
 }
 
 #[test]

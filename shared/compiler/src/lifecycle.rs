@@ -174,12 +174,15 @@ fn catch_kept(next: &str) -> Vec<Catcher> {
     vec![kept(error_name::DATA_LIMIT_EXCEEDED, next), kept(error_name::ALL, next)]
 }
 
-/// Catches the request to wait and begin anew.
+/// Catches the request to wait and begin anew. A token's failure has `{"seconds": n}` as its cause; a
+/// function's has that text as the `errorMessage` of its cause.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/connect-lambda.html>
 fn pause(names: &Names<'_>) -> Catcher {
-    Catcher {
-        assign: Some(json!({"seconds": "{% $ceil($parse($states.errorOutput.Cause).seconds) %}"})),
-        ..catch([names::WAIT], names.of("Pause"))
-    }
+    let asked = "$parse($states.errorOutput.Cause)";
+    let seconds = format!(
+        "{{% ( $asked := {asked}; $ceil(($exists($asked.seconds) ? $asked : $parse($asked.errorMessage)).seconds) ) %}}"
+    );
+    Catcher { assign: Some(json!({"seconds": seconds})), ..catch([names::WAIT], names.of("Pause")) }
 }
 
 fn begin(names: &Names<'_>) -> Task {
