@@ -119,7 +119,7 @@ fn channels(
         ("retrying", &notify.retrying),
         ("deadline", &notify.deadline),
     ];
-    for (event, names) in lists {
+    for (event, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
         let (span, route) = match (task, draft.root.get("notify")) {
             (Some(task), _) => task.place(&["notify", event]),
             (None, Some(entry)) => place(entry, "notify", &[event]),
