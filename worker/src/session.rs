@@ -6,7 +6,9 @@ use std::sync::Arc;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use deltalake_core::delta_datafusion::planner::DeltaPlanner;
 use tempfile::TempDir;
 use url::Url;
 
@@ -15,9 +17,9 @@ use crate::failure::{Failure, Result};
 use crate::mask;
 use crate::storage::{Location, Storage};
 
-/// How many partitions a query is worked on in parallel. A constant, because the order in which partitions finish must
-/// not depend on the machine more than it has to, and because each one holds buffers.
-const PARALLEL: usize = 2;
+/// How many partitions a query is worked on in parallel. One: rows then come out in one order on every machine, and a
+/// sort's final merge, which cannot spill, does not compete with the sorts that feed it for a small memory limit.
+const PARALLEL: usize = 1;
 
 /// The engine of one task. Dropping it deletes its scratch folder.
 pub struct Session {
@@ -52,7 +54,14 @@ impl Session {
         options.sql_parser.map_string_types_to_utf8view = false;
         // Spilled sorts merge with this much set aside; the default of 10 MB per partition starves a small limit.
         options.execution.sort_spill_reservation_bytes = (memory.0 << 20) / 16;
-        let context = SessionContext::new_with_config_rt(config, runtime);
+        // Delta's planner knows the nodes of Delta's writes and plans everything else as DataFusion does.
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .with_query_planner(DeltaPlanner::new())
+            .build();
+        let context = SessionContext::new_with_state(state);
         for function in mask::functions() {
             context.register_udf(function);
         }

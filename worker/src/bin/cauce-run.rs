@@ -7,6 +7,7 @@
 #[path = "../storage.rs"]
 #[expect(
     dead_code,
+    unreachable_pub,
     reason = "compiled in so that this program does not link the query engine; it only puts one object"
 )]
 mod storage;

@@ -4,7 +4,9 @@ use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::JoinType;
 use datafusion::error::DataFusionError;
 use datafusion::functions::regex::expr_fn::regexp_like;
+use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::functions_aggregate::expr_fn::{count, max, sum};
+use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, cast, ident, lit, when};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
@@ -62,7 +64,7 @@ pub async fn flag(session: &Session, source: DataFrame, checks: &[Check]) -> Res
             }
             RowRule::Unique(columns) => {
                 let same = format!("{ADDED}same_{number}");
-                let window = count(lit(1i64))
+                let window = Expr::from(WindowFunction::new(count_udaf(), vec![lit(1i64)]))
                     .partition_by(columns.iter().map(ident).collect())
                     .build()
                     .map_err(wrong)?

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use datafusion::logical_expr::{Expr, ident, lit};
 use datafusion::scalar::ScalarValue;
 use deltalake_core::kernel::transaction::{CommitProperties, TransactionError};
+use deltalake_core::logstore::{StorageConfig, default_logstore};
 use deltalake_core::operations::write::{SchemaMode, WriteBuilder};
 use deltalake_core::protocol::SaveMode;
-use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use deltalake_core::{DeltaTable, DeltaTableError};
+use object_store::prefix::PrefixStore;
 use serde_json::Value;
 use url::Url;
 
@@ -37,10 +39,12 @@ fn handle(storage: &Storage, location: &Location) -> Result<DeltaTable> {
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", location.key()));
     }
-    let store = storage.store(location)?;
-    DeltaTableBuilder::from_url(url.clone())
-        .and_then(|builder| builder.with_storage_backend(store, url).build())
-        .map_err(|error| Failure::delta(format!("cannot open {location}"), error))
+    // The log's commits are put-if-absent, which local files and S3 both have, so the plain log store serves both and no
+    // lock table is needed beside the bucket.
+    let root = storage.store(location)?;
+    let below = Arc::new(PrefixStore::new(root.clone(), location.path()));
+    let log = default_logstore(below, root, &url, &StorageConfig::default());
+    Ok(DeltaTable::new(log))
 }
 
 /// Writes staged rows. A crash at any instant leaves the old version or the new one.
@@ -100,7 +104,8 @@ async fn commit(
         .with_input_plan(plan)
         .with_session_state(Arc::new(session.context.state()))
         .with_commit_properties(by);
-    if !output.partition_by.is_empty() {
+    // A whole overwrite may also change how a table is partitioned; anything else keeps it.
+    if !output.partition_by.is_empty() || output.mode == Mode::Overwrite {
         builder = builder.with_partition_columns(output.partition_by.iter().cloned());
     }
     builder = match (output.mode, replaced) {

@@ -7,53 +7,58 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A working folder of one test.
-pub struct Lake {
+pub(crate) struct Lake {
     folder: TempDir,
 }
 
 /// How one task ended.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Its exit code.
-    pub code: i32,
+    pub(crate) code: i32,
     /// What it wrote into its output file; null when it wrote nothing.
-    pub answer: Value,
+    pub(crate) answer: Value,
     /// Its standard error.
-    pub log: String,
+    pub(crate) log: String,
 }
 
 impl Lake {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
     /// The lines of a file as JSON objects.
-    pub fn lines(&self, name: &str) -> Vec<Value> {
+    pub(crate) fn lines(&self, name: &str) -> Vec<Value> {
         self.read(name).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Runs one data task with the contract's environment and `more`.
-    pub fn run_with(&self, kind: &str, config: Value, more: &[(&str, &str)]) -> Ran {
+    pub(crate) fn run_with(&self, kind: &str, config: Value, more: &[(&str, &str)]) -> Ran {
+        self.run_in(self.folder.path(), kind, config, more)
+    }
+
+    /// The same in another working folder.
+    pub(crate) fn run_in(&self, folder: &Path, kind: &str, config: Value, more: &[(&str, &str)]) -> Ran {
         let answer = self.path("answer.json");
         let _ = std::fs::remove_file(&answer);
         let mut command = Command::new(env!("CARGO_BIN_EXE_cauce-worker"));
         command
             .arg(kind)
-            .current_dir(self.folder.path())
+            .current_dir(folder)
             .env_clear()
             .env("CAUCE_CONFIG", config.to_string())
             .env("CAUCE_OUTPUT_FILE", &answer)
@@ -71,19 +76,19 @@ impl Lake {
         Ran { code: status.code().unwrap(), answer, log: String::from_utf8(stderr).unwrap() }
     }
 
-    pub fn run(&self, kind: &str, config: Value) -> Ran {
+    pub(crate) fn run(&self, kind: &str, config: Value) -> Ran {
         self.run_with(kind, config, &[])
     }
 
     /// Runs a task that must succeed and returns its answer.
-    pub fn done(&self, kind: &str, config: Value) -> Value {
+    pub(crate) fn done(&self, kind: &str, config: Value) -> Value {
         let ran = self.run(kind, config);
         assert_eq!(ran.code, 0, "{}", ran.log);
         ran.answer
     }
 
     /// The rows of a query over one table `t`, as csv without its header.
-    pub fn query(&self, input: Value, query: &str) -> Vec<String> {
+    pub(crate) fn query(&self, input: Value, query: &str) -> Vec<String> {
         let output = self.path("query.csv");
         let _ = std::fs::remove_file(&output);
         self.done("sql", json!({"inputs": {"t": input}, "query": query, "output": "query.csv"}));
@@ -92,7 +97,7 @@ impl Lake {
 }
 
 /// Every file below a folder, by its path from there, sorted.
-pub fn tree(folder: &Path) -> Vec<String> {
+pub(crate) fn tree(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {

@@ -10,6 +10,7 @@ mod delta;
 mod folder;
 mod mask;
 mod memory;
+mod pipelines;
 mod quality;
 mod run;
 mod sql;
