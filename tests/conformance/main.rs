@@ -89,3 +89,27 @@ fn mutated_cases_pass_as_well() {
         }
     }
 }
+
+/// Every field of every recorded state, dropped or replaced by something else: the definition may be
+/// refused or may fail, in its own time, but never brings the interpreter down.
+#[test]
+fn damaged_definitions_never_panic() {
+    let Some(folder) = case::folder() else {
+        println!("skipped: needs ../shared/conformance");
+        return;
+    };
+    let mut cases: Vec<Case> = read(&folder.join("local.jsonl"));
+    cases.extend(read::<Case>(&folder.join("mocked.jsonl")));
+    let mut refused = 0;
+    let mut ran = 0;
+    for case in &cases {
+        for damaged in mutate::damage(case) {
+            match run(&damaged) {
+                Outcome::Failed(reason) if reason.starts_with("the definition is refused") => refused += 1,
+                _ => ran += 1,
+            }
+        }
+    }
+    println!("{refused} damaged definitions refused, {ran} run");
+    assert!(refused > 0 && ran > 0);
+}

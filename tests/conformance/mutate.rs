@@ -53,6 +53,26 @@ pub(crate) fn mutate(case: &Case) -> Case {
     mutated
 }
 
+/// The case with each field of each outermost state dropped, and replaced by values of other types.
+pub(crate) fn damage(case: &Case) -> Vec<Case> {
+    let mut damaged = Vec::new();
+    for (name, state) in case.definition["States"].as_object().into_iter().flatten() {
+        for field in state.as_object().into_iter().flatten().map(|(field, _)| field) {
+            for value in [None, Some(Value::Null), Some(Value::from(-1)), Some(Value::from("{% $ %}"))] {
+                let mut case = case.clone();
+                if let Some(Value::Object(state)) = case.definition["States"].get_mut(name) {
+                    match value {
+                        None => state.remove(field),
+                        Some(value) => state.insert(field.clone(), value),
+                    };
+                }
+                damaged.push(case);
+            }
+        }
+    }
+    damaged
+}
+
 fn renamed(name: &str) -> String {
     format!("{name}{MARK}")
 }

@@ -322,7 +322,6 @@ impl Execution {
     pub(crate) fn child_execution_ended(
         &mut self,
         id: FlowId,
-        _slot: usize,
         flow: &Flow,
         outcome: Result<&Arc<Value>, &Failure>,
     ) {
@@ -359,7 +358,7 @@ impl Execution {
     }
 
     pub(crate) fn child_execution_failed(&mut self, id: FlowId, slot: usize, flow: &Flow, failure: Failure) {
-        self.child_execution_ended(id, slot, flow, Err(&failure));
+        self.child_execution_ended(id, flow, Err(&failure));
         let machine = Arc::clone(&self.flows[id].machine);
         let node = &machine.nodes[self.flows[id].state];
         let Phase::Forked(fork) = &mut self.flows[id].phase else { return };

@@ -257,7 +257,7 @@ impl Execution {
             last = self.record_aside(id, EventKind::MapIterationSucceeded { name, index: slot });
         }
         if is_distributed {
-            self.child_execution_ended(id, slot, &flow, Ok(&output));
+            self.child_execution_ended(id, &flow, Ok(&output));
         }
         self.iteration_ended(id, slot, output, last);
     }
@@ -337,6 +337,10 @@ impl Execution {
 
     /// Ends every branch or iteration that still runs. `last` is the event they follow.
     pub(crate) fn abandon(&mut self, id: FlowId, last: u64) {
+        // Only a fork is taken out: what else the flow waits for is its own to give up.
+        if !matches!(self.flows[id].phase, Phase::Forked(_)) {
+            return;
+        }
         let Phase::Forked(fork) = std::mem::replace(&mut self.flows[id].phase, Phase::Enter) else { return };
         let name = Arc::clone(&self.flows[id].machine.nodes[self.flows[id].state].name);
         let scope = self.flows[id].scope;

@@ -16,6 +16,7 @@ pub(crate) mod test_state;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use cauce_asl::{error_name, limits};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -193,6 +194,10 @@ impl Execution {
             if self.ended.is_some() {
                 return None;
             }
+            if self.scopes[0].last_event + 1 >= limits::HISTORY_EVENTS as u64 {
+                self.end(Status::Failed, None, history_is_full());
+                continue;
+            }
             self.ring_alarms();
             match self.ready.pop_front() {
                 Some(flow) => self.step(flow),
@@ -304,8 +309,11 @@ impl Execution {
         // Recorded on AWS: what ends an execution from outside follows no event.
         let previous = if matches!(status, Status::Aborted | Status::TimedOut) { 0 } else { previous };
         self.record(0, previous, kind);
-        for id in std::mem::take(&mut self.calls).into_keys() {
-            self.requests.push_back(Request::Cancel { id });
+        for (id, flow) in std::mem::take(&mut self.calls) {
+            // What was only scheduled was never asked for, and a read stops by itself.
+            if matches!(self.flows[flow].phase, Phase::Calling(_)) {
+                self.requests.push_back(Request::Cancel { id });
+            }
         }
         self.alarms.clear();
         self.ready.clear();
@@ -320,6 +328,13 @@ impl Execution {
         self.calls.insert(call, id);
         call
     }
+}
+
+/// The sentence is known from reports; that the name goes with it was not verified on AWS.
+fn history_is_full() -> Failure {
+    let most = limits::HISTORY_EVENTS;
+    let cause = format!("The execution reached the maximum number of history events ({most}).");
+    Failure::new(error_name::RUNTIME, cause)
 }
 
 /// An instant as the context object writes it: `2025-01-31T12:00:00.123Z`.

@@ -29,6 +29,17 @@ fn a_failing_branch_cancels_its_siblings() {
 }
 
 #[test]
+fn a_sibling_that_fails_at_once_keeps_a_call_from_being_made() {
+    let fail = json!({"Type": "Fail", "Error": "A"});
+    let definition = json!({"StartAt": "Both", "States": {
+        "Both": {"Type": "Parallel", "End": true, "Branches": [branch("One", task()), branch("Two", fail)]},
+    }});
+    let host = Host::start(definition, json!({}));
+    assert_eq!((host.status(), host.error()), ("FAILED", Some("A")));
+    assert!(host.calls.is_empty() && host.cancelled.is_empty());
+}
+
+#[test]
 fn a_retried_parallel_runs_all_branches_again() {
     let definition = json!({"StartAt": "Both", "States": {
         "Both": {"Type": "Parallel", "End": true, "Retry": [{"ErrorEquals": ["A"], "MaxAttempts": 1}],

@@ -46,3 +46,18 @@ fn equal_seeds_give_equal_executions() {
     let run = || Host::start(definition.clone(), json!({})).output();
     assert_eq!(run(), run());
 }
+
+#[test]
+fn a_definition_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<cauce_interpreter::Definition>();
+}
+
+#[test]
+fn an_endless_loop_ends_when_the_history_is_full() {
+    let definition = json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A"}}});
+    let host = Host::start(definition, json!({}));
+    assert_eq!((host.status(), host.error()), ("FAILED", Some("States.Runtime")));
+    let events = host.execution.history().len();
+    assert!(events <= cauce_asl::limits::HISTORY_EVENTS, "{events}");
+}
