@@ -110,6 +110,17 @@ fn definitions_begin_every_task_exactly_on_time() {
     }
 }
 
+#[test]
+fn random_pipelines_begin_every_task_exactly_on_time() {
+    for seed in 0..300 {
+        let compiled = compile(plans::random(seed, 10 + seed as u32 % 50));
+        let machines = definitions(&compiled);
+        let durations = durations(&compiled.plan, seed);
+        let played = Walk::play(&compiled.plan, &machines, &durations).unwrap();
+        assert_eq!(played, demanded(&compiled.plan, &durations), "seed {seed}");
+    }
+}
+
 /// Changes every `Next` of a definition in turn to `End`, and hands over what results.
 fn without_each_next(definition: &Value, check: &mut dyn FnMut(&str, Value)) {
     fn pointers(value: &Value, path: String, found: &mut Vec<String>) {

@@ -152,3 +152,25 @@ pub(crate) fn lattice(rows: u32, columns: u32) -> Plan {
     }
     plan("lattice", tasks)
 }
+
+/// A graph that looks random and is the same every time: up to three upstreams among the last twelve.
+pub(crate) fn random(seed: u64, size: u32) -> Plan {
+    let mut state = seed;
+    let mut below = |bound: u32| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u32 % bound
+    };
+    let mut tasks = Vec::new();
+    for at in 0..size {
+        let mut needs: Vec<u32> = Vec::new();
+        for _ in 0..below(4) {
+            if at > 0 {
+                needs.push(at - 1 - below(at.min(12)));
+            }
+        }
+        needs.sort_unstable();
+        needs.dedup();
+        tasks.push(container(&format!("t{at}"), &needs));
+    }
+    plan("random", tasks)
+}
