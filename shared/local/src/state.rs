@@ -122,7 +122,9 @@ impl StateDir {
         let gitignore = self.root.join(".gitignore");
         fs::write(&gitignore, "*\n").map_err(failed("write", &gitignore))?;
         let format = self.root.join("format");
-        replace(&format, format!("{FORMAT}\n").as_bytes(), true).map_err(failed("write", &format))?;
+        // Lost in a crash of the machine it is written again; the folder itself must stay, for what
+        // is made durable in it.
+        replace(&format, format!("{FORMAT}\n").as_bytes(), false).map_err(failed("write", &format))?;
         if let Some(parent) = self.root.parent() {
             sync_dir(parent).map_err(failed("write", parent))?;
         }

@@ -2,6 +2,8 @@
 //!
 //! The victim is this test binary itself, started anew with one test and a folder to work in.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use cauce_local::clock::SystemClock;
 use cauce_local::objects::FolderObjects;
 use cauce_local::processes::{Aws, Processes, Setup, Source, TaskDefinition};

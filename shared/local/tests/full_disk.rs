@@ -1,5 +1,7 @@
 //! A full disk: clear errors, nothing half done, and work goes on once there is room.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test's helpers panic and print as it does")]
+
 use cauce_local::clock::SystemClock;
 use cauce_local::sqlite::SqliteTable;
 use cauce_local::state::{StateDir, StateError};

@@ -1,5 +1,7 @@
 //! Real programs under the task contract.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use cauce_local::clock::SystemClock;
 use cauce_local::objects::FolderObjects;
 use cauce_local::processes::{Aws, Processes, Setup, Source, TaskDefinition};

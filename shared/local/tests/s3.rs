@@ -1,5 +1,7 @@
 //! The S3 endpoint, as the clients that tasks use see it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use cauce_local::objects::FolderObjects;
 use cauce_local::s3::Endpoint;
 use cauce_ports::Objects;

@@ -127,11 +127,23 @@ fn a_file_of_a_newer_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table.sqlite");
     let newer = rusqlite::Connection::open(&path).unwrap();
+    newer.pragma_update(None, "application_id", 0x6361_7563).unwrap();
     newer.pragma_update(None, "user_version", 2).unwrap();
     drop(newer);
     let before = std::fs::read(&path).unwrap();
     let Err(TableError::NewerFormat(text)) = open(folder.path()) else { panic!("opened") };
     assert!(text.contains("newer version of cauce (format 2"), "{text}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_database_of_another_program_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.sqlite");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let Err(TableError::Unusable(text)) = open(folder.path()) else { panic!("opened") };
+    assert!(text.contains("of another program"), "{text}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 

@@ -1,5 +1,7 @@
 //! The faulty ports fail as they say.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use cauce_local::memory::MemoryTable;
 use cauce_model::Json;
 use cauce_model::item::{Change, Expect, IndexEntry, Item, Key, Step, When, Write};

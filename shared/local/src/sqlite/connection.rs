@@ -37,42 +37,73 @@ CREATE TABLE token (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// The columns that [`item_of`] reads, in its order.
-pub(super) const ITEM_COLUMNS: &str = "partition, sort, version, body, list, position, expires_at";
+/// Connections are used by one thread at a time and never make files.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
-/// Opens the connection that writes, and makes the tables of a new file.
+/// Opens the connection that writes, on a file that is made when there is none.
 pub(super) fn open(path: &Path) -> Result<Connection, TableError> {
-    let try_open = || {
-        let mut connection = Connection::open(path)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        let format = format_of(&connection)?;
-        if format > FORMAT {
-            return Ok(Err(format));
-        }
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        if format < FORMAT {
-            let transaction =
-                connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            // Another process may have been faster.
-            if format_of(&transaction)? < FORMAT {
-                transaction.execute_batch(SCHEMA)?;
-                transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-                transaction.pragma_update(None, "user_version", FORMAT)?;
-            }
-            transaction.commit()?;
-        }
-        Ok(Ok(connection))
-    };
-    match try_open() {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(format)) => Err(TableError::NewerFormat(format!(
-            "{} was written by a newer version of cauce (format {format}, this version knows \
-             {FORMAT}); use that version, or another folder with --state-dir",
-            path.display()
-        ))),
-        Err(source) => Err(Failure::new(path, source).before_commit()),
+    if !path.exists() {
+        create(path)?;
     }
+    let try_open = || {
+        let connection = Connection::open_with_flags(path, FLAGS)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        if format == FORMAT && application == APPLICATION_ID {
+            // Files of this format are in WAL mode already.
+            connection.pragma_update(None, "synchronous", "FULL")?;
+        }
+        Ok((connection, format, application))
+    };
+    let (connection, format, application) =
+        try_open().map_err(|source| Failure::new(path, source).before_commit())?;
+    let file = path.display();
+    if application != APPLICATION_ID {
+        return Err(TableError::Unusable(format!(
+            "{file} is a database of another program; move it away, or use another folder with --state-dir"
+        )));
+    }
+    if format != FORMAT {
+        return Err(TableError::NewerFormat(format!(
+            "{file} was written by a newer version of cauce (format {format}, this version knows {FORMAT}); \
+             use that version, or another folder with --state-dir"
+        )));
+    }
+    Ok(connection)
+}
+
+/// Makes a file with empty tables. It is made aside and appears whole, so that the many small syncs
+/// of SQLite are one, and of several processes the first wins.
+fn create(path: &Path) -> Result<(), TableError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let unwritten = |error: std::io::Error| {
+        let file = path.display();
+        match error.kind() {
+            std::io::ErrorKind::StorageFull => full(path),
+            std::io::ErrorKind::NotFound => TableError::Unusable(format!("there is no folder for {file}")),
+            _ => unwritable(path, &error),
+        }
+    };
+    let aside = tempfile::Builder::new().prefix("new-").tempfile_in(folder).map_err(unwritten)?;
+    let fill = || {
+        let connection = Connection::open(aside.path())?;
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        connection.execute_batch(SCHEMA)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        connection.pragma_update(None, "user_version", FORMAT)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.close().map_err(|(_, source)| source)
+    };
+    fill().map_err(|source| Failure::new(path, source).before_commit())?;
+    aside.as_file().sync_all().map_err(unwritten)?;
+    match aside.persist_noclobber(path) {
+        Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(unwritten(error.error));
+        }
+        _ => {}
+    }
+    crate::state::sync_dir(folder).map_err(unwritten)
 }
 
 /// Opens a connection that only reads.
@@ -80,7 +111,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, TableError> {
     let try_open = || {
         // Reading in WAL mode writes the index file beside the database, so the file is opened for
         // writing and the connection forbidden to.
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let connection = Connection::open_with_flags(path, FLAGS)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "query_only", true)?;
         Ok(connection)
@@ -88,19 +119,18 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, TableError> {
     try_open().map_err(|source| Failure::new(path, source).before_commit())
 }
 
-fn format_of(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
-}
-
 /// Reads one item.
 pub(super) fn read(connection: &Connection, key: &Key) -> rusqlite::Result<Option<Item>> {
     connection
-        .prepare_cached(&format!("SELECT {ITEM_COLUMNS} FROM item WHERE partition = ?1 AND sort = ?2"))?
+        .prepare_cached(
+            "SELECT partition, sort, version, body, list, position, expires_at FROM item
+             WHERE partition = ?1 AND sort = ?2",
+        )?
         .query_row(params![key.partition, key.sort], item_of)
         .optional()
 }
 
-/// The item in a row of [`ITEM_COLUMNS`].
+/// The item in a row of all columns, in the order of the schema.
 pub(super) fn item_of(row: &Row<'_>) -> rusqlite::Result<Item> {
     let list: Option<String> = row.get(4)?;
     let position: Option<String> = row.get(5)?;
@@ -115,6 +145,20 @@ pub(super) fn item_of(row: &Row<'_>) -> rusqlite::Result<Item> {
         index: list.zip(position).map(|(list, position)| IndexEntry { list, position }),
         expires_at: row.get::<_, Option<i64>>(6)?.map(Instant::from_micros),
     })
+}
+
+fn full(path: &Path) -> TableError {
+    TableError::Unusable(format!(
+        "no room left on the disk of {}: nothing was written; make room and try again",
+        path.display()
+    ))
+}
+
+fn unwritable(path: &Path, error: &dyn std::error::Error) -> TableError {
+    TableError::Unusable(format!(
+        "{} cannot be written ({error}); check the permissions of its folder",
+        path.display()
+    ))
 }
 
 /// An error of SQLite's, and the file it is about.
@@ -133,14 +177,9 @@ impl<'a> Failure<'a> {
         let file = self.path.display();
         match self.source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => TableError::Throttled,
-            Some(ErrorCode::DiskFull) => TableError::Unusable(format!(
-                "no room left on the disk of {file}: nothing was written; make room and try again"
-            )),
+            Some(ErrorCode::DiskFull) => full(self.path),
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-                TableError::Unusable(format!(
-                    "{file} cannot be written ({}); check the permissions of its folder",
-                    self.source
-                ))
+                unwritable(self.path, &self.source)
             }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => TableError::Unusable(format!(
                 "{file} is damaged ({}); restore it from a copy, or move it away to begin anew \

@@ -16,11 +16,24 @@ mod writer;
 use crate::rows::{ListPlace, Transaction, page};
 use cauce_model::item::{Change, Item, Key, When, Write};
 use cauce_ports::{Clock, Cursor, Page, Table, TableError};
-use connection::{Failure, ITEM_COLUMNS, item_of};
+use connection::{Failure, item_of};
 use rusqlite::{Connection, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use writer::{Operation, Writer};
+
+const QUERY_FROM: &str = "SELECT partition, sort, version, body, list, position, expires_at FROM item
+    WHERE partition = ?1 AND sort >= ?2 ORDER BY sort LIMIT ?3";
+
+const QUERY_AFTER: &str = "SELECT partition, sort, version, body, list, position, expires_at FROM item
+    WHERE partition = ?1 AND sort > ?2 ORDER BY sort LIMIT ?3";
+
+const LIST_FROM: &str = "SELECT partition, sort, version, body, list, position, expires_at FROM item
+    WHERE list = ?1 AND position >= ?2 ORDER BY position, partition, sort LIMIT ?3";
+
+const LIST_AFTER: &str = "SELECT partition, sort, version, body, list, position, expires_at FROM item
+    WHERE list = ?1 AND (position, partition, sort) > (?2, ?3, ?4)
+    ORDER BY position, partition, sort LIMIT ?5";
 
 /// A table in a SQLite file. Clones share it; the file is closed with the last one.
 #[derive(Clone)]
@@ -90,13 +103,12 @@ impl Table for SqliteTable {
         let reader = self.reader();
         // Where a page ends is told by reading one item more. A prefix ends where the first sort key
         // without it appears, which no SQL pattern says as exactly.
-        let comparison = if after.is_some() { ">" } else { ">=" };
-        let from = after.map_or_else(|| prefix.to_owned(), |Cursor(sort)| sort);
+        let (sql, from) = match after {
+            Some(Cursor(sort)) => (QUERY_AFTER, sort),
+            None => (QUERY_FROM, prefix.to_owned()),
+        };
         let read = || {
-            let mut statement = reader.prepare_cached(&format!(
-                "SELECT {ITEM_COLUMNS} FROM item
-                 WHERE partition = ?1 AND sort {comparison} ?2 ORDER BY sort LIMIT ?3"
-            ))?;
+            let mut statement = reader.prepare_cached(sql)?;
             statement
                 .query_map(params![partition, from, u64::from(limit) + 1], item_of)?
                 .take_while(|item| item.as_ref().map_or(true, |item| item.key.sort.starts_with(prefix)))
@@ -118,20 +130,13 @@ impl Table for SqliteTable {
         let limit_and_one = u64::from(limit) + 1;
         let read = || match after {
             None => reader
-                .prepare_cached(&format!(
-                    "SELECT {ITEM_COLUMNS} FROM item WHERE list = ?1 AND position >= ?2
-                     ORDER BY position, partition, sort LIMIT ?3"
-                ))?
+                .prepare_cached(LIST_FROM)?
                 .query_map(params![list, from, limit_and_one], item_of)?
                 .collect::<Result<Vec<Item>, _>>(),
             Some(place) => {
                 let (position, key) = place.into_parts();
                 reader
-                    .prepare_cached(&format!(
-                        "SELECT {ITEM_COLUMNS} FROM item
-                         WHERE list = ?1 AND (position, partition, sort) > (?2, ?3, ?4)
-                         ORDER BY position, partition, sort LIMIT ?5"
-                    ))?
+                    .prepare_cached(LIST_AFTER)?
                     .query_map(params![list, position, key.partition, key.sort, limit_and_one], item_of)?
                     .collect()
             }
@@ -159,5 +164,35 @@ impl Table for SqliteTable {
                 reply,
             })
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan_of(connection: &Connection, sql: &str) -> String {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let details = statement.raw_query().mapped(|row| row.get::<_, String>(3));
+        details.collect::<Result<Vec<_>, _>>().unwrap().join("; ")
+    }
+
+    #[test]
+    fn no_read_goes_through_the_whole_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let table =
+            SqliteTable::open(&folder.path().join("table.sqlite"), crate::clock::SystemClock).unwrap();
+        let reader = table.reader();
+        for (sql, expected) in [
+            (QUERY_FROM, "SEARCH item USING PRIMARY KEY (partition=? AND sort>?)"),
+            (QUERY_AFTER, "SEARCH item USING PRIMARY KEY (partition=? AND sort>?)"),
+            (LIST_FROM, "SEARCH item USING INDEX item_by_list (list=? AND position>?)"),
+            (
+                LIST_AFTER,
+                "SEARCH item USING INDEX item_by_list (list=? AND (position,partition,sort)>(?,?,?))",
+            ),
+        ] {
+            assert_eq!(plan_of(&reader, sql), expected, "{sql}");
+        }
     }
 }
