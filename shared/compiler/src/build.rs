@@ -11,6 +11,7 @@
 use crate::bits;
 use crate::draft::{DraftId, Drafts, Kind};
 use crate::order::Order;
+use crate::relax::Marks;
 
 /// A connected set without a cut: no nest orders it as required.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(crate) struct Builder<'o> {
     ancestors: Vec<u32>,
     descendants: Vec<u32>,
     groups: Groups,
+    pub(crate) marks: Marks,
 }
 
 /// A set still to be built into the node that stands for it.
@@ -51,6 +53,7 @@ impl<'o> Builder<'o> {
             ancestors: vec![0; len],
             descendants: vec![0; len],
             groups: Groups::new(len),
+            marks: Marks::new(len),
         }
     }
 

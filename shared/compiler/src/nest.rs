@@ -179,3 +179,60 @@ impl Nest {
         self.nodes = kept;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::{Firing, Graph};
+
+    /// The nest in letters: `ab` one after the other, `(a|b)` side by side.
+    fn show(needs: &[&[usize]]) -> String {
+        let mut graph = Graph::new();
+        for needs in needs {
+            graph.add(needs.iter().copied(), Firing::AllEnded);
+        }
+        let nest = Nest::build(&Order::new(&graph).unwrap());
+        let mut texts: Vec<String> = Vec::new();
+        for id in 0..nest.len() {
+            let children: Vec<&str> = nest.children(id).iter().map(|&c| texts[c].as_str()).collect();
+            texts.push(match nest.node(id) {
+                Node::Task(task) => char::from(b'a' + *task as u8).to_string(),
+                Node::Seq(_) => children.concat(),
+                Node::Par(_) => format!("({})", children.join("|")),
+            });
+        }
+        texts.pop().unwrap_or_default()
+    }
+
+    #[test]
+    fn no_tasks_are_no_nest() {
+        assert_eq!(show(&[]), "");
+    }
+
+    #[test]
+    fn series_parallel_graphs_keep_their_shape() {
+        assert_eq!(show(&[&[], &[0], &[0], &[1, 2]]), "a(b|c)d");
+        assert_eq!(show(&[&[], &[0], &[], &[2]]), "(ab|cd)");
+        // Every one of two layers needs every one of the layer above.
+        assert_eq!(show(&[&[], &[], &[0, 1], &[0, 1]]), "(a|b)(c|d)");
+        // An edge that others imply changes nothing.
+        assert_eq!(show(&[&[], &[0], &[0, 1]]), "abc");
+    }
+
+    #[test]
+    fn a_gated_join_follows_one_of_its_parents() {
+        // c needs a, d needs both a and b: d follows b and is gated on a.
+        assert_eq!(show(&[&[], &[], &[0], &[0, 1]]), "(ac|bd)");
+    }
+
+    #[test]
+    fn precedence_is_read_across_levels() {
+        let mut graph = Graph::new();
+        for needs in [vec![], vec![0], vec![0], vec![1, 2]] {
+            graph.add(needs, Firing::AllEnded);
+        }
+        let nest = Nest::build(&Order::new(&graph).unwrap());
+        assert!(nest.precedes(0, 2) && nest.precedes(2, 3) && nest.precedes(0, 3));
+        assert!(!nest.precedes(1, 2) && !nest.precedes(3, 1) && !nest.precedes(1, 1));
+    }
+}

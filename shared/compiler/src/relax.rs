@@ -51,16 +51,30 @@ struct Place {
 struct Scope {
     /// The set as bits.
     set: Vec<u64>,
-    /// Which part a task is in, by position; meaningful inside the set only.
-    part_of: Vec<usize>,
     /// `None` once merged into another.
     parts: Vec<Option<Part>>,
-    /// Tasks that the nest shall enforce after a task, by position.
+    marks: Marks,
+}
+
+/// Notes about tasks, by position. Prime sets share no task, so what one leaves behind does not
+/// concern another, and a graph with many of them allocates once.
+#[derive(Default)]
+pub(crate) struct Marks {
+    /// Which part of its set a task is in.
+    part_of: Vec<usize>,
+    /// Tasks that the nest shall enforce after a task.
     followers: Vec<Vec<u32>>,
-    /// Gated tasks of which a task is a cover parent, by position.
+    /// Gated tasks of which a task is a cover parent.
     gated_below: Vec<Vec<u32>>,
-    /// The cover parents of a gated task, in the set, right after which it can still be put.
+    /// The cover parents of a gated task, in its set, right after which it can still be put.
     free: Vec<Vec<u32>>,
+}
+
+impl Marks {
+    pub(crate) fn new(len: usize) -> Self {
+        let lists = || vec![Vec::new(); len];
+        Self { part_of: vec![0; len], followers: lists(), gated_below: lists(), free: lists() }
+    }
 }
 
 impl Builder<'_> {
@@ -99,29 +113,22 @@ impl Builder<'_> {
 
     /// The parts without any join required.
     fn forest(&mut self, tasks: &[u32], set: Vec<u64>) -> Scope {
-        let mut scope = Scope {
-            set,
-            part_of: vec![0; self.order.len()],
-            parts: Vec::new(),
-            followers: vec![Vec::new(); self.order.len()],
-            gated_below: vec![Vec::new(); self.order.len()],
-            free: vec![Vec::new(); self.order.len()],
-        };
+        let mut scope = Scope { set, parts: Vec::new(), marks: std::mem::take(&mut self.marks) };
         for &v in tasks {
             for &p in &self.required[v as usize] {
-                scope.followers[p as usize].push(v);
+                scope.marks.followers[p as usize].push(v);
             }
             if self.required[v as usize].is_empty() {
                 let covers = self.order.covers(v).iter().copied();
                 for p in covers.filter(|&p| bits::has(&scope.set, p)) {
-                    scope.gated_below[p as usize].push(v);
-                    scope.free[v as usize].push(p);
+                    scope.marks.gated_below[p as usize].push(v);
+                    scope.marks.free[v as usize].push(p);
                 }
             }
         }
         for tasks in self.components(tasks) {
             for &v in &tasks {
-                scope.part_of[v as usize] = scope.parts.len();
+                scope.marks.part_of[v as usize] = scope.parts.len();
             }
             let sources = vec![tasks[0]];
             let part = self.part(&scope.set, tasks, sources);
@@ -143,14 +150,14 @@ impl Builder<'_> {
         // A follower q of one parent that another parent p does not precede makes an N of p, q, the
         // parent and the join: no nest has both edges.
         for &parent in parents {
-            for &q in &scope.followers[parent as usize] {
+            for &q in &scope.marks.followers[parent as usize] {
                 if parents.iter().any(|&p| !self.order.precedes(p, q)) {
                     return;
                 }
             }
         }
         let mut merged: Vec<usize> =
-            parents.iter().chain(joins).map(|&v| scope.part_of[v as usize]).collect();
+            parents.iter().chain(joins).map(|&v| scope.marks.part_of[v as usize]).collect();
         merged.sort_unstable();
         merged.dedup();
         let mut tasks = Vec::new();
@@ -183,16 +190,16 @@ impl Builder<'_> {
             return;
         }
         for (v, parent) in taken {
-            scope.free[v as usize].retain(|&p| p != parent);
+            scope.marks.free[v as usize].retain(|&p| p != parent);
         }
         for &join in joins {
-            scope.free[join as usize].clear();
+            scope.marks.free[join as usize].clear();
         }
         for &parent in parents {
-            scope.followers[parent as usize].extend_from_slice(joins);
+            scope.marks.followers[parent as usize].extend_from_slice(joins);
         }
         for &v in &part.tasks {
-            scope.part_of[v as usize] = merged[0];
+            scope.marks.part_of[v as usize] = merged[0];
         }
         for &gone in &merged[1..] {
             scope.parts[gone] = None;
@@ -211,9 +218,9 @@ impl Builder<'_> {
             if leads_to_all || !seen.insert(p) {
                 continue;
             }
-            for &v in &scope.gated_below[p as usize] {
+            for &v in &scope.marks.gated_below[p as usize] {
                 let follows_all = parents.iter().all(|&parent| self.order.precedes(parent, v));
-                if !follows_all && !joins.contains(&v) && scope.free[v as usize].contains(&p) {
+                if !follows_all && !joins.contains(&v) && scope.marks.free[v as usize].contains(&p) {
                     taken.push((v, p));
                 }
             }
@@ -226,13 +233,12 @@ impl Builder<'_> {
     /// Puts the parts together.
     fn assemble(&mut self, scope: Scope) -> DraftId {
         let root = self.drafts.add(Kind::Par);
+        self.marks = scope.marks;
         let mut parts: Vec<Part> = scope.parts.into_iter().flatten().collect();
         parts.sort_unstable_by_key(|part| part.tasks[0]);
         for part in parts {
-            // A required set was built before, and a forest always builds.
             let Ok(node) = self.build(part.tasks.clone()) else {
-                debug_assert!(false, "a part that was accepted builds");
-                continue;
+                unreachable!("a forest always builds, and a merged part was built before");
             };
             match self.place(&part, node) {
                 Some(place) => self.drafts.put_beside(place.seq, place.from, place.to, node),
@@ -325,10 +331,10 @@ fn newly_lost(scope: &Scope, merged: &Part, taken: &[(u32, u32)]) -> usize {
     affected
         .into_iter()
         .filter(|&v| {
-            let now = scope.parts[scope.part_of[v as usize]].as_ref();
+            let now = scope.parts[scope.marks.part_of[v as usize]].as_ref();
             let then = if merged.sources.contains(&v) { Some(merged) } else { now };
             let follows = |part: Option<&Part>, p: u32| part.is_some_and(|part| bits::has(&part.common, p));
-            let free = &scope.free[v as usize];
+            let free = &scope.marks.free[v as usize];
             free.iter().any(|&p| follows(now, p))
                 && !free.iter().any(|&p| follows(then, p) && taken.binary_search(&(v, p)).is_err())
         })
