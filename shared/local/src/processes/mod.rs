@@ -157,7 +157,7 @@ impl<O: Objects, C: Clock + Clone + Send + 'static> Processes<O, C> {
     }
 
     /// Ends the programs of a run that an engine left behind when it was killed, and waits until
-    /// they are gone. Returns those that were known by file. The caller holds the run's lock.
+    /// they are gone. Returns them, and those that had ended unnoticed. The caller holds the run's lock.
     ///
     /// # Errors
     /// Some processes stayed, or could not be looked for.

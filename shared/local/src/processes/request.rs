@@ -114,7 +114,8 @@ fn environment(value: &Json) -> Result<BTreeMap<String, String>, TaskFailure> {
     Ok(environment)
 }
 
-fn identity(environment: &BTreeMap<String, String>) -> Result<Identity, TaskFailure> {
+/// Which attempt an environment belongs to.
+pub(super) fn identity(environment: &BTreeMap<String, String>) -> Result<Identity, TaskFailure> {
     let text = |name: &str| {
         environment.get(name).ok_or_else(|| refused(format!("{name} is not in the environment")))
     };

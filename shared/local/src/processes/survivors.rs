@@ -132,7 +132,7 @@ impl Record {
 }
 
 /// Ends every program of a run that an engine left behind, and waits until all are gone: SIGTERM,
-/// the stop timeout, SIGKILL. Returns those that were known by file.
+/// the stop timeout, SIGKILL. Returns them, and those that a file tells of and that had ended.
 ///
 /// Call it with the run's lock held: the programs of a living engine look the same.
 ///
@@ -141,14 +141,13 @@ impl Record {
 pub(super) async fn end(state: &StateDir, run_key: &RunKey) -> Result<Vec<RunningTask>, SurvivorsError> {
     let records = Record::of_run(state, run_key)
         .map_err(|source| SurvivorsError::Io { path: state.running(), source })?;
-    end_processes(state, run_key, &records).await?;
-    let mut ended = Vec::new();
+    let mut ended = end_processes(state, run_key, &records).await?;
     for record in records {
         if let Some(container) = &record.container {
             container.remove();
         }
-        ended.push(record.identity().running(&record.token));
+        ended.insert(record.token.clone(), record.identity().running(&record.token));
         Record::remove(state, &record.token);
     }
-    Ok(ended)
+    Ok(ended.into_values().collect())
 }

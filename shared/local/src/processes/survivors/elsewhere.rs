@@ -3,7 +3,9 @@
 use super::{Record, Start, SurvivorsError};
 use crate::state::StateDir;
 use cauce_model::RunKey;
+use cauce_ports::RunningTask;
 use rustix::process::{Pid, test_kill_process_group};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Not told here.
@@ -20,7 +22,7 @@ pub(super) async fn end_processes(
     _state: &StateDir,
     _run_key: &RunKey,
     records: &[Record],
-) -> Result<(), SurvivorsError> {
+) -> Result<BTreeMap<String, RunningTask>, SurvivorsError> {
     let left: Vec<u32> = records
         .iter()
         .map(|record| record.pid)

@@ -1,15 +1,17 @@
 //! Finding and ending processes on Linux, through `/proc` and process descriptors.
 
 use super::super::launch::{STATE_MARK, TOKEN_MARK};
+use super::super::request::{self, Identity};
 use super::{Record, Start, SurvivorsError};
 use crate::clock::SystemClock;
 use crate::state::StateDir;
 use cauce_model::time::MICROS;
 use cauce_model::{Instant, RunKey};
-use cauce_ports::Clock;
+use cauce_ports::{Clock, RunningTask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -95,14 +97,24 @@ impl Held {
     }
 }
 
-/// The environment a process was started with, as `NAME=value` entries.
-fn environment(pid: u32) -> Vec<u8> {
-    fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
+/// The environment a process was started with. What is not UTF-8 in it is none of ours.
+fn environment(pid: u32) -> BTreeMap<String, String> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    bytes
+        .split(|byte| *byte == 0)
+        .filter_map(|entry| std::str::from_utf8(entry).ok()?.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
-fn has_entry(environment: &[u8], name: &str, value: &str) -> bool {
-    let entry = format!("{name}={value}");
-    environment.split(|byte| *byte == 0).any(|found| found == entry.as_bytes())
+/// The token and the work of a process that carries the marks of a state folder.
+fn marked(pid: u32, state: &Path) -> Option<(String, Identity)> {
+    let mut environment = environment(pid);
+    if Path::new(environment.get(STATE_MARK)?) != state {
+        return None;
+    }
+    let identity = request::identity(&environment).ok()?;
+    Some((environment.remove(TOKEN_MARK)?, identity))
 }
 
 fn all_processes() -> io::Result<Vec<u32>> {
@@ -115,11 +127,7 @@ fn all_processes() -> io::Result<Vec<u32>> {
 
 /// Kills every process of an attempt, wherever it went.
 pub(crate) fn kill_marked(state: &Path, token: &str) {
-    let state = state.display().to_string();
-    let is_marked = |pid: u32| {
-        let environment = environment(pid);
-        has_entry(&environment, TOKEN_MARK, token) && has_entry(&environment, STATE_MARK, &state)
-    };
+    let is_marked = |pid: u32| marked(pid, state).is_some_and(|(found, _)| found == token);
     // Without /proc there is nothing to look at, and the group has been killed anyway.
     for pid in all_processes().unwrap_or_default() {
         if pid != std::process::id()
@@ -131,35 +139,35 @@ pub(crate) fn kill_marked(state: &Path, token: &str) {
     }
 }
 
-/// The processes of a run, held.
-fn of_run(state: &Path, run_key: &RunKey, records: &[Record]) -> io::Result<Vec<Held>> {
+/// The processes of a run, held, and the work of those that carry marks.
+fn of_run(
+    state: &Path,
+    run_key: &RunKey,
+    records: &[Record],
+) -> io::Result<(Vec<Held>, BTreeMap<String, RunningTask>)> {
     let ours = ancestry();
-    let is_marked = |pid: u32| {
-        let environment = environment(pid);
-        let value = |name: &str| {
-            environment
-                .split(|byte| *byte == 0)
-                .find_map(|entry| entry.strip_prefix(format!("{name}=").as_bytes()))
-                .and_then(|value| std::str::from_utf8(value).ok())
-        };
-        has_entry(&environment, STATE_MARK, &state.display().to_string())
-            && value("CAUCE_PIPELINE")
-                .zip(value("CAUCE_RUN_ID"))
-                .is_some_and(|(pipeline, run_id)| RunKey::new(pipeline, run_id) == *run_key)
-    };
     // Groups whose leader is the process that a file tells of.
     let groups: Vec<u32> = records
         .iter()
         .filter(|record| record.start.is_some() && start_of(record.pid) == record.start)
         .map(|record| record.pid)
         .collect();
-    let mut held = Vec::new();
+    let (mut all, mut tasks) = (Vec::new(), BTreeMap::new());
     for pid in all_processes()? {
-        if !ours.contains(&pid) {
-            held.extend(Held::new(pid, |stat| groups.contains(&stat.group) || is_marked(pid)));
+        if ours.contains(&pid) {
+            continue;
         }
+        let mut work = None;
+        let held = Held::new(pid, |stat| {
+            work = marked(pid, state).filter(|(_, identity)| identity.run_key == *run_key);
+            work.is_some() || groups.contains(&stat.group)
+        });
+        if let (Some(_), Some((token, identity))) = (&held, work) {
+            tasks.insert(token.clone(), identity.running(&token));
+        }
+        all.extend(held);
     }
-    Ok(held)
+    Ok((all, tasks))
 }
 
 /// This process and those it descends from: a `cauce` that a task started is no survivor of it.
@@ -177,33 +185,34 @@ fn parent(pid: u32) -> Option<u32> {
     parent.parse().ok().filter(|parent| *parent != 0)
 }
 
+/// Ends the processes of a run, and returns the work of those that carried marks.
 pub(super) async fn end_processes(
     state: &StateDir,
     run_key: &RunKey,
     records: &[Record],
-) -> Result<(), SurvivorsError> {
+) -> Result<BTreeMap<String, RunningTask>, SurvivorsError> {
     let failed = |source| SurvivorsError::Io { path: PathBuf::from("/proc"), source };
     let look = || of_run(state.root(), run_key, records).map_err(failed);
     let patience =
         records.iter().map(|record| record.stop_timeout_seconds).max().unwrap_or(STOP_TIMEOUT_SECONDS);
-    let mut found = look()?;
+    let (found, tasks) = look()?;
     for held in &found {
         held.signal(Signal::TERM);
     }
     wait(found, Duration::from_secs(patience.into())).await.map_err(failed)?;
     for _ in 0..ROUNDS {
-        found = look()?;
-        if found.is_empty() {
-            return Ok(());
+        let (left, _) = look()?;
+        if left.is_empty() {
+            return Ok(tasks);
         }
-        for held in &found {
+        for held in &left {
             held.signal(Signal::KILL);
         }
-        wait(found, Duration::from_secs(KILLED_SECONDS)).await.map_err(failed)?;
+        wait(left, Duration::from_secs(KILLED_SECONDS)).await.map_err(failed)?;
     }
-    let left = look()?;
+    let (left, _) = look()?;
     if left.is_empty() {
-        return Ok(());
+        return Ok(tasks);
     }
     Err(SurvivorsError::Left(left.iter().map(|held| held.pid).collect()))
 }
