@@ -108,14 +108,8 @@ fn matcher(pattern: &str) -> Result<Regex> {
 
 /// The whole of a small object, or `None` when it is not there.
 pub async fn read_small(storage: &Storage, location: &Location) -> Result<Option<Vec<u8>>> {
-    let read = async {
-        storage.store(location)?.get(&location.path()).await.map_err(|e| location.failed("read", e))
-    };
-    match read.await {
-        Ok(found) => {
-            let bytes = found.bytes().await.map_err(|source| location.failed("read", source))?;
-            Ok(Some(bytes.to_vec()))
-        }
+    match storage.get(location).await {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.is_absent() => Ok(None),
         Err(error) => Err(error.into()),
     }

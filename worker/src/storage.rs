@@ -95,7 +95,11 @@ impl Storage {
         let wrong = || StorageError::NotALocation(text.to_owned());
         if let Some(rest) = text.strip_prefix("s3://") {
             let (bucket, key) = rest.split_once('/').ok_or_else(wrong)?;
-            if bucket.is_empty() || Path::parse(key.trim_end_matches('/')).is_err() {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            if bucket.is_empty()
+                || !bucket.bytes().all(plain)
+                || Path::parse(key.trim_end_matches('/')).is_err()
+            {
                 return Err(wrong());
             }
             return Ok(Location { bucket: Some(bucket.to_owned()), key: key.to_owned() });
@@ -143,6 +147,15 @@ impl Storage {
         Ok(store)
     }
 
+    /// The bytes of a small object.
+    pub async fn get(&self, location: &Location) -> Result<Vec<u8>, StorageError> {
+        let get = async {
+            self.store(location)?.get(&location.path()).await.map_err(|e| location.failed("read", e))
+        };
+        let bytes = get.await?.bytes().await.map_err(|source| location.failed("read", source))?;
+        Ok(bytes.to_vec())
+    }
+
     /// Stores a small object whole: it is there afterwards, or the old one is untouched.
     pub async fn put(&self, location: &Location, bytes: Vec<u8>) -> Result<(), StorageError> {
         let put = self.store(location)?.put(&location.path(), bytes.into()).await;
@@ -182,8 +195,7 @@ impl Location {
     pub fn root(&self) -> Url {
         let text =
             self.bucket.as_ref().map_or_else(|| "file:///".to_owned(), |bucket| format!("s3://{bucket}/"));
-        // A bucket is checked by `locate`; a name that no URL can hold falls back to the files' root and is not found.
-        Url::parse(&text).unwrap_or_else(|_| unreachable!("`file:///` and `s3://name/` are URLs"))
+        Url::parse(&text).unwrap_or_else(|_| unreachable!("`locate` lets only plain bucket names pass"))
     }
 
     /// This place as a URL, percent-encoded.

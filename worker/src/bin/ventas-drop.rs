@@ -13,7 +13,6 @@
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,7 +23,7 @@ use jiff::civil::Date;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use storage::Storage;
+use storage::{Storage, StorageError};
 
 const REGIONS: [(&str, &[&str]); 4] = [
     ("LATAM", &["AR", "BR", "CL", "CO", "MX"]),
@@ -56,9 +55,9 @@ struct Arguments {
     /// The folder the files go to: s3://bucket/prefix/, file:///path/ or a relative path.
     #[arg(long)]
     to: String,
-    /// The purchases: lines of customer, YYYYMMDD, quantity, amount, gzip.
+    /// Where the purchases are: gzip, lines of customer, YYYYMMDD, quantity, amount.
     #[arg(long, default_value = "data/cdnow_master.txt.gz")]
-    purchases: PathBuf,
+    purchases: String,
     /// What the made-up values grow from.
     #[arg(long, default_value_t = 1997)]
     seed: u64,
@@ -95,24 +94,23 @@ fn main() -> ExitCode {
 }
 
 fn work(arguments: &Arguments, output: Option<&Path>) -> Result<(), String> {
-    let day = read(&arguments.purchases, arguments.date)?;
-    let rows = day.purchases.len();
-    let files = files(&day, arguments.date, arguments.seed, arguments.dirty.contains(&arguments.date));
     let folder =
         std::env::current_dir().map_err(|error| format!("cannot see the working folder: {error}"))?;
     let storage = Storage::new(folder);
+    let from = storage.locate(&arguments.purchases).map_err(|error| error.to_string())?;
     let to = storage.locate(&arguments.to).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
+    let packed = runtime.block_on(storage.get(&from)).map_err(explain)?;
+    let day = read(&packed, &from.to_string(), arguments.date)?;
+    let rows = day.purchases.len();
+    let files = files(&day, arguments.date, arguments.seed, arguments.dirty.contains(&arguments.date));
     let names: Vec<String> = files.keys().map(|name| to.join(name).to_string()).collect();
     runtime.block_on(async {
         for (name, text) in files {
-            storage.put(&to.join(&name), text.into_bytes()).await.map_err(|error| {
-                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                format!("{error}: {cause}")
-            })?;
+            storage.put(&to.join(&name), text.into_bytes()).await.map_err(explain)?;
         }
         Ok::<(), String>(())
     })?;
@@ -125,12 +123,16 @@ fn work(arguments: &Arguments, output: Option<&Path>) -> Result<(), String> {
     Ok(())
 }
 
-fn read(path: &Path, date: Date) -> Result<Day, String> {
-    let shown = path.display();
-    let file = File::open(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+/// A storage error with its cause, on one line.
+fn explain(error: StorageError) -> String {
+    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    format!("{error}: {cause}")
+}
+
+fn read(packed: &[u8], shown: &str, date: Date) -> Result<Day, String> {
     let wanted = date.strftime("%Y%m%d").to_string();
     let mut day = Day { purchases: Vec::new(), first_days: BTreeMap::new() };
-    for (number, line) in BufReader::new(MultiGzDecoder::new(file)).lines().enumerate().skip(1) {
+    for (number, line) in BufReader::new(MultiGzDecoder::new(packed)).lines().enumerate().skip(1) {
         let line = line.map_err(|error| format!("cannot read {shown}: {error}"))?;
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [customer, on, quantity, amount] = fields.as_slice() else {

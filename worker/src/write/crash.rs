@@ -208,7 +208,7 @@ async fn a_relative_location_is_below_the_working_folder() {
     ] {
         assert_eq!(storage.locate(text).unwrap().to_string(), shown);
     }
-    for wrong in ["", "s3://", "s3:///k", "http://x/y", "file://x/y"] {
+    for wrong in ["", "s3://", "s3:///k", "s3://a b/k", "http://x/y", "file://x/y"] {
         assert!(storage.locate(wrong).is_err(), "{wrong}");
     }
 }
