@@ -1,16 +1,29 @@
 //! The embedded engine behind `run`, `backfill`, `resume`, `rerun`, `cancel`, `mark`, `simulate`.
+//!
+//! What this is: a host in one of two worlds, this machine ([`world`]) or virtual time
+//! ([`simulate`]), with the pipelines of the project deployed to it. Decisions are made by the same
+//! drivers that run on AWS; here they are only brought together with people and files.
+//! Where to start reading: [`assemble`], then [`start`].
 
-use crate::args::{BackfillArgs, CancelArgs, MarkArgs, RerunArgs, ResumeArgs, RunArgs, SimulateArgs};
-use crate::context::Context;
-use crate::error::{Exit, Failure};
+mod assemble;
 
-macro_rules! assembled_elsewhere {
-    ($($name:ident: $args:ty),*) => {$(
-        pub(crate) fn $name(_: &$args, _: &Context) -> Result<Exit, Failure> {
-            Err(Failure::system(concat!(stringify!($name), " is not assembled in this build")))
-        }
-    )*};
-}
+mod world;
 
-assembled_elsewhere!(run: RunArgs, backfill: BackfillArgs, resume: ResumeArgs, rerun: RerunArgs,
-    cancel: CancelArgs, mark: MarkArgs, simulate: SimulateArgs);
+mod dates;
+
+mod progress;
+
+mod watch;
+
+mod start;
+
+mod again;
+
+mod operate;
+
+mod simulate;
+
+pub(crate) use again::{rerun, resume};
+pub(crate) use operate::{cancel, mark};
+pub(crate) use simulate::simulate;
+pub(crate) use start::{backfill, run};

@@ -117,6 +117,13 @@ pub(crate) fn wait_for(
     wait: &WaitForPlan,
     renderer: &Renderer<'_>,
 ) -> Result<Result<Look, Unrendered>, Stop> {
+    let began = case.loaded.record.status != TaskStatus::Running;
+    let first_look = case.loaded.record.attempts.last().filter(|_| !began).map_or(case.now, |a| a.started_at);
+    let arrives_at = renderer
+        .settings
+        .arrivals
+        .as_ref()
+        .map(|arrivals| first_look.plus_micros(arrivals.get(&case.plan().name).copied().unwrap_or(0)));
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for file in &wait.files {
@@ -124,19 +131,22 @@ pub(crate) fn wait_for(
             Ok(pattern) => pattern,
             Err(error) => return Ok(Err(error)),
         };
-        let prefix = pattern.split('*').next().unwrap_or(&pattern);
-        let mut there: Vec<String> = view
-            .listing(prefix)?
-            .iter()
-            .filter(|seen| matches_glob(&pattern, &seen.uri) && seen.bytes >= wait.min_bytes)
-            .map(|seen| seen.uri.clone())
-            .collect();
+        let mut there: Vec<String> = match arrives_at {
+            Some(at) if at <= case.now => vec![pattern.clone()],
+            Some(_) => Vec::new(),
+            None => {
+                let prefix = pattern.split('*').next().unwrap_or(&pattern);
+                let seen = view.listing(prefix)?.iter();
+                seen.filter(|seen| matches_glob(&pattern, &seen.uri) && seen.bytes >= wait.min_bytes)
+                    .map(|seen| seen.uri.clone())
+                    .collect()
+            }
+        };
         if there.is_empty() {
             missing.push(pattern);
         }
         found.append(&mut there);
     }
-    let began = case.loaded.record.status != TaskStatus::Running;
     if began {
         case.start_attempt(false);
     }
@@ -144,8 +154,7 @@ pub(crate) fn wait_for(
         case.record().output = Some(cauce_model::record::OutputRecord::Inline(json!({"files": found})));
         return Ok(Ok(Look::Ended(case.end(TaskStatus::Success, None))));
     }
-    let started = case.loaded.record.attempts.last().map_or(case.now, |attempt| attempt.started_at);
-    let until = started.plus_seconds(case.plan().timeout_seconds);
+    let until = first_look.plus_seconds(case.plan().timeout_seconds);
     if case.now >= until {
         let failure =
             Failure::new(FailureClass::Timeout, format!("not there in time: {}", missing.join(", ")));
@@ -155,7 +164,8 @@ pub(crate) fn wait_for(
             Next::Fail | Next::Skip => Look::Ended(decision),
         }));
     }
-    let left = seconds_up(until.micros_since(case.now));
+    let next = arrives_at.map_or(until, |at| at.min(until));
+    let left = seconds_up(next.micros_since(case.now));
     let mut decision = Decision::default();
     let reason = format!("waits for {}", missing.join(", "));
     if began || case.loaded.record.reason.as_deref() != Some(reason.as_str()) {

@@ -17,6 +17,9 @@ pub struct Settings {
     pub env: Map<String, cauce_model::Json>,
     /// Task machines by launch kind, as Open hands them to a run.
     pub machines: BTreeMap<String, String>,
+    /// In a simulation nothing is looked for: the files of a waiting task are there so many
+    /// microseconds after its first look, at once where it is not named.
+    pub arrivals: Option<BTreeMap<String, i64>>,
     /// Fields that every RunTask request of this environment carries: network, launch type.
     pub run_task: Map<String, cauce_model::Json>,
 }

@@ -211,10 +211,15 @@ pub(crate) fn plan_run(
         (None, Some(Again::Only { task })) => Some(task.clone()),
         _ => None,
     };
+    // A run that keeps its version keeps that version's machines, whatever was deployed since.
+    let (machine, parts) = match existing.as_ref().filter(|run| run.version == trigger.version) {
+        Some(run) => (run.machine.clone(), run.parts.clone()),
+        None => (deployed.machine, deployed.parts),
+    };
     let run = RunRecord {
         execution: run_execution_name(&trigger.run_id, &run_key, generation),
-        machine: deployed.machine,
-        parts: deployed.parts,
+        machine,
+        parts,
         run: name,
         generation,
         version: trigger.version.clone(),

@@ -8,11 +8,13 @@ use cauce_model::plan::Plan;
 use cauce_model::record::{PipelineRecord, Record, pipeline_item};
 use cauce_model::{Json, ids::sha256_hex};
 use cauce_ports::{Objects, Table, TableError};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A compiled pipeline version.
-#[derive(Clone, Debug)]
+/// A compiled pipeline version. Stored whole, so that a run can go on with its own version after the
+/// pipeline's file has changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Deployment {
     /// The plan.
     pub plan: Plan,
@@ -23,7 +25,7 @@ pub struct Deployment {
 }
 
 /// One machine of a deployment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeployedMachine {
     /// Its name.
     pub name: String,
@@ -31,6 +33,13 @@ pub struct DeployedMachine {
     pub part: Option<String>,
     /// Its definition, with placeholders.
     pub definition: Json,
+}
+
+/// Largest deployment that is read, in bytes.
+const DEPLOYMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+fn deployment_uri(documents: &str, pipeline: &str, version: &str) -> String {
+    format!("{documents}/deployments/{pipeline}/{version}.json")
 }
 
 impl Deployment {
@@ -47,6 +56,15 @@ impl<W: World + 'static> Host<W> {
     /// # Errors
     /// A definition that cannot be run; a store or a document store that does not answer.
     pub async fn deploy(&self, deployment: &Deployment) -> Result<(), HostError> {
+        let record = self.load(deployment).await?;
+        self.write_record(record).await.map_err(|error| HostError::Fatal(crate::run::with_sources(&error)))
+    }
+
+    /// Makes a version's machines and plan known without making it the one that new runs take.
+    ///
+    /// # Errors
+    /// As [`Host::deploy`].
+    pub async fn load(&self, deployment: &Deployment) -> Result<PipelineRecord, HostError> {
         let fatal = |error: &dyn std::error::Error| HostError::Fatal(crate::run::with_sources(error));
         let mut record = PipelineRecord {
             pipeline: deployment.plan.pipeline.clone(),
@@ -64,13 +82,31 @@ impl<W: World + 'static> Host<W> {
         }
         let prepared = Arc::new(Prepared::new(deployment.plan.clone(), deployment.version.clone()));
         self.driver().plans().keep(prepared);
-        let uri = plan_uri(&self.driver().settings().documents, &record.pipeline, &record.version);
+        let documents = &self.driver().settings().documents;
         let objects = self.world().objects();
-        if objects.list(&uri, 1).await.map_err(|error| fatal(&error))?.is_empty() {
-            let bytes = serde_json::to_vec(&deployment.plan).map_err(|error| fatal(&error))?;
-            objects.put(&uri, &bytes).await.map_err(|error| fatal(&error))?;
+        let whole = deployment_uri(documents, &record.pipeline, &record.version);
+        if objects.list(&whole, 1).await.map_err(|error| fatal(&error))?.is_empty() {
+            // The plan apart as well: functions read it without the definitions.
+            let plan = serde_json::to_vec(&deployment.plan).map_err(|error| fatal(&error))?;
+            let uri = plan_uri(documents, &record.pipeline, &record.version);
+            objects.put(&uri, &plan).await.map_err(|error| fatal(&error))?;
+            let bytes = serde_json::to_vec(deployment).map_err(|error| fatal(&error))?;
+            objects.put(&whole, &bytes).await.map_err(|error| fatal(&error))?;
         }
-        self.write_record(record).await.map_err(|error| fatal(&error))
+        Ok(record)
+    }
+
+    /// Reads a version that was deployed here before.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub async fn deployed(&self, pipeline: &str, version: &str) -> Result<Deployment, HostError> {
+        let uri = deployment_uri(&self.driver().settings().documents, pipeline, version);
+        let fatal = |reason: String| HostError::Fatal(format!("version {version} of {pipeline}: {reason}"));
+        let bytes = self.world().objects().get(&uri, DEPLOYMENT_BYTES_MAX).await;
+        let bytes = bytes.map_err(|error| fatal(error.to_string()))?;
+        let bytes = bytes.ok_or_else(|| fatal(format!("there is no {uri}")))?;
+        serde_json::from_slice(&bytes).map_err(|error| fatal(error.to_string()))
     }
 
     /// Writes the pipeline's record unless it says the same already; whether it is paused is kept.

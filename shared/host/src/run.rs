@@ -152,6 +152,11 @@ impl<W: World + 'static> Host<W> {
         self.core.driver.execute(command).await
     }
 
+    /// States entered so far by executions that have ended: what AWS bills as transitions.
+    pub fn transitions(&self) -> u64 {
+        self.core.engine.state.borrow().transitions
+    }
+
     /// How an execution stands.
     pub fn execution(&self, machine: &str, name: &str) -> Option<ExecutionStatus> {
         let state = self.core.engine.state.borrow();
@@ -342,6 +347,9 @@ impl<W: World + 'static> Host<W> {
         if let Some(at) = live.wakes_at {
             state.alarms.remove(&(at, id));
         }
+        let entered =
+            live.execution.history().iter().filter(|event| event.event_type().ends_with("StateEntered"));
+        state.transitions += entered.count() as u64;
         let key = (live.machine.clone(), live.name.clone());
         state.by_name.remove(&key);
         let (status, result) = nested_result(&live, &ended, now);

@@ -62,6 +62,8 @@ pub(crate) struct State {
     /// What is decided later.
     pub(crate) timers: BTreeMap<(Instant, u64), Command>,
     timers_set: u64,
+    /// States entered by executions that ended: what AWS bills as transitions.
+    pub(crate) transitions: u64,
 }
 
 impl State {

@@ -1,0 +1,54 @@
+# cauce: data pipelines without a server. `make help` lists what there is.
+
+# Built once, outside the clone, so that a fresh clone (and CI) finds it again.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cauce/target
+CARGO ?= cargo
+BIN := $(CARGO_TARGET_DIR)/debug
+DAY ?= 1997-01-05
+VENTAS := pipelines/ventas
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the programs: cauce, cauce-worker, cauce-run, ventas-drop
+	$(CARGO) build --locked -p cauce -p cauce-worker
+
+.PHONY: run
+run: build ## make a day's drop, run the sales pipeline over it, show its gold tables (DAY=1997-01-05)
+	@$(BIN)/cauce run $(VENTAS)/ventas_drop.yaml --logical-date $(DAY)
+	@$(BIN)/cauce run $(VENTAS)/ventas_batch.yaml --logical-date $(DAY)
+	@echo
+	@echo "gold tables (Delta) are in $(VENTAS)/.cauce/objects/ecommerce-lake/gold:"
+	@ls $(VENTAS)/.cauce/objects/ecommerce-lake/gold
+
+.PHONY: test
+test: ## run all tests; what this machine cannot run is said as "skipped: needs X"
+	$(CARGO) build --locked --workspace --all-targets
+	$(CARGO) test --locked --workspace --no-fail-fast
+
+.PHONY: lint
+lint: ## formatting, clippy and, where it is installed, cargo-deny
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; else echo "skipped: needs cargo-deny"; fi
+
+.PHONY: bless
+bless: ## rewrite generated files and snapshots: schemas, CLI reference, compiled machines, scores
+	CAUCE_BLESS=1 INSTA_UPDATE=always $(CARGO) test --locked --workspace
+
+.PHONY: bench
+bench: ## measure: whole runs, compiler, interpreter (release profile; prints, asserts nothing)
+	$(CARGO) build --locked --release -p cauce
+	$(CARGO) bench --locked -p cauce-interpreter -p cauce-compiler -p cauce-engine
+	python3 benches/runs.py --cauce $(CARGO_TARGET_DIR)/release/cauce
+
+.PHONY: sim
+sim: ## more seeds of the simulation tests (SEEDS=10000)
+	CAUCE_SEEDS=$(or $(SEEDS),10000) $(CARGO) test --locked -p cauce-tests --test simulation
+
+.PHONY: clean
+clean: ## forget the runs and objects of the example pipelines
+	rm -rf pipelines/*/.cauce

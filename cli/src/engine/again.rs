@@ -1,0 +1,167 @@
+//! `cauce resume` and `cauce rerun`: the next generation of a run that exists.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use cauce_engine::Command;
+use cauce_engine::command::{Again, Existing, Trigger};
+use cauce_host::Deployment;
+use cauce_local::state::RunLock;
+use cauce_model::RunKey;
+use cauce_model::ids::RunRef;
+use cauce_model::record::{RunRecord, TriggerRecord};
+
+use crate::args::{RerunArgs, ResumeArgs};
+use crate::engine::start::resolve;
+use crate::context::Context;
+use crate::engine::assemble::{Local, deployment, local, register, started_pipelines};
+use crate::engine::start::{check_task, drive, execute, find_run, find_tasks, finish};
+use crate::error::{Exit, Failure};
+use crate::engine::watch::Watching;
+use crate::project::{ProjectFolder, find_pipeline};
+
+/// `cauce resume`
+pub(crate) fn resume(args: &ResumeArgs, context: &Context) -> Result<Exit, Failure> {
+    let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
+    let (name, run) = resolve(&args.run, context)?;
+    if run.status.is_terminal() {
+        return Err(Failure::bad_input(format!("{name} has ended ({}): there is nothing to resume", run.status))
+            .help(format!("to run it again: cauce rerun {name}")));
+    }
+    go_on(&folder, &name, &run, None, args.host_credentials, context)
+}
+
+/// `cauce rerun`
+pub(crate) fn rerun(args: &RerunArgs, context: &Context) -> Result<Exit, Failure> {
+    let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
+    let (name, run) = resolve(&args.run, context)?;
+    if !run.status.is_terminal() {
+        return Err(Failure::bad_input(format!("{name} is {}", run.status))
+            .help(format!("if its engine is gone, go on with: cauce resume {name}")));
+    }
+    let again = match (&args.task, &args.only) {
+        (Some(task), _) => Again::Task { task: task.clone(), downstream: args.downstream },
+        (None, Some(task)) => Again::Only { task: task.clone() },
+        (None, None) => Again::Failed,
+    };
+    let selection = Selection { again, latest_version: args.latest_version, force: args.force };
+    go_on(&folder, &name, &run, Some(selection), args.host_credentials, context)
+}
+
+/// What a rerun runs.
+struct Selection {
+    again: Again,
+    latest_version: bool,
+    force: bool,
+}
+
+/// The next generation. Without a selection: of a run whose engine is gone.
+fn go_on(
+    folder: &ProjectFolder,
+    name: &RunRef,
+    run: &RunRecord,
+    selection: Option<Selection>,
+    host_credentials: bool,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let latest = selection.as_ref().is_some_and(|selection| selection.latest_version);
+    let newest = if latest { Some(find_pipeline(&name.pipeline, folder, context)?.compiled) } else { None };
+    let (watch, progress) = Watching::new(context);
+    let local = local(folder, context, host_credentials, watch)?;
+    context.block_on(async {
+        let mut locks = Vec::new();
+        let pinned: Deployment = match &newest {
+            Some(compiled) => {
+                let deployment = deployment(compiled)?;
+                local.host.deploy(&deployment).await?;
+                deployment
+            }
+            None => {
+                let deployment = local.host.deployed(&name.pipeline, &run.version).await?;
+                local.host.load(&deployment).await?;
+                deployment
+            }
+        };
+        progress.plan(&pinned.plan);
+        register(&local, &pinned.plan, folder);
+        for compiled in started_pipelines(&pinned.plan, folder, context)? {
+            register(&local, &compiled.plan, folder);
+            local.host.deploy(&deployment(&compiled)?).await?;
+        }
+        let existing = match &selection {
+            None => {
+                revive(&local, &name.key(), folder, &mut locks, context).await?;
+                Existing::Resume
+            }
+            Some(selection) => {
+                if let Again::Task { task, .. } | Again::Only { task } = &selection.again {
+                    check_task(&pinned.plan, Some(task))?;
+                }
+                locks.push(local.state.lock_run(&name.key(), &name.to_string())?);
+                Existing::Next(selection.again.clone())
+            }
+        };
+        let force = selection.as_ref().is_some_and(|selection| selection.force);
+        let command = next(run, &pinned.version, existing, force, true, context);
+        let reply = execute(&local, &command).await?;
+        let generation = reply.get("generation").and_then(cauce_model::Json::as_u64).unwrap_or_default();
+        context.output.talk(&format!("{name}: generation {generation}"));
+        progress.begin(std::slice::from_ref(name));
+        let outcome = drive(&local).await;
+        let exit = finish(&local, std::slice::from_ref(name), outcome, &progress, context).await;
+        drop(locks);
+        exit
+    })
+}
+
+/// The request for the next generation of a run, on a version.
+fn next(run: &RunRecord, version: &str, existing: Existing, force: bool, start: bool, context: &Context) -> Command {
+    Command::Trigger(Box::new(Trigger {
+        pipeline: run.run.pipeline.clone(),
+        version: version.to_owned(),
+        run_id: run.run.run_id.clone(),
+        trigger: TriggerRecord { by: Some(context.environment.by()), ..run.trigger.clone() },
+        params: None,
+        logical_date: run.logical_date,
+        data_interval: (run.data_interval_start, run.data_interval_end),
+        timezone: run.timezone.clone(),
+        scheduled_at: Some(run.data_interval_end),
+        existing,
+        only: None,
+        force,
+        start,
+    }))
+}
+
+/// Makes a run ready whose engine is gone: nobody else has it, no program of it is left, and the runs
+/// that its tasks had started are in their next generation as well.
+fn revive<'a>(
+    local: &'a Local,
+    key: &'a RunKey,
+    folder: &'a ProjectFolder,
+    locks: &'a mut Vec<RunLock>,
+    context: &'a Context,
+) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>> {
+    Box::pin(async move {
+        let Some(run) = find_run(local, key).await? else { return Ok(()) };
+        locks.push(local.state.lock_run(key, &run.run.to_string())?);
+        let survivors = local.host.world().processes.end_survivors(key).await;
+        for program in survivors.map_err(|error| Failure::from_error(&error))? {
+            context.output.talk(&format!(
+                "ended what was left of {} attempt {}",
+                program.task, program.attempt
+            ));
+        }
+        for task in find_tasks(local, key).await?.iter().filter(|task| !task.status.is_terminal()) {
+            let Some((pipeline, run_id)) = task.started_run.as_deref().and_then(|run| run.split_once('/')) else { continue };
+            let child = RunKey::new(pipeline, run_id);
+            let Some(record) = find_run(local, &child).await?.filter(|run| !run.status.is_terminal()) else { continue };
+            revive(local, &child, folder, locks, context).await?;
+            let pinned = local.host.deployed(pipeline, &record.version).await?;
+            local.host.load(&pinned).await?;
+            register(local, &pinned.plan, folder);
+            execute(local, &next(&record, &record.version, Existing::Resume, false, false, context)).await?;
+        }
+        Ok(())
+    })
+}
