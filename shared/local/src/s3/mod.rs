@@ -10,9 +10,15 @@ mod service;
 mod upload;
 
 use crate::objects::folder::Folder;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, HttpError};
 use service::FolderService;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -134,10 +140,23 @@ async fn serve(listener: TcpListener, service: S3Service, mut stopped: oneshot::
         };
         let service = service.clone();
         tokio::spawn(async move {
-            let connection =
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let service = service_fn(move |request| answer(service.clone(), request));
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             // A caller that goes away in the middle is told nothing more.
             let _ = connection.await;
         });
     }
+}
+
+/// Answers one request.
+async fn answer(service: S3Service, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
+    let asks_first = request.headers().contains_key(EXPECT);
+    let is_empty = request.headers().get(CONTENT_LENGTH).is_some_and(|length| length == "0");
+    let mut response = service.call(request.map(Body::from)).await?;
+    // A caller that waits for leave to send its body may be answered before it got any. botocore (at
+    // least to 1.43) then takes that answer's status for the next one's on the same connection.
+    if asks_first && (is_empty || !response.status().is_success()) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
