@@ -191,6 +191,24 @@ fn program_true(bencher: Bencher<'_, '_>) {
     });
 }
 
+/// What a chain of forty tasks cannot do without: per task a program between two durable decisions.
+#[divan::bench(sample_count = 20)]
+fn chain_of_forty(bencher: Bencher<'_, '_>) {
+    let (runtime, folder, number) = (runtime(), folder(), Cell::new(0));
+    let (programs, table) = (programs(&folder), sqlite(&folder));
+    bencher.bench_local(|| {
+        let first = number.get();
+        number.set(first + 40);
+        runtime.block_on(async {
+            for number in first..first + 40 {
+                decide(&table, 2 * number).await;
+                assert!(programs.run(&request(number)).await.is_ok());
+                decide(&table, 2 * number + 1).await;
+            }
+        });
+    });
+}
+
 #[divan::bench]
 fn hundred_programs_at_once(bencher: Bencher<'_, '_>) {
     let (runtime, folder, number) = (runtime(), folder(), Cell::new(0));
