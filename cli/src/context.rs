@@ -23,6 +23,8 @@ pub(crate) struct Environment {
     pub(crate) tz: Option<String>,
     /// `USER`: who asks.
     pub(crate) user: Option<String>,
+    /// The AWS variables (`AWS_*`), for `--host-credentials`.
+    pub(crate) aws: std::collections::BTreeMap<String, String>,
     /// The folder in which the program was started.
     pub(crate) current_dir: PathBuf,
     /// The program itself; programs beside it are found before those on `PATH`.

@@ -99,7 +99,7 @@ impl Failure {
 }
 
 /// An error and what lies behind it, in one line.
-fn with_sources(error: &dyn Error) -> String {
+pub(crate) fn with_sources(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

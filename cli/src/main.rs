@@ -11,13 +11,25 @@
 mod args;
 
 mod context;
+
 mod error;
+
 mod output;
-mod suggest;
 
 mod project;
 
+mod store;
+
 mod commands;
+
+mod progress;
+
+mod suggest;
+
+mod time;
+
+#[cfg(test)]
+mod reference;
 
 mod engine;
 
@@ -61,6 +73,7 @@ fn environment() -> Environment {
         lang: env::var("LANG").ok(),
         tz: env::var("TZ").ok(),
         user: env::var("USER").ok(),
+        aws: env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect(),
         // A folder that was removed has no name: paths then stay as they were written.
         current_dir: env::current_dir().unwrap_or_default(),
         executable: env::current_exe().ok(),
@@ -69,14 +82,29 @@ fn environment() -> Environment {
 
 fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
     match command {
+        Command::Init(args) => commands::init::init(args, context),
+        Command::Check(args) => commands::check::check(args, context),
+        Command::Schedule(args) => commands::schedule::schedule(args, context),
+        Command::Build(args) => commands::build::build(args, context),
+        Command::Graph(args) => commands::graph::graph(args, context),
+        Command::Schema(args) => commands::build::schema(args, context),
         Command::Run(args) => engine::run(args, context),
         Command::Backfill(args) => engine::backfill(args, context),
+        Command::List(args) => commands::runs::list(args, context),
+        Command::Runs(args) => commands::runs::runs(args, context),
+        Command::Show(args) => commands::show::show(args, context),
+        Command::Logs(args) => commands::logs::logs(args, context),
         Command::Resume(args) => engine::resume(args, context),
         Command::Rerun(args) => engine::rerun(args, context),
         Command::Cancel(args) => engine::cancel(args, context),
         Command::Mark(args) => engine::mark(args, context),
+        Command::Pause(args) => commands::pause::pause(args, true, context),
+        Command::Unpause(args) => commands::pause::pause(args, false, context),
+        Command::Why(args) => commands::why::why(args, context),
+        Command::Explain(args) => commands::explain::explain(args, context),
         Command::Simulate(args) => engine::simulate(args, context),
-        Command::Later(words) => Err(commands::later::refuse(words)),
-        _ => Err(Failure::system("under construction")),
+        Command::Asl(AslCommand::Run(args)) => commands::asl::run(args, context),
+        Command::Asl(AslCommand::Check(args)) => commands::asl::check(args, context),
+        Command::Asl(AslCommand::Later(words)) | Command::Later(words) => Err(commands::later::refuse(words)),
     }
 }

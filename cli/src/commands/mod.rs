@@ -1,3 +1,27 @@
 //! The commands that read: files, definitions, the store. Those that run are in `engine`.
 
+pub(crate) mod init;
+
+pub(crate) mod check;
+
+pub(crate) mod build;
+
+pub(crate) mod graph;
+
+pub(crate) mod schedule;
+
+pub(crate) mod explain;
+
+pub(crate) mod runs;
+
+pub(crate) mod show;
+
+pub(crate) mod why;
+
+pub(crate) mod logs;
+
+pub(crate) mod pause;
+
+pub(crate) mod asl;
+
 pub(crate) mod later;

@@ -1,0 +1,163 @@
+//! `cauce build` and `cauce schema`: what is generated from files, and for them.
+
+use std::fs;
+use std::path::Path;
+
+use cauce_compiler::Compiled;
+use serde_json::json;
+
+use super::check::files;
+use crate::args::{BuildArgs, SchemaArgs, SchemaOf};
+use crate::context::Context;
+use crate::error::{Exit, Failure};
+use crate::output::Table;
+use crate::project::{self, Loaded};
+
+/// The folder of the task machines, which all pipelines share.
+const SYSTEM: &str = "system";
+
+/// How many characters of a version people are shown.
+const VERSION_SHOWN: usize = 12;
+
+pub(crate) fn build(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
+    let mut loaded: Vec<Loaded> = Vec::new();
+    let mut failure = None;
+    for path in &args.paths {
+        for file in files(path, context)? {
+            // What is wrong with one file is told along with what is wrong with the next.
+            match project::load(&file, context) {
+                Ok(one) => loaded.push(one),
+                Err(error) => {
+                    context.output.failure(&error);
+                    failure = Some(Failure::told(error.exit));
+                }
+            }
+        }
+    }
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    for one in &loaded {
+        one.folder.values(&context.env)?;
+    }
+    refuse_repeats(&loaded)?;
+    let out = context.absolute(&args.out);
+    for (kind, machine) in cauce_compiler::lifecycle::machines() {
+        let mut text = machine.to_pretty_json();
+        text.push('\n');
+        write(&out.join(SYSTEM), &cauce_compiler::definition_file(kind), &text)?;
+    }
+    for one in &loaded {
+        write_pipeline(&out, &one.compiled)?;
+    }
+    if context.json {
+        let documents: Vec<_> = loaded.iter().map(|one| json!(one.compiled.manifest)).collect();
+        context.output.json(&json!({"out": args.out, "pipelines": documents}))?;
+    } else {
+        context.output.table(&summary(&loaded))?;
+        context.output.talk(&format!("written to {}", args.out.display()));
+    }
+    Ok(Exit::Good)
+}
+
+pub(crate) fn schema(args: &SchemaArgs, context: &Context) -> Result<Exit, Failure> {
+    let schema = match args.of {
+        SchemaOf::Pipeline => cauce_spec::schema::pipeline(),
+        SchemaOf::Project => cauce_spec::schema::project(),
+    };
+    context.output.json(&schema)?;
+    Ok(Exit::Good)
+}
+
+/// Two pipelines of one name would overwrite each other.
+fn refuse_repeats(loaded: &[Loaded]) -> Result<(), Failure> {
+    for (at, one) in loaded.iter().enumerate() {
+        let name = &one.compiled.plan.pipeline;
+        if let Some(other) = loaded[..at].iter().find(|other| other.compiled.plan.pipeline == *name) {
+            let (first, second) = (other.path.display(), one.path.display());
+            return Err(Failure::bad_input(format!(
+                "{first} and {second} define the same pipeline, '{name}'"
+            ))
+            .help("rename one of them, or name each file once"));
+        }
+        if name == SYSTEM {
+            return Err(Failure::bad_input(format!(
+                "{}: a pipeline cannot be named '{SYSTEM}'",
+                one.path.display()
+            ))
+            .help("the definitions of the task machines are in a folder of that name; rename the pipeline"));
+        }
+    }
+    Ok(())
+}
+
+fn write_pipeline(out: &Path, compiled: &Compiled) -> Result<(), Failure> {
+    let folder = out.join(&compiled.plan.pipeline);
+    let files = compiled.files();
+    if folder.join("manifest.json").is_file() {
+        remove_stale(&folder, &files)?;
+    }
+    for (name, text) in &files {
+        write(&folder, name, text)?;
+    }
+    Ok(())
+}
+
+/// Removes the definitions of an earlier build that this one does not have: parts of a pipeline that
+/// has become smaller.
+fn remove_stale(folder: &Path, files: &[(String, String)]) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::file("read", folder, &error);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.ends_with(".asl.json") && !files.iter().any(|(file, _)| *file == name) {
+            fs::remove_file(&path).map_err(|error| Failure::file("remove", &path, &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|error| Failure::file("create", folder, &error))?;
+    let path = folder.join(name);
+    // An unchanged file keeps its time: builds on top of this one see what is new.
+    if fs::read_to_string(&path).is_ok_and(|before| before == text) {
+        return Ok(());
+    }
+    fs::write(&path, text).map_err(|error| Failure::file("write", &path, &error))
+}
+
+fn summary(loaded: &[Loaded]) -> Table {
+    let mut table = Table::new([
+        "PIPELINE",
+        "VERSION",
+        "TASKS",
+        "GATED",
+        "MACHINES",
+        "TRANSITIONS",
+        "EVENTS AT MOST",
+        "BYTES AT MOST",
+        "USD/RUN",
+        "USD/MONTH",
+    ]);
+    for one in loaded {
+        let compiled = &one.compiled;
+        let forecast = &compiled.forecast;
+        let most = |of: fn(&cauce_compiler::forecast::MachineForecast) -> u64| {
+            forecast.machines.iter().map(of).max().unwrap_or_default().to_string()
+        };
+        table.row([
+            compiled.plan.pipeline.as_str().into(),
+            compiled.version()[..VERSION_SHOWN].into(),
+            forecast.tasks.to_string().into(),
+            forecast.gated.to_string().into(),
+            forecast.machines.len().to_string().into(),
+            forecast.transitions.to_string().into(),
+            most(|machine| machine.worst_events).into(),
+            most(|machine| machine.request_bytes).into(),
+            format!("{:.5}", forecast.price.run_usd).into(),
+            forecast.price.month_usd.map_or_else(|| "-".to_owned(), |price| format!("{price:.2}")).into(),
+        ]);
+    }
+    table
+}

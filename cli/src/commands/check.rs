@@ -1,0 +1,190 @@
+//! `cauce check`: everything that is wrong with any number of files, at once.
+
+use std::path::{Path, PathBuf};
+
+use cauce_compiler::Compiled;
+use cauce_spec::{Kind, Pipeline, Project, Severity};
+use serde_json::json;
+
+use crate::args::CheckArgs;
+use crate::context::Context;
+use crate::error::{Exit, Failure};
+use crate::output::{Tone, paint};
+use crate::project::{self, ProjectFolder};
+
+/// What became of one file.
+struct Checked {
+    shown: String,
+    text: Vec<u8>,
+    diagnostics: Vec<cauce_spec::Diagnostic>,
+    /// A sentence about the file as a whole: it cannot be read, or AWS would not take it.
+    failure: Option<String>,
+    compiled: Option<Compiled>,
+    /// The pipelines that its tasks start, each with the task.
+    starts: Vec<(String, String)>,
+}
+
+pub(crate) fn check(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> {
+    let mut good = true;
+    let mut documents = Vec::new();
+    for path in &args.paths {
+        let files = files(path, context)?;
+        // A project file with errors has been told; its pipelines cannot be judged without it.
+        let folder = match ProjectFolder::around(&folder_of(path, context), context) {
+            Ok(folder) => folder,
+            Err(failure) => {
+                context.output.failure(&failure);
+                good = false;
+                continue;
+            }
+        };
+        let known: Vec<String> = folder.pipelines()?.into_iter().map(|found| found.name).collect();
+        for file in files {
+            let checked = one(&file, &folder.project, context);
+            good &= checked.compiled.is_some();
+            if context.json {
+                documents.push(document(&checked));
+            } else {
+                tell(&checked, context)?;
+            }
+            if folder.file.is_some() {
+                warn_of_strangers(&checked, &known, context);
+            }
+        }
+    }
+    if context.json {
+        context.output.json(&json!({"ok": good, "files": documents}))?;
+    }
+    Ok(if good { Exit::Good } else { Exit::BadInput })
+}
+
+/// The pipeline files that a path names: itself, or those of a project below it.
+///
+/// # Errors
+/// A path that is not there; a folder that holds no pipeline.
+pub(crate) fn files(path: &Path, context: &Context) -> Result<Vec<PathBuf>, Failure> {
+    let absolute = context.absolute(path);
+    if !absolute.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let folder = ProjectFolder::around(&absolute, context)?;
+    let below = ProjectFolder { root: absolute.clone(), ..folder };
+    let files: Vec<PathBuf> = (below.pipelines()?.into_iter())
+        .map(|found| PathBuf::from(project::shown(&found.path, context)))
+        .collect();
+    if files.is_empty() {
+        return Err(Failure::bad_input(format!("{} holds no pipeline file", path.display()))
+            .help("a pipeline file ends in .yaml and has the key 'pipeline' at the start of a line"));
+    }
+    Ok(files)
+}
+
+/// The folder in which a path's project is looked for.
+fn folder_of(path: &Path, context: &Context) -> PathBuf {
+    let absolute = context.absolute(path);
+    if absolute.is_dir() { absolute } else { absolute.parent().map(Path::to_owned).unwrap_or(absolute) }
+}
+
+fn one(file: &Path, declared: &Project, context: &Context) -> Checked {
+    let mut checked = Checked {
+        shown: file.display().to_string(),
+        text: Vec::new(),
+        diagnostics: Vec::new(),
+        failure: None,
+        compiled: None,
+        starts: Vec::new(),
+    };
+    checked.text = match project::read(&context.absolute(file)) {
+        Ok(text) => text,
+        Err(failure) => {
+            checked.failure = Some(failure.message);
+            return checked;
+        }
+    };
+    let (pipeline, diagnostics) = cauce_spec::check(&checked.text, declared);
+    checked.diagnostics = diagnostics;
+    if let Some(pipeline) = pipeline {
+        checked.starts = starts(&pipeline);
+        match cauce_compiler::compile(&pipeline, declared) {
+            Ok(compiled) => checked.compiled = Some(compiled),
+            Err(error) => checked.failure = Some(error.to_string()),
+        }
+    }
+    checked
+}
+
+fn starts(pipeline: &Pipeline) -> Vec<(String, String)> {
+    let of_task = |(name, task): (&cauce_spec::Name, &cauce_spec::Task)| match &task.kind {
+        Kind::Pipeline(other) => Some((name.to_string(), other.name.to_string())),
+        _ => None,
+    };
+    pipeline.tasks.iter().filter_map(of_task).collect()
+}
+
+fn tell(checked: &Checked, context: &Context) -> Result<(), Failure> {
+    let output = &context.output;
+    if !checked.diagnostics.is_empty() {
+        let colour = output.talk_colour();
+        output.talk_raw(&cauce_spec::render::text(
+            &checked.diagnostics,
+            &checked.shown,
+            &checked.text,
+            colour,
+        ));
+    }
+    if let Some(failure) = &checked.failure {
+        output.failure(&Failure::bad_input(format!("{}: {failure}", checked.shown)));
+    }
+    let line = match &checked.compiled {
+        Some(compiled) => {
+            let forecast = &compiled.forecast;
+            let word = paint("ok", Tone::Good, output.data_colour());
+            let machines = match forecast.machines.len() {
+                1 => String::new(),
+                several => format!(", {several} machines"),
+            };
+            let gated = match forecast.gated {
+                0 => String::new(),
+                gated => format!(", {gated} behind a gate"),
+            };
+            let (name, tasks) = (&compiled.plan.pipeline, count(forecast.tasks, "task"));
+            format!("{word}      {}: {name}, {tasks}{gated}{machines}", checked.shown)
+        }
+        None => {
+            let word = paint("failed", Tone::Bad, output.data_colour());
+            let errors = checked.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
+            let errors = errors.max(usize::from(checked.failure.is_some()));
+            format!("{word}  {}: {}", checked.shown, count(errors as u64, "error"))
+        }
+    };
+    output.line(&line)
+}
+
+fn document(checked: &Checked) -> serde_json::Value {
+    let mut document = cauce_spec::render::json(&checked.diagnostics, &checked.shown);
+    document["ok"] = json!(checked.compiled.is_some());
+    document["failure"] = json!(checked.failure);
+    if let Some(compiled) = &checked.compiled {
+        document["pipeline"] = json!(compiled.plan.pipeline);
+        document["version"] = json!(compiled.version());
+        document["forecast"] = json!(compiled.forecast);
+    }
+    document
+}
+
+/// A pipeline that another one starts has to be in the project, by the time it runs.
+fn warn_of_strangers(checked: &Checked, known: &[String], context: &Context) {
+    for (task, other) in checked.starts.iter().filter(|(_, other)| !known.contains(other)) {
+        let near = crate::suggest::nearest(other, known.iter().map(String::as_str));
+        let near = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+        let file = &checked.shown;
+        context.output.warn(&format!(
+            "{file}: tasks.{task} starts the pipeline '{other}', which no file of the project defines{near}"
+        ));
+    }
+}
+
+/// `1 task`, `2 tasks`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

@@ -1,0 +1,115 @@
+//! `cauce schedule`: when a pipeline ticks next, and which data each tick covers.
+
+use cauce_engine::schedule::{Dating, Interval, Schedule};
+use cauce_local::clock::SystemClock;
+use cauce_model::Instant;
+use cauce_ports::Clock;
+use jiff::civil::Date;
+use serde_json::json;
+
+use crate::args::ScheduleArgs;
+use crate::context::Context;
+use crate::error::{Exit, Failure};
+use crate::output::Table;
+use crate::project;
+
+/// One tick of one of the pipeline's schedules.
+struct Tick {
+    interval: Interval,
+    zone: String,
+    is_moved: bool,
+}
+
+pub(crate) fn schedule(args: &ScheduleArgs, context: &Context) -> Result<Exit, Failure> {
+    let loaded = project::load(&args.file, context)?;
+    let plan = &loaded.compiled.plan;
+    // What cannot be a schedule was found by the checks.
+    let unusable = |error: cauce_engine::schedule::ScheduleError| Failure::from_error(&error);
+    let dating = Dating::of(plan).map_err(unusable)?;
+    let schedules: Vec<Schedule> =
+        plan.schedules.iter().map(Schedule::new).collect::<Result<_, _>>().map_err(unusable)?;
+    if schedules.is_empty() {
+        return Err(Failure::bad_input(format!("{} has no schedule", plan.pipeline))
+            .help("add one, such as 'schedule: \"0 2 * * *\"', or start runs with 'cauce run'"));
+    }
+    let from = match &args.from {
+        None => SystemClock.now(),
+        Some(text) => moment(text, &dating)?,
+    };
+    let ticks = next(&schedules, from, args.next as usize);
+    if context.json {
+        let documents: Vec<_> = ticks
+            .iter()
+            .map(|tick| {
+                json!({
+                    "tick_at": tick.interval.end,
+                    "run_id": dating.run_id(None, tick.interval.logical_date),
+                    "logical_date": tick.interval.logical_date,
+                    "data_interval_start": tick.interval.start,
+                    "data_interval_end": tick.interval.end,
+                    "moved_by_clock_change": tick.is_moved,
+                })
+            })
+            .collect();
+        context.output.json(&documents)?;
+        return Ok(Exit::Good);
+    }
+    let mut table = Table::new(["TICK", "RUN", "DATA FROM", "DATA TO", "NOTE"]);
+    for tick in &ticks {
+        let local = |at: Instant| local(at, &tick.zone);
+        let note = if tick.is_moved { "moved by a clock change" } else { "" };
+        table.row([
+            local(tick.interval.end).into(),
+            dating.run_id(None, tick.interval.logical_date).into(),
+            local(tick.interval.start).into(),
+            local(tick.interval.end).into(),
+            note.into(),
+        ]);
+    }
+    context.output.table(&table)?;
+    if ticks.is_empty() {
+        context.output.talk("no tick lies ahead: the schedule has ended");
+    }
+    if loaded.pipeline.paused {
+        context.output.talk("the pipeline is paused: its ticks start nothing");
+    }
+    Ok(Exit::Good)
+}
+
+/// The next ticks of all schedules together, from `from` on, in order.
+fn next(schedules: &[Schedule], from: Instant, count: usize) -> Vec<Tick> {
+    let mut ticks = Vec::new();
+    for schedule in schedules {
+        let mut after = from.plus_micros(-1);
+        for _ in 0..count {
+            let Some(interval) = schedule.next_to_end(after) else { break };
+            after = interval.end;
+            ticks.push(Tick {
+                interval,
+                zone: schedule.zone().name().to_owned(),
+                is_moved: schedule.is_moved_by_clock_change(interval.end),
+            });
+        }
+    }
+    ticks.sort_by_key(|tick| tick.interval.end);
+    ticks.truncate(count);
+    ticks
+}
+
+/// Reads a moment (RFC 3339), or a date as its midnight in the pipeline's zone.
+fn moment(text: &str, dating: &Dating) -> Result<Instant, Failure> {
+    if let Ok(at) = Instant::parse(text) {
+        return Ok(at);
+    }
+    let date: Option<Date> = text.parse().ok();
+    date.and_then(|date| dating.zone().start_of_day(date)).ok_or_else(|| {
+        Failure::bad_input(format!("--from '{text}' is neither a date nor a moment"))
+            .help("write 1997-01-05 or 1997-01-05T02:00:00Z")
+    })
+}
+
+/// A moment as the clocks of a zone show it; in UTC where the zone is not known.
+pub(crate) fn local(at: Instant, zone: &str) -> String {
+    let zone = jiff::tz::TimeZone::get(zone).unwrap_or(jiff::tz::TimeZone::UTC);
+    at.to_timestamp().to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}

@@ -1,0 +1,237 @@
+//! `cauce show`: a run and its tasks.
+
+use cauce_model::record::{AttemptRecord, RunRecord, TaskRecord};
+use cauce_model::{Json, TaskStatus};
+use serde_json::{Map, json};
+
+use super::runs::spent;
+use crate::args::ShowArgs;
+use crate::context::Context;
+use crate::error::{Exit, Failure};
+use crate::output::{Cell, Table};
+use crate::store::{RunView, Store};
+use crate::time;
+
+/// The shape of `show --json`; it grows with every change that a reader could stumble over.
+const SCHEMA: u32 = 1;
+
+pub(crate) fn show(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
+    let store = Store::require(context)?;
+    context.block_on(async {
+        let run = store.find(&args.run).await?;
+        let view = store.view(run).await?;
+        if context.json {
+            context.output.json(&document(&view, &store).await?)?;
+        } else {
+            tell(&view, &store, context)?;
+        }
+        Ok(Exit::Good)
+    })
+}
+
+/// A run in a few fields, for lists.
+pub(crate) fn summary(run: &RunRecord) -> Json {
+    json!({
+        "run_id": run.run.run_id,
+        "pipeline": run.run.pipeline,
+        "version": run.version,
+        "generation": run.generation,
+        "status": run.status,
+        "trigger": run.trigger.kind,
+        "logical_date": run.logical_date,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "message": run.message,
+    })
+}
+
+/// A run whole, as `show --json` prints it.
+///
+/// # Errors
+/// An output that cannot be read.
+pub(crate) async fn document(view: &RunView, store: &Store) -> Result<Json, Failure> {
+    let run = &view.run;
+    let mut tasks = Map::new();
+    for (plan, status, record) in view.each() {
+        let current = record.filter(|_| status != TaskStatus::Waiting);
+        let output = match current.and_then(|record| record.output.as_ref()) {
+            Some(output) => store.output(output).await?,
+            None => None,
+        };
+        let open = plan.needs.iter().filter(|up| !view.status_of(**up).is_terminal());
+        let waiting_for: Vec<&str> = match status {
+            TaskStatus::Waiting => open.map(|up| view.prepared.task(*up).name.as_str()).collect(),
+            _ => Vec::new(),
+        };
+        let mut task = json!({
+            "status": status,
+            "allowed_failure": current.is_some_and(|record| record.allowed_failure),
+            "attempts": record.map(|record| attempts(record, store)).unwrap_or_default(),
+            "output": output,
+            "fence": record.map(|record| record.fence),
+            "waiting_for": waiting_for,
+            "skipped_because": current.filter(|_| status == TaskStatus::Skipped).and_then(|r| r.reason.as_ref()),
+            "reason": current.and_then(|record| record.reason.as_ref()),
+            "started_at": current.and_then(|record| record.started_at),
+            "ended_at": current.and_then(|record| record.ended_at),
+        });
+        if plan.map.is_some() {
+            task["items"] = items(view, &plan.name, store);
+        }
+        tasks.insert(plan.name.clone(), task);
+    }
+    Ok(json!({
+        "schema": SCHEMA,
+        "run_id": run.run.run_id,
+        "pipeline": run.run.pipeline,
+        "version": run.version,
+        "generation": run.generation,
+        "status": run.status,
+        "interrupted": view.is_interrupted(),
+        "trigger": run.trigger.kind,
+        "triggered_by": run.trigger.by,
+        "params": run.params,
+        "logical_date": run.logical_date,
+        "data_interval_start": run.data_interval_start,
+        "data_interval_end": run.data_interval_end,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "message": run.message,
+        "history": run.history,
+        "tasks": tasks,
+    }))
+}
+
+fn items(view: &RunView, task: &str, store: &Store) -> Json {
+    let items = view.items.get(task).map(Vec::as_slice).unwrap_or_default();
+    items
+        .iter()
+        .map(|item| {
+            json!({
+                "index": item.index,
+                "status": item.status,
+                "attempts": attempts(item, store),
+            })
+        })
+        .collect()
+}
+
+fn attempts(record: &TaskRecord, store: &Store) -> Vec<Json> {
+    let of_attempt = |attempt: &AttemptRecord| {
+        json!({
+            "number": attempt.number,
+            "generation": attempt.generation,
+            "started_at": attempt.started_at,
+            "ended_at": attempt.ended_at,
+            "exit_code": attempt.exit_code,
+            "class": attempt.class,
+            "message": attempt.message,
+            "log": attempt.log.as_ref().map(|log| store.state().logs().join(log)),
+        })
+    };
+    record.attempts.iter().map(of_attempt).collect()
+}
+
+pub(crate) fn tell(view: &RunView, store: &Store, context: &Context) -> Result<(), Failure> {
+    let run = &view.run;
+    let mut head = Table::new(["RUN", &run.run.to_string()]);
+    let mut fact = |name: &str, value: String| {
+        if !value.is_empty() {
+            head.row([name.into(), value.into()]);
+        }
+    };
+    fact("status", view.status());
+    fact("message", run.message.clone().unwrap_or_default());
+    fact("generation", run.generation.to_string());
+    fact("version", run.version.chars().take(12).collect());
+    let by = run.trigger.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    fact("trigger", format!("{}{by}", run.trigger.kind.as_str()));
+    fact("logical date", time::moment(run.logical_date));
+    if run.data_interval_start != run.data_interval_end {
+        let (from, to) = (time::moment(run.data_interval_start), time::moment(run.data_interval_end));
+        fact("data", format!("{from} to {to}"));
+    }
+    if run.params.as_object().is_some_and(|params| !params.is_empty()) {
+        fact("params", run.params.to_string());
+    }
+    fact("started", run.started_at.map(time::moment).unwrap_or_default());
+    fact("took", spent(run));
+    fact("logs", store.state().logs().join(&run.run.pipeline).join(&run.run.run_id).display().to_string());
+    context.output.table(&head)?;
+    context.output.line("")?;
+    context.output.table(&tasks(view))?;
+    if view.is_interrupted() {
+        context.output.talk(&format!(
+            "the engine that ran it is gone; 'cauce resume {}' goes on and keeps what succeeded",
+            run.run
+        ));
+    }
+    Ok(())
+}
+
+/// The table of a run's tasks.
+pub(crate) fn tasks(view: &RunView) -> Table {
+    let mut table = Table::new(["TASK", "STATUS", "ATTEMPTS", "DURATION", "NOTE"]);
+    for (plan, status, record) in view.each() {
+        let current = record.filter(|_| status != TaskStatus::Waiting);
+        let allowed = if current.is_some_and(|record| record.allowed_failure) { " (allowed)" } else { "" };
+        let took = current.and_then(|record| {
+            let (from, to) = (record.started_at?, record.ended_at?);
+            Some(time::duration(to.micros_since(from)))
+        });
+        let attempts = record.map_or(0, |record| record.attempts.len());
+        table.row([
+            plan.name.as_str().into(),
+            Cell::status(format!("{status}{allowed}")),
+            if attempts == 0 { "".into() } else { attempts.to_string().into() },
+            took.unwrap_or_default().into(),
+            note(view, plan, status, record).into(),
+        ]);
+        // Items that went well are counted; the others are named.
+        for item in view.items.get(&plan.name).into_iter().flatten() {
+            if item.status != TaskStatus::Success && current.is_some() {
+                let reason = item.reason.clone().or_else(|| item.attempts.last()?.message.clone());
+                table.row([
+                    format!("  {}[{}]", plan.name, item.index.unwrap_or_default()).into(),
+                    Cell::status(item.status.as_str()),
+                    item.attempts.len().to_string().into(),
+                    "".into(),
+                    reason.unwrap_or_default().into(),
+                ]);
+            }
+        }
+    }
+    table
+}
+
+fn note(
+    view: &RunView,
+    plan: &cauce_model::plan::TaskPlan,
+    status: TaskStatus,
+    record: Option<&TaskRecord>,
+) -> String {
+    if status == TaskStatus::Waiting {
+        let open = plan.needs.iter().filter(|up| !view.status_of(**up).is_terminal());
+        let names: Vec<&str> = open.map(|up| view.prepared.task(*up).name.as_str()).collect();
+        return match names.len() {
+            0 => String::new(),
+            _ => format!("waits for {}", names.join(", ")),
+        };
+    }
+    let Some(record) = record else { return String::new() };
+    if let Some(reason) = &record.reason {
+        return reason.clone();
+    }
+    if plan.map.is_some() {
+        let items = view.items.get(&plan.name).map(Vec::as_slice).unwrap_or_default();
+        let good = items.iter().filter(|item| item.status == TaskStatus::Success).count();
+        return format!("{good} of {} items succeeded", record.item_count.unwrap_or(items.len() as u32));
+    }
+    match (&record.started_run, status) {
+        (Some(run), _) => format!("run {run}"),
+        (None, TaskStatus::Success) => String::new(),
+        (None, _) => record.attempts.last().and_then(|attempt| attempt.message.clone()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,395 @@
+//! `cauce why`: why a run or a task is where it is, and what to do about it.
+//!
+//! It decides nothing: rules are asked of the engine, everything else is read.
+
+use cauce_engine::rules::{self, Tally, Verdict};
+use cauce_engine::{slots, status};
+use cauce_local::clock::SystemClock;
+use cauce_model::plan::{TaskIndex, TaskPlan};
+use cauce_model::record::{TaskRecord, gate_item};
+use cauce_model::{RunStatus, TaskStatus};
+use cauce_ports::Clock;
+use serde_json::{Map, json};
+
+use super::check::count;
+use crate::args::WhyArgs;
+use crate::context::Context;
+use crate::error::{Exit, Failure};
+use crate::output::{Tone, paint};
+use crate::store::{Engine, Pool, RunView, Store};
+use crate::time;
+
+/// How many names a sentence holds before it counts the rest.
+const NAMED_MAX: usize = 6;
+
+pub(crate) fn why(args: &WhyArgs, context: &Context) -> Result<Exit, Failure> {
+    let store = Store::require(context)?;
+    context.block_on(async {
+        let run = store.find(&args.run).await?;
+        let view = store.view(run).await?;
+        let asked = args.task.as_deref().map(|name| view.task(name)).transpose()?.map(|(index, _)| index);
+        let of_run = of_run(&view, &store).await?;
+        let mut of_tasks = Vec::new();
+        for (index, (plan, status, record)) in (0..).zip(view.each()) {
+            let wanted = match asked {
+                Some(asked) => asked == index,
+                // What went well needs no reason.
+                None => status != TaskStatus::Success && !is_behind(&view, plan, status),
+            };
+            if wanted {
+                let because = of_task(&view, &store, index, record).await?;
+                of_tasks.push((plan.name.as_str(), status, because));
+            }
+        }
+        if context.json {
+            let tasks: Map<_, _> = of_tasks
+                .iter()
+                .map(|(task, status, because)| {
+                    ((*task).to_owned(), json!({"status": status, "because": because}))
+                })
+                .collect();
+            context.output.json(&json!({
+                "schema": 1,
+                "run": view.run.run.to_string(),
+                "status": view.run.status,
+                "interrupted": view.is_interrupted(),
+                "because": of_run,
+                "tasks": tasks,
+            }))?;
+        } else {
+            let colour = context.output.data_colour();
+            let heading = |name: &str, status: &str| {
+                format!(
+                    "{} is {}",
+                    paint(name, Tone::Strong, colour),
+                    paint(status, Tone::of_status(status), colour)
+                )
+            };
+            if asked.is_none() || view.is_interrupted() {
+                paragraph(&heading(&view.run.run.to_string(), &view.status()), &of_run, context)?;
+            }
+            for (task, status, because) in &of_tasks {
+                paragraph(&heading(task, status.as_str()), because, context)?;
+            }
+        }
+        Ok(Exit::Good)
+    })
+}
+
+fn paragraph(heading: &str, because: &[String], context: &Context) -> Result<(), Failure> {
+    let mut text = format!("{heading}\n");
+    for line in because {
+        text.push_str(&format!("  {line}\n"));
+    }
+    context.output.data(text)
+}
+
+/// Whether a task merely stands behind others that wait: it says nothing that they do not say.
+fn is_behind(view: &RunView, plan: &TaskPlan, status: TaskStatus) -> bool {
+    let waits = |up: &TaskIndex| view.status_of(*up) == TaskStatus::Waiting;
+    status == TaskStatus::Waiting && !plan.needs.is_empty() && plan.needs.iter().all(waits)
+}
+
+async fn of_run(view: &RunView, store: &Store) -> Result<Vec<String>, Failure> {
+    let run = &view.run;
+    let mut because: Vec<String> = run.message.clone().into_iter().collect();
+    if view.is_interrupted() {
+        because.push(format!(
+            "the engine that ran it is gone; 'cauce resume {}' goes on and keeps what succeeded",
+            run.run
+        ));
+        return Ok(because);
+    }
+    match run.status {
+        RunStatus::Queued => {
+            let plan = &view.prepared.plan;
+            because.push(format!(
+                "{} lets {} at once (max_active_runs)",
+                plan.pipeline,
+                count(u64::from(plan.max_active_runs), "run")
+            ));
+            let holder = slots::Holder { run_key: run.key(), generation: run.generation, attempt: None };
+            if let Some(pool) = store.pool(&slots::active_runs_pool(&plan.pipeline)).await? {
+                in_line(&pool, &holder.name(), store, &mut because).await?;
+            }
+        }
+        RunStatus::Running => {
+            let tally = tally(view);
+            because.push(format!("{} of {} tasks have ended", tally.0, tally.1));
+            if let Engine::Process(Some(pid)) = view.engine {
+                because.push(format!("process {pid} drives it"));
+            }
+            if let Some(cancel) = &run.cancel {
+                because.push(format!("it is being cancelled: {}", cancel.reason));
+            }
+        }
+        RunStatus::Failed | RunStatus::Cancelled => because
+            .push(format!("'cauce rerun {}' runs again what did not succeed, and what is below it", run.run)),
+        RunStatus::Skipped => because.push("all its tasks were skipped".to_owned()),
+        RunStatus::Success => because.push("no task that counts failed".to_owned()),
+    }
+    Ok(because)
+}
+
+/// How many tasks have ended, of how many.
+fn tally(view: &RunView) -> (usize, usize) {
+    let ended = view.each().filter(|(_, status, _)| status.is_terminal()).count();
+    (ended, view.prepared.plan.tasks.len())
+}
+
+async fn of_task(
+    view: &RunView,
+    store: &Store,
+    index: TaskIndex,
+    record: Option<&TaskRecord>,
+) -> Result<Vec<String>, Failure> {
+    let plan = view.prepared.task(index);
+    let task_status = view.status_of(index);
+    let current = record.filter(|_| task_status != TaskStatus::Waiting);
+    let mut because: Vec<String> = current.and_then(|record| record.reason.clone()).into_iter().collect();
+    match task_status {
+        TaskStatus::Waiting => waiting(view, store, plan, &mut because).await?,
+        TaskStatus::Queued => queued(view, store, plan, record, &mut because).await?,
+        TaskStatus::Running => running(view, plan, record, &mut because),
+        TaskStatus::Retrying => retrying(plan, record, &mut because),
+        TaskStatus::Failed => failed(view, plan, record, &mut because),
+        TaskStatus::Skipped => skipped(view, plan, &mut because),
+        TaskStatus::UpstreamFailed => above(view, plan, &mut because),
+        TaskStatus::Cancelled => {
+            if because.is_empty() {
+                because.push("it was stopped together with its run".to_owned());
+            }
+        }
+        TaskStatus::Success => {
+            let attempts = record.map_or(0, |record| record.attempts.len());
+            if attempts > 0 {
+                because.push(format!("it succeeded with attempt {attempts}"));
+            } else if because.is_empty() {
+                because.push("it did what it had to without starting a program".to_owned());
+            }
+        }
+    }
+    if view.run.carries(index as usize) && record.is_some_and(|r| r.generation < view.run.generation) {
+        because.push("an earlier generation ended it, and this one keeps that".to_owned());
+    }
+    Ok(because)
+}
+
+/// The names of tasks with their statuses, cut after a few.
+fn named(view: &RunView, tasks: &[TaskIndex]) -> String {
+    let mut words: Vec<String> = tasks
+        .iter()
+        .take(NAMED_MAX)
+        .map(|task| format!("{} ({})", view.prepared.task(*task).name, view.status_of(*task)))
+        .collect();
+    if tasks.len() > NAMED_MAX {
+        words.push(format!("{} more", tasks.len() - NAMED_MAX));
+    }
+    words.join(", ")
+}
+
+fn upstream_tally(view: &RunView, plan: &TaskPlan) -> Tally {
+    let counted =
+        |up: &TaskIndex| status::counted(view.status_of(*up), view.prepared.task(*up).allow_failure);
+    Tally::count(plan.needs.iter().map(counted))
+}
+
+async fn waiting(
+    view: &RunView,
+    store: &Store,
+    plan: &TaskPlan,
+    because: &mut Vec<String>,
+) -> Result<(), Failure> {
+    if view.run.status == RunStatus::Queued {
+        because.push("its run has not been let in yet".to_owned());
+        return Ok(());
+    }
+    if let Some(only) = view.run.only.as_ref().filter(|only| **only != plan.name) {
+        because.push(format!("this generation runs {only} alone"));
+        return Ok(());
+    }
+    let open: Vec<TaskIndex> =
+        plan.needs.iter().copied().filter(|up| !view.status_of(*up).is_terminal()).collect();
+    if !open.is_empty() {
+        because.push(format!("it waits for {}", named(view, &open)));
+    }
+    let verdict = rules::evaluate(plan.rule, upstream_tally(view, plan));
+    because.push(match verdict {
+        Verdict::Wait => format!("its rule, {}, is not decided yet", plan.rule),
+        Verdict::Run => format!("its rule, {}, lets it run", plan.rule),
+        Verdict::Skip => format!("its rule, {}, will skip it", plan.rule),
+        Verdict::UpstreamFailed => format!("its rule, {}, cannot be met", plan.rule),
+    });
+    if let Some(gate) = &plan.gate {
+        let key = gate_item(&view.run.key(), view.run.generation, &plan.name, None);
+        let arrived = store.gate(&key).await?;
+        because.push(match arrived {
+            Some((_, true)) => "its gate is open".to_owned(),
+            Some((heard, false)) => {
+                format!("its gate is closed: it has heard of {heard} of {}", gate.waits.len())
+            }
+            None => format!("its gate is closed: none of {} has arrived", gate.waits.len()),
+        });
+    }
+    if view.run.status.is_terminal() {
+        because.push("its run ended before it was decided".to_owned());
+    }
+    Ok(())
+}
+
+async fn queued(
+    view: &RunView,
+    store: &Store,
+    plan: &TaskPlan,
+    record: Option<&TaskRecord>,
+    because: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let pipeline = &view.run.run.pipeline;
+    if let Some(most) = view.prepared.plan.max_active_tasks {
+        let tasks = count(u64::from(most), "task");
+        because.push(format!("{pipeline} runs {tasks} at once, over all its runs (max_active_tasks)"));
+    }
+    if let Some(since) = record.and_then(|record| record.queued_at) {
+        because.push(format!("it is in line since {}", time::moment(since)));
+    }
+    let number = record.map_or(0, |record| record.attempts.len() as u32) + 1;
+    let attempt = Some((plan.name.clone(), None, number));
+    let holder = slots::Holder { run_key: view.run.key(), generation: view.run.generation, attempt };
+    if let Some(pool) = store.pool(&slots::active_tasks_pool(pipeline)).await? {
+        in_line(&pool, &holder.name(), store, because).await?;
+    }
+    Ok(())
+}
+
+/// Who holds the slots of a pool, and where in line somebody stands.
+async fn in_line(pool: &Pool, holder: &str, store: &Store, because: &mut Vec<String>) -> Result<(), Failure> {
+    let mut names = Vec::new();
+    for holder in pool.holders.iter().take(NAMED_MAX) {
+        names.push(store.holder(holder).await?);
+    }
+    if pool.holders.len() > NAMED_MAX {
+        names.push(format!("{} more", pool.holders.len() - NAMED_MAX));
+    }
+    because.push(format!("{} of {} slots are taken, by {}", pool.used, pool.slots, names.join(", ")));
+    if let Some(at) = pool.line.iter().position(|waiter| waiter == holder) {
+        because.push(format!("it is number {} of {} in line", at + 1, pool.line.len()));
+    }
+    Ok(())
+}
+
+fn running(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
+    if let Some(items) = view.items.get(&plan.name) {
+        let ended = items.iter().filter(|item| item.status.is_terminal()).count();
+        let total = record.and_then(|record| record.item_count).unwrap_or(items.len() as u32);
+        because.push(format!("{ended} of {total} items have ended"));
+    }
+    if let Some(run) = record.and_then(|record| record.started_run.as_ref()) {
+        because.push(format!("it waits for the run {run}; 'cauce why {run}' goes on from there"));
+    }
+    let Some(attempt) = record.and_then(|record| record.attempts.last()) else { return };
+    let since = time::duration(SystemClock.now().micros_since(attempt.started_at));
+    let timeout = time::duration(i64::try_from(plan.timeout_seconds * 1_000_000).unwrap_or(i64::MAX));
+    if view.is_interrupted() {
+        because.push(format!("attempt {} was under way when the engine went", attempt.number));
+    } else {
+        because.push(format!("attempt {} is under way for {since} of at most {timeout}", attempt.number));
+        if attempt.log.is_some() {
+            because
+                .push(format!("'cauce logs {} {} --follow' shows what it prints", view.run.run, plan.name));
+        }
+    }
+}
+
+fn last_failure(record: Option<&TaskRecord>) -> Option<String> {
+    let attempt = record?.attempts.last()?;
+    let class = attempt.class?;
+    let code = attempt.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+    let words = attempt.message.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
+    Some(format!("attempt {} ended with class {class}{code}{words}", attempt.number))
+}
+
+fn retrying(plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
+    because.extend(last_failure(record));
+    if let Some(at) = record.and_then(|record| record.retry_at) {
+        let left = at.micros_since(SystemClock.now());
+        let left = if left > 0 { format!("in {}", time::duration(left)) } else { "now".to_owned() };
+        because.push(format!("the next attempt starts {left}, at {}", time::moment(at)));
+    }
+    if let Some(record) = record {
+        let used = record.attempts.len().saturating_sub(record.settled_attempts as usize);
+        because.push(format!("it has had {} of {}", count(used as u64, "attempt"), plan.retry.retries + 1));
+    }
+}
+
+fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
+    if let Some(failure) = last_failure(record)
+        && !because.iter().any(|said| failure.contains(said.as_str()) && said.len() + 1 > failure.len())
+    {
+        because.push(failure);
+    }
+    let bad =
+        view.items.get(&plan.name).into_iter().flatten().filter(|item| item.status == TaskStatus::Failed);
+    let bad: Vec<String> = bad.filter_map(|item| item.index).map(|index| index.to_string()).collect();
+    if !bad.is_empty() {
+        because.push(format!("items that failed: {}", bad.join(", ")));
+    }
+    if record.is_some_and(|record| record.allowed_failure) {
+        because.push("allow_failure: it counts as success below it and for the run".to_owned());
+    }
+    if let Some(class) = record.and_then(|record| record.attempts.last()).and_then(|attempt| attempt.class) {
+        because.push(format!("'cauce explain {class}' tells what to do"));
+    }
+    if record.and_then(|record| record.attempts.last()).is_some_and(|attempt| attempt.log.is_some()) {
+        because.push(format!("'cauce logs {} {}' shows what it printed", view.run.run, plan.name));
+    }
+}
+
+fn skipped(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {
+    let branch = plan
+        .needs
+        .iter()
+        .map(|up| &view.prepared.task(*up).name)
+        .find(|up| view.tasks.get(up.as_str()).is_some_and(|record| record.skips.contains(&plan.name)));
+    if let Some(branch) = branch
+        && !because.iter().any(|said| said.contains(branch.as_str()))
+    {
+        because.push(format!("the branch {branch} took another way"));
+    }
+    if because.is_empty() {
+        because.push(format!("its rule, {}, skips it after {}", plan.rule, named(view, &plan.needs)));
+    }
+}
+
+fn above(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {
+    let bad = |up: &TaskIndex| {
+        matches!(view.status_of(*up), TaskStatus::Failed | TaskStatus::UpstreamFailed | TaskStatus::Cancelled)
+    };
+    let bad: Vec<TaskIndex> = plan.needs.iter().copied().filter(bad).collect();
+    because.push(format!("its rule, {}, cannot be met after {}", plan.rule, named(view, &bad)));
+    // The first cause is what has to be mended.
+    let mut roots: Vec<TaskIndex> = Vec::new();
+    let mut stack = bad;
+    let mut seen = vec![false; view.prepared.plan.tasks.len()];
+    while let Some(task) = stack.pop() {
+        if std::mem::replace(&mut seen[task as usize], true) {
+            continue;
+        }
+        match view.status_of(task) {
+            TaskStatus::Failed | TaskStatus::Cancelled => roots.push(task),
+            TaskStatus::UpstreamFailed => stack.extend(&view.prepared.task(task).needs),
+            _ => {}
+        }
+    }
+    roots.sort_unstable();
+    let direct = roots.iter().all(|root| plan.needs.contains(root));
+    if !roots.is_empty() && !direct {
+        because.push(format!("it began with {}", named(view, &roots)));
+    }
+    if let Some(root) = roots.first() {
+        because.push(format!(
+            "'cauce why {} {}' goes on from there",
+            view.run.run,
+            view.prepared.task(*root).name
+        ));
+    }
+}
