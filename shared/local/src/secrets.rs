@@ -11,6 +11,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// What precedes a secret's name in a pipeline file.
 pub const SECRET_PREFIX: &str = "secret:";
@@ -19,6 +21,28 @@ pub const SECRET_PREFIX: &str = "secret:";
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
     values: BTreeMap<String, String>,
+}
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsFileError {
+    /// It is there and cannot be read.
+    #[error("could not read {}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It holds something else than secrets.
+    #[error("{}: {problem}", .path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        problem: SecretsError,
+    },
 }
 
 /// A line of the file that is not a secret.
@@ -32,6 +56,19 @@ pub struct SecretsError {
 }
 
 impl Secrets {
+    /// Reads the file; without one there are no secrets.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is not UTF-8, or holds something else than secrets.
+    pub fn read(path: &Path) -> Result<Self, SecretsFileError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text)
+                .map_err(|problem| SecretsFileError::Wrong { path: path.to_owned(), problem }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(SecretsFileError::Unreadable { path: path.to_owned(), source }),
+        }
+    }
+
     /// Reads the text of the file.
     ///
     /// # Errors
@@ -123,6 +160,20 @@ mod tests {
         assert_eq!(secrets.get("secret:other"), None);
         let shown = format!("{secrets:?}");
         assert!(shown.contains("erp/password") && !shown.contains("horse"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_holds_no_secrets() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.env");
+        assert_eq!(Secrets::read(&path).unwrap(), Secrets::default());
+        std::fs::write(&path, "a=1").unwrap();
+        assert_eq!(Secrets::read(&path).unwrap().get("a"), Some("1"));
+        std::fs::write(&path, "a=1\noops").unwrap();
+        let error = Secrets::read(&path).unwrap_err().to_string();
+        assert!(error.ends_with("secrets.env: line 2 of the secrets file: expected NAME=value"), "{error}");
+        std::fs::write(&path, b"a=\xff").unwrap();
+        assert!(matches!(Secrets::read(&path), Err(SecretsFileError::Unreadable { .. })));
     }
 
     #[test]

@@ -97,28 +97,36 @@ impl StateDir {
     /// # Errors
     /// One that a newer version made, and whatever the file system refuses.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StateError> {
-        let state = Self { root: root.into() };
+        let mut state = Self { root: root.into() };
         let format = state.root.join("format");
         match fs::read_to_string(&format) {
             Ok(text) => match text.trim().parse::<u32>() {
-                Ok(found) if found > FORMAT => Err(StateError::NewerFormat { path: state.root, found }),
-                Ok(_) => Ok(state),
-                Err(_) => Err(StateError::BadFormat { path: format }),
+                Ok(found) if found > FORMAT => {
+                    return Err(StateError::NewerFormat { path: state.root, found });
+                }
+                Ok(_) => state.make_parts()?,
+                Err(_) => return Err(StateError::BadFormat { path: format }),
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                state.create()?;
-                Ok(state)
-            }
-            Err(source) => Err(failed("read", &format)(source)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => state.create()?,
+            Err(source) => return Err(failed("read", &format)(source)),
         }
+        // One folder has one name, however it was reached: programs carry it as a mark.
+        state.root = fs::canonicalize(&state.root).map_err(failed("open", &state.root))?;
+        Ok(state)
     }
 
-    /// Makes the folder. The format is written last: a folder without it is made again.
-    fn create(&self) -> Result<(), StateError> {
+    /// Makes what is not there yet: all of it, or a part that somebody removed.
+    fn make_parts(&self) -> Result<(), StateError> {
         for part in ["", "objects", "logs", "locks", "running"] {
             let path = self.root.join(part);
             fs::create_dir_all(&path).map_err(failed("create", &path))?;
         }
+        Ok(())
+    }
+
+    /// Makes the folder. The format is written last: a folder without it is made again.
+    fn create(&self) -> Result<(), StateError> {
+        self.make_parts()?;
         let gitignore = self.root.join(".gitignore");
         fs::write(&gitignore, "*\n").map_err(failed("write", &gitignore))?;
         let format = self.root.join("format");
@@ -244,9 +252,20 @@ mod tests {
         let root = temp.path().join("project").join(STATE_DIR_NAME);
         fs::create_dir_all(root.parent().unwrap()).unwrap();
         StateDir::open(&root).unwrap();
+        fs::remove_dir(root.join("running")).unwrap();
         let state = StateDir::open(&root).unwrap();
         assert_eq!(fs::read_to_string(root.join(".gitignore")).unwrap(), "*\n");
         assert!(state.logs().is_dir() && state.running().is_dir() && state.objects().is_dir());
+    }
+
+    #[test]
+    fn a_folder_has_one_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let (real, link) = (temp.path().join("real"), temp.path().join("link"));
+        let by_name = StateDir::open(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert_eq!(StateDir::open(&link).unwrap().root(), by_name.root());
+        assert!(by_name.root().is_absolute());
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! - A program sees its declared environment and nothing of ours: PATH, HOME, LANG and TZ as they
 //!   were handed in, the S3 endpoint of this machine, its overrides, its secrets.
 //! - Secret values are in no command line and in no log.
+//! - A program goes on when nobody waits for it any more: giving up `run` stops nothing, only
+//!   [`Compute::stop`] and [`Processes::stop_all`] do.
 //! - Of one task of one run, at most one attempt has a process.
 //! - What a program started does not outlive it, nor this value, nor (through
 //!   [`Processes::end_survivors`]) a `kill -9` of the engine.
@@ -53,8 +55,7 @@ pub const STOP_TIMEOUT_SECONDS: u32 = 30;
 pub struct Setup {
     /// The folder of `cauce.yaml`, where programs run.
     pub project: PathBuf,
-    /// The state folder, for logs, output files, and what is under way. Programs are told its path:
-    /// give an absolute one.
+    /// The state folder, for logs, output files, and what is under way.
     pub state: StateDir,
     /// The folder of the `cauce` executable, where programs are looked for first.
     pub programs: Option<PathBuf>,
