@@ -113,6 +113,16 @@ impl Ended {
         words.join(" ")
     }
 
+    /// Why tasks did not succeed, and the run.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        let of = |(name, task): (&String, &TaskRecord)| {
+            let classes: Vec<_> = task.attempts.iter().map(|attempt| attempt.class).collect();
+            let reason = task.reason.as_deref().unwrap_or_default();
+            (!reason.is_empty()).then(|| format!("{name} {}: {reason} {classes:?}", task.status))
+        };
+        self.tasks.iter().filter_map(of).chain(self.run.message.clone()).collect()
+    }
+
     /// The second, counted from the beginning, at which a task's n-th attempt started.
     pub(crate) fn started(&self, task: &str) -> Vec<f64> {
         let seconds = |at: Instant| at.micros_since(epoch()) as f64 / 1e6;

@@ -101,7 +101,7 @@ fn task(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) 
         timeout_seconds: seconds(settings.timeout, TIMEOUT_SECONDS),
         start_timeout_seconds: seconds(settings.start_timeout, START_TIMEOUT_SECONDS),
         stop_timeout_seconds: seconds(settings.stop_timeout, STOP_TIMEOUT_SECONDS),
-        retry: retry(&settings.retry),
+        retry: RetryPlan { final_exit_codes: final_exit_codes(&task.kind), ..retry(&settings.retry) },
         allow_failure: settings.allow_failure,
         reads: settings.reads.iter().map(text).collect(),
         writes: settings.writes.iter().map(text).collect(),
@@ -136,6 +136,16 @@ fn retry(retry: &Retry) -> RetryPlan {
         retry_on: retry.retry_on.clone(),
         no_retry_on: retry.no_retry_on.clone(),
         skip_on_exit_code: retry.skip_on_exit_code.clone(),
+        final_exit_codes: Vec::new(),
+    }
+}
+
+/// The worker ends with 1 when the data failed and with 2 when its configuration is wrong
+/// (docs/data-kinds.md): the same again the next time.
+fn final_exit_codes(kind: &Kind) -> Vec<i32> {
+    match kind {
+        Kind::Quality(_) | Kind::Sql(_) | Kind::Mask(_) | Kind::Copy(_) => vec![1, 2],
+        _ => Vec::new(),
     }
 }
 

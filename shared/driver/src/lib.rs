@@ -28,6 +28,7 @@ use cauce_model::{Instant, Write};
 use cauce_ports::{
     Clock, Notifier, ObjectError, Objects, StateMachineError, StateMachines, Table, TableError,
 };
+use futures_util::future::join_all;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -195,9 +196,16 @@ impl<P: Ports> Driver<P> {
     }
 
     async fn perform(&self, effects: &[Effect]) -> Result<(), DriverError> {
-        // Effects of one decision do not depend on each other; on a durable store they then share
-        // one commit.
-        let outcomes = futures_util::future::join_all(effects.iter().map(|effect| self.effect(effect))).await;
-        outcomes.into_iter().collect()
+        // Answers last: once its own token is answered nobody asks this function again, and what had
+        // not been performed by then would be lost.
+        let is_answer = |effect: &&Effect| matches!(effect, Effect::Answer { .. } | Effect::Refuse { .. });
+        let (answers, works): (Vec<&Effect>, Vec<&Effect>) = effects.iter().partition(is_answer);
+        for group in [works, answers] {
+            // Effects of one group do not depend on each other; on a durable store they then share
+            // one commit.
+            let outcomes = join_all(group.into_iter().map(|effect| self.effect(effect))).await;
+            outcomes.into_iter().collect::<Result<(), DriverError>>()?;
+        }
+        Ok(())
     }
 }

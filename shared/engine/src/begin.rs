@@ -14,7 +14,7 @@ use crate::{Settings, View, gate, launch};
 use cauce_model::ids::{child_execution_name, sha256_hex};
 use cauce_model::plan::{MapPlan, TaskKind};
 use cauce_model::record::{HoldRecord, OutputRecord, Record, TaskRecord, run_item, task_item};
-use cauce_model::{Instant, Json, TaskStatus, names};
+use cauce_model::{Expect, Instant, Json, TaskStatus, Write, names};
 use serde_json::{Map, json};
 
 pub(crate) fn decide(
@@ -161,6 +161,7 @@ fn fresh(
     match &plan.kind {
         TaskKind::Container(container) => {
             let pool = slots::active_tasks_pool(&run.run.pipeline);
+            let mut gone = Vec::new();
             if let Some(capacity) = case.prepared.plan.max_active_tasks {
                 let holder = Holder {
                     run_key: begin.run_key.clone(),
@@ -169,7 +170,8 @@ fn fresh(
                 };
                 let ask = Ask { pool: &pool, capacity, slots: 1, priority: 0, holder: &holder };
                 match slots::acquire(&ask, view, case.now)? {
-                    Grant::Held(fence) => {
+                    Grant::Held { fence, places } => {
+                        gone.extend(places);
                         case.record().holds =
                             vec![HoldRecord { pool, slots: 1, holder: holder.name(), fence }];
                     }
@@ -196,7 +198,9 @@ fn fresh(
                     case.start_attempt(true);
                     case.record().output_uri = Some(launch.output_uri);
                     let documents = launch.document.into_iter().collect();
-                    let decision = Decision { documents, ..Decision::default() };
+                    let writes =
+                        gone.into_iter().map(|key| Write::Delete { key, expect: Expect::Any }).collect();
+                    let decision = Decision { documents, writes, ..Decision::default() };
                     Ok(launched(begin, settings, case, launch.request, decision))
                 }
             }

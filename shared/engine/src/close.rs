@@ -117,7 +117,7 @@ fn settle_dead(run: &RunRecord, records: &[TaskRecord], now: Instant, decision: 
             attempt.ended_at = Some(now);
             attempt.class = Some(cauce_model::FailureClass::Aborted);
         }
-        for hold in std::mem::take(&mut record.holds) {
+        for hold in &record.holds {
             decision.effects.push(slots::give_back(&hold.pool, &hold.holder, hold.slots));
         }
         let key = task_item(&run.key(), &record.task, record.index);

@@ -44,7 +44,7 @@ impl<'a> Case<'a> {
         if record.index.is_none() {
             effects.extend(gate::arrivals(self.run, self.prepared, self.task, record.status));
         }
-        effects.extend(self.deliveries());
+        effects.extend(self.after_retry());
         effects
     }
 
@@ -58,9 +58,15 @@ impl<'a> Case<'a> {
             .collect()
     }
 
-    fn release(&mut self) -> Vec<Effect> {
-        let holds = std::mem::take(&mut self.loaded.record.holds);
-        holds.iter().map(|hold| slots::give_back(&hold.pool, &hold.holder, hold.slots)).collect()
+    /// Gives back the slots of the newest attempt. The record keeps what it held: a caller that repeats
+    /// gives back again, which changes nothing the second time.
+    fn release(&self) -> impl Iterator<Item = Effect> + '_ {
+        self.loaded.record.holds.iter().map(|hold| slots::give_back(&hold.pool, &hold.holder, hold.slots))
+    }
+
+    /// What follows the write of a failed attempt that another one follows.
+    pub(crate) fn after_retry(&self) -> Vec<Effect> {
+        self.release().chain(self.deliveries()).collect()
     }
 
     /// Ends the task run. Returns the decision without an answer to anybody.
@@ -86,9 +92,7 @@ impl<'a> Case<'a> {
         if record.index.is_none() {
             self.announce(status);
         }
-        let mut effects = self.release();
-        effects.extend(self.after_end());
-        Decision { writes: vec![self.write()], effects, ..Decision::default() }
+        Decision { writes: vec![self.write()], effects: self.after_end(), ..Decision::default() }
     }
 
     fn announce(&mut self, status: TaskStatus) {
@@ -170,9 +174,7 @@ impl<'a> Case<'a> {
                     attempts + 1
                 );
                 self.post("retrying", &channels, &subject, &failure.message);
-                let mut effects = self.release();
-                effects.extend(self.deliveries());
-                Decision { writes: vec![self.write()], effects, ..Decision::default() }
+                Decision { writes: vec![self.write()], effects: self.after_retry(), ..Decision::default() }
             }
         };
         (next, decision)
@@ -223,7 +225,7 @@ impl<'a> Case<'a> {
     /// taken are given back.
     pub(crate) fn renew(&mut self) -> Vec<Effect> {
         let now = self.now;
-        let effects = self.release();
+        let effects = self.release().collect();
         let record = self.record();
         if let Some(attempt) = record.attempts.last_mut()
             && attempt.ended_at.is_none()

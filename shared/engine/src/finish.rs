@@ -73,7 +73,8 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
             let left = record
                 .retry_at
                 .map_or(0, |at| at.micros_since(now).max(0).unsigned_abs().div_ceil(1_000_000));
-            return Ok(Decision { reply: retry_reply(left), ..Decision::default() });
+            let effects = case.after_retry();
+            return Ok(Decision { effects, reply: retry_reply(left), ..Decision::default() });
         }
     }
     if finish.outcome != Outcome::Joined && record.fence != finish.fence {

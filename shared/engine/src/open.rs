@@ -59,7 +59,9 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
     let ask =
         Ask { pool: &pool, capacity: prepared.plan.max_active_runs, slots: 1, priority: 0, holder: &holder };
     match slots::acquire(&ask, view, now)? {
-        Grant::Held(_) => {
+        Grant::Held { places, .. } => {
+            let gone = places.into_iter().map(|key| Write::Delete { key, expect: Expect::Any });
+            decision.writes.extend(gone);
             start(&mut run, &prepared, now, &mut decision);
             decision.effects.push(let_in(open, &run, settings));
         }

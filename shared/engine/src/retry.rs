@@ -147,6 +147,17 @@ mod tests {
     }
 
     #[test]
+    fn final_exit_codes_end_the_task_and_others_do_not() {
+        let with = RetryPlan { final_exit_codes: vec![1, 2], ..plan(3) };
+        let after = |code| {
+            let failure = Failure { exit_code: Some(code), ..Failure::new(FailureClass::Exit, "") };
+            next(&with, &RunKey::new("p", "r"), &record(&[FailureClass::Exit]), &failure)
+        };
+        assert_eq!(after(2), Next::Fail);
+        assert_eq!(after(3), Next::Retry { seconds: 10 });
+    }
+
+    #[test]
     fn attempts_of_earlier_generations_do_not_count() {
         let mut record = record(&[FailureClass::Exit, FailureClass::Exit, FailureClass::Exit]);
         record.settled_attempts = 2;

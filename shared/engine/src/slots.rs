@@ -93,14 +93,24 @@ pub(crate) struct Ask<'a> {
 /// What came of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Grant {
-    /// Held, under this fence.
-    Held(u64),
+    /// Held.
+    Held {
+        /// The fence minted with the grant.
+        fence: u64,
+        /// Places in line to give up with the decision's write, for one that had waited.
+        places: Vec<Key>,
+    },
     /// In line. Whoever gives back answers the token that the holder's record keeps.
     Waiting,
 }
 
 fn number(item: &Item, field: &str) -> i64 {
     item.body.get(field).and_then(Json::as_i64).unwrap_or(0)
+}
+
+/// Whose place in line this is.
+fn stands_for(place: &Item) -> Option<&str> {
+    place.body.get("holder").and_then(Json::as_str)
 }
 
 fn has(item: &Item, field: &str, text: &str) -> bool {
@@ -131,12 +141,23 @@ pub(crate) fn acquire(ask: &Ask<'_>, view: &View, now: Instant) -> Result<Grant,
         ],
     };
     if let Some(item) = view.update(format!("take:{}", ask.pool), key.clone(), take, free)? {
-        return Ok(Grant::Held(number(item, FENCE).unsigned_abs()));
+        return Ok(Grant::Held { fence: number(item, FENCE).unsigned_abs(), places: Vec::new() });
     }
     if let Some(item) = view.item(&key)?
         && has(item, HOLDERS, &holder)
     {
-        return Ok(Grant::Held(number(item, FENCE).unsigned_abs()));
+        let fence = number(item, FENCE).unsigned_abs();
+        if !has(item, WAITING, &holder) {
+            return Ok(Grant::Held { fence, places: Vec::new() });
+        }
+        // Granted while it waited. Until here whoever gave back tells it again and again; from here
+        // on it knows.
+        let know = Change { steps: vec![Step::Take(WAITING.into(), holder.clone())] };
+        view.update(format!("know:{}", ask.pool), key.clone(), know, When { all: vec![Cond::Exists] })?;
+        let line = view.range(key.partition, LINE.to_owned())?;
+        let places =
+            line.iter().filter(|place| stands_for(place) == Some(&holder)).map(|place| place.key.clone());
+        return Ok(Grant::Held { fence, places: places.collect() });
     }
     // Into the line first, then into the set: a set member without a place in line cannot be found
     // by those who grant, the other way round it can.
@@ -147,7 +168,7 @@ pub(crate) fn acquire(ask: &Ask<'_>, view: &View, now: Instant) -> Result<Grant,
     let stands = view
         .range(key.partition.clone(), LINE.to_owned())?
         .iter()
-        .any(|item| item.body.get("holder").and_then(Json::as_str) == Some(&holder));
+        .any(|item| stands_for(item) == Some(&holder));
     if !stands {
         let mut body = Body::new();
         body.insert("holder".into(), Json::from(holder.as_str()));
@@ -165,8 +186,8 @@ pub(crate) fn acquire(ask: &Ask<'_>, view: &View, now: Instant) -> Result<Grant,
     };
     let absent = When { all: vec![Cond::Lacks(HOLDERS.into(), holder.clone())] };
     match view.update(format!("wait:{}", ask.pool), key, join, absent)? {
-        // Somebody granted it between the two looks.
-        None => Ok(Grant::Held(0)),
+        // Somebody granted it between the two looks, and answers the token of this very request.
+        None => Ok(Grant::Waiting),
         Some(_) => Ok(Grant::Waiting),
     }
 }
@@ -204,60 +225,68 @@ pub(crate) fn release(pool: &str, holder: &str, slots: u32, view: &View) -> Resu
     let capacity = number(item, SLOTS);
     let mut free = capacity - number(item, USED);
     let mut decision = Decision::default();
-    for waiter in view.range(key.partition.clone(), LINE.to_owned())? {
-        let Some(name) = waiter.body.get("holder").and_then(Json::as_str) else {
+    for place in view.range(key.partition.clone(), LINE.to_owned())? {
+        let Some((name, waiter)) = stands_for(place).and_then(|name| Some((name, Holder::parse(name)?)))
+        else {
             continue;
         };
-        let wants = number(waiter, SLOTS);
-        let Some(parsed) = Holder::parse(name) else {
-            continue;
-        };
-        if wants > free {
-            break;
-        }
-        let token = match waiting_token(&parsed, view)? {
-            Waiter::Waits(token) => token,
-            Waiter::Gone => {
-                let change = Change { steps: vec![Step::Take(WAITING.into(), name.to_owned())] };
-                view.update(format!("gone:{name}"), key.clone(), change, When { all: vec![Cond::Exists] })?;
-                decision.writes.push(Write::Delete { key: waiter.key.clone(), expect: Expect::Any });
-                continue;
+        let wants = number(place, SLOTS);
+        let is_granted = has(item, HOLDERS, name);
+        let waiting = waiting_token(&waiter, view)?;
+        if waiting == Waiter::Gone {
+            leave(view, &key, name, wants, is_granted)?;
+            decision.writes.push(Write::Delete { key: place.key.clone(), expect: Expect::Any });
+            if decision.writes.len() == cauce_model::item::TRANSACTION_MAX {
+                decision.effects.push(look(pool));
+                break;
             }
-            // It joined the line and has not stored its token yet; it looks again once it has.
-            Waiter::NotYet => break,
-        };
-        let change = Change {
-            steps: vec![
-                Step::Add(USED.into(), wants),
-                Step::Add(FENCE.into(), 1),
-                Step::Take(WAITING.into(), name.to_owned()),
-                Step::Insert(HOLDERS.into(), name.to_owned()),
-            ],
-        };
-        let when = When {
-            all: vec![
-                Cond::AtMost(USED.into(), capacity - wants),
-                Cond::Contains(WAITING.into(), name.to_owned()),
-            ],
-        };
-        let granted = view.update(format!("grant:{name}"), key.clone(), change, when)?.is_some();
-        if granted {
+            continue;
+        }
+        if !is_granted {
+            // One that needs more than is free is not passed by those behind it.
+            if wants > free {
+                break;
+            }
+            let change = Change {
+                steps: vec![
+                    Step::Add(USED.into(), wants),
+                    Step::Add(FENCE.into(), 1),
+                    Step::Insert(HOLDERS.into(), name.to_owned()),
+                ],
+            };
+            let when = When {
+                all: vec![
+                    Cond::AtMost(USED.into(), capacity - wants),
+                    Cond::Lacks(HOLDERS.into(), name.to_owned()),
+                    Cond::Contains(WAITING.into(), name.to_owned()),
+                ],
+            };
+            view.update(format!("grant:{name}"), key.clone(), change, when)?;
             free -= wants;
         }
-        decision.writes.push(Write::Delete { key: waiter.key.clone(), expect: Expect::Any });
-        decision.effects.push(Effect::Refuse {
-            token,
-            error: names::AGAIN,
-            cause: format!("slots of {pool} are free"),
-        });
-        if decision.writes.len() == cauce_model::item::TRANSACTION_MAX {
-            decision.effects.push(look(pool));
-            break;
+        // The grant may be an earlier caller's who died before it told: it is told again until the
+        // waiter has taken its place out of the line. Without a token yet, the waiter looks itself.
+        if let Waiter::Waits(token) = waiting {
+            let cause = format!("slots of {pool} are free");
+            decision.effects.push(Effect::Refuse { token, error: names::AGAIN, cause });
         }
     }
     Ok(decision)
 }
 
+/// Takes one that no longer waits out of the pool, with what it had been granted.
+fn leave(view: &View, key: &Key, name: &str, wants: i64, is_granted: bool) -> Result<(), Stop> {
+    let mut steps = vec![Step::Take(WAITING.into(), name.to_owned())];
+    let mut all = vec![Cond::Contains(WAITING.into(), name.to_owned())];
+    if is_granted {
+        steps.extend([Step::Add(USED.into(), -wants), Step::Take(HOLDERS.into(), name.to_owned())]);
+        all.push(Cond::Contains(HOLDERS.into(), name.to_owned()));
+    }
+    view.update(format!("gone:{name}"), key.clone(), Change { steps }, When { all })?;
+    Ok(())
+}
+
+#[derive(PartialEq, Eq)]
 enum Waiter {
     Waits(String),
     NotYet,

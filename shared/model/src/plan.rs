@@ -304,6 +304,9 @@ pub struct RetryPlan {
     /// These classes are never retried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub no_retry_on: Vec<FailureClass>,
+    /// Exit codes after which another attempt can never help.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub final_exit_codes: Vec<i32>,
     /// Exit codes that skip the task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skip_on_exit_code: Vec<i32>,
@@ -321,6 +324,7 @@ impl Default for RetryPlan {
             restartable: false,
             retry_on: Vec::new(),
             no_retry_on: Vec::new(),
+            final_exit_codes: Vec::new(),
             skip_on_exit_code: Vec::new(),
         }
     }
