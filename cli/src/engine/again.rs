@@ -12,12 +12,12 @@ use cauce_model::ids::RunRef;
 use cauce_model::record::{RunRecord, TriggerRecord};
 
 use crate::args::{RerunArgs, ResumeArgs};
-use crate::engine::start::resolve;
 use crate::context::Context;
 use crate::engine::assemble::{Local, deployment, local, register, started_pipelines};
+use crate::engine::start::resolve;
 use crate::engine::start::{check_task, drive, execute, find_run, find_tasks, finish};
-use crate::error::{Exit, Failure};
 use crate::engine::watch::Watching;
+use crate::error::{Exit, Failure};
 use crate::project::{ProjectFolder, find_pipeline};
 
 /// `cauce resume`
@@ -25,8 +25,11 @@ pub(crate) fn resume(args: &ResumeArgs, context: &Context) -> Result<Exit, Failu
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
     let (name, run) = resolve(&args.run, context)?;
     if run.status.is_terminal() {
-        return Err(Failure::bad_input(format!("{name} has ended ({}): there is nothing to resume", run.status))
-            .help(format!("to run it again: cauce rerun {name}")));
+        return Err(Failure::bad_input(format!(
+            "{name} has ended ({}): there is nothing to resume",
+            run.status
+        ))
+        .help(format!("to run it again: cauce rerun {name}")));
     }
     go_on(&folder, &name, &run, None, args.host_credentials, context)
 }
@@ -107,7 +110,7 @@ fn go_on(
         let generation = reply.get("generation").and_then(cauce_model::Json::as_u64).unwrap_or_default();
         context.output.talk(&format!("{name}: generation {generation}"));
         progress.begin(std::slice::from_ref(name));
-        let outcome = drive(&local).await;
+        let outcome = drive(&local, Some(&progress)).await;
         let exit = finish(&local, std::slice::from_ref(name), outcome, &progress, context).await;
         drop(locks);
         exit
@@ -115,7 +118,14 @@ fn go_on(
 }
 
 /// The request for the next generation of a run, on a version.
-fn next(run: &RunRecord, version: &str, existing: Existing, force: bool, start: bool, context: &Context) -> Command {
+fn next(
+    run: &RunRecord,
+    version: &str,
+    existing: Existing,
+    force: bool,
+    start: bool,
+    context: &Context,
+) -> Command {
     Command::Trigger(Box::new(Trigger {
         pipeline: run.run.pipeline.clone(),
         version: version.to_owned(),
@@ -147,15 +157,19 @@ fn revive<'a>(
         locks.push(local.state.lock_run(key, &run.run.to_string())?);
         let survivors = local.host.world().processes.end_survivors(key).await;
         for program in survivors.map_err(|error| Failure::from_error(&error))? {
-            context.output.talk(&format!(
-                "ended what was left of {} attempt {}",
-                program.task, program.attempt
-            ));
+            context
+                .output
+                .talk(&format!("ended what was left of {} attempt {}", program.task, program.attempt));
         }
         for task in find_tasks(local, key).await?.iter().filter(|task| !task.status.is_terminal()) {
-            let Some((pipeline, run_id)) = task.started_run.as_deref().and_then(|run| run.split_once('/')) else { continue };
+            let Some((pipeline, run_id)) = task.started_run.as_deref().and_then(|run| run.split_once('/'))
+            else {
+                continue;
+            };
             let child = RunKey::new(pipeline, run_id);
-            let Some(record) = find_run(local, &child).await?.filter(|run| !run.status.is_terminal()) else { continue };
+            let Some(record) = find_run(local, &child).await?.filter(|run| !run.status.is_terminal()) else {
+                continue;
+            };
             revive(local, &child, folder, locks, context).await?;
             let pinned = local.host.deployed(pipeline, &record.version).await?;
             local.host.load(&pinned).await?;

@@ -56,7 +56,8 @@ pub(crate) fn add_lifecycles<W: World + 'static>(host: &Host<W>) -> Result<(), F
 /// A compiled pipeline as a host takes it.
 pub(crate) fn deployment(compiled: &Compiled) -> Result<Deployment, Failure> {
     let machines = compiled.machines.iter().map(|machine| {
-        let definition = serde_json::to_value(&machine.definition).map_err(|error| Failure::from_error(&error))?;
+        let definition =
+            serde_json::to_value(&machine.definition).map_err(|error| Failure::from_error(&error))?;
         Ok(DeployedMachine { name: machine.name.clone(), part: machine.part.clone(), definition })
     });
     Ok(Deployment {
@@ -67,7 +68,11 @@ pub(crate) fn deployment(compiled: &Compiled) -> Result<Deployment, Failure> {
 }
 
 /// The pipelines that a plan's tasks start, and those that theirs do, from the project's files.
-pub(crate) fn started_pipelines(plan: &Plan, folder: &ProjectFolder, context: &Context) -> Result<Vec<Compiled>, Failure> {
+pub(crate) fn started_pipelines(
+    plan: &Plan,
+    folder: &ProjectFolder,
+    context: &Context,
+) -> Result<Vec<Compiled>, Failure> {
     let mut found: BTreeMap<String, Compiled> = BTreeMap::new();
     let mut wanted = names_started(plan);
     while let Some(name) = wanted.pop() {
@@ -102,8 +107,9 @@ pub(crate) fn local(
     host_credentials: bool,
     watch: Watch,
 ) -> Result<Local, Failure> {
-    let state = StateDir::open(std::path::absolute(&folder.state_dir).unwrap_or_else(|_| folder.state_dir.clone()))
-        .map_err(|error| Failure::from_error(&error))?;
+    let state =
+        StateDir::open(std::path::absolute(&folder.state_dir).unwrap_or_else(|_| folder.state_dir.clone()))
+            .map_err(|error| Failure::from_error(&error))?;
     let clock = SystemClock;
     let table = SqliteTable::open(&state.table(), clock)?;
     let objects = FolderObjects::durable(state.objects(), &folder.root);
@@ -142,9 +148,8 @@ fn processes(
     set("LANG", environment.lang.clone());
     set("TZ", environment.tz.clone());
     let secrets = match std::fs::read_to_string(state.secrets()) {
-        Ok(text) => Secrets::parse(&text).map_err(|error| {
-            Failure::bad_input(format!("{}: {error}", state.secrets().display()))
-        })?,
+        Ok(text) => Secrets::parse(&text)
+            .map_err(|error| Failure::bad_input(format!("{}: {error}", state.secrets().display())))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Secrets::default(),
         Err(error) => return Err(Failure::file("read", &state.secrets(), &error)),
     };

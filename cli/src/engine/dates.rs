@@ -28,7 +28,9 @@ fn moment(text: &str, dating: &Dating) -> Result<Instant, Failure> {
     }
     let date = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == 10);
     date.and_then(|date| dating.zone().start_of_day(date)).ok_or_else(|| {
-        Failure::bad_input(format!("'{text}' is neither a date (1997-01-05) nor a moment (1997-01-05T02:00:00Z)"))
+        Failure::bad_input(format!(
+            "'{text}' is neither a date (1997-01-05) nor a moment (1997-01-05T02:00:00Z)"
+        ))
     })
 }
 
@@ -42,7 +44,12 @@ pub(crate) fn date(text: &str) -> Result<jiff::civil::Date, Failure> {
 ///
 /// # Errors
 /// A date that names no data interval, an interval that is none.
-pub(crate) fn new_run(plan: &Plan, logical_date: Option<&str>, interval: Option<&str>, now: Instant) -> Result<NewRun, Failure> {
+pub(crate) fn new_run(
+    plan: &Plan,
+    logical_date: Option<&str>,
+    interval: Option<&str>,
+    now: Instant,
+) -> Result<NewRun, Failure> {
     let dating = dating(plan)?;
     if let Some(text) = interval {
         let Some((from, to)) = text.split_once("..") else {
@@ -68,7 +75,8 @@ pub(crate) fn new_run(plan: &Plan, logical_date: Option<&str>, interval: Option<
             Ok(of_interval(&dating, newest))
         }
         None => {
-            let ids = UlidIds::new().map_err(|error| Failure::system(format!("no random numbers: {error}")))?;
+            let ids =
+                UlidIds::new().map_err(|error| Failure::system(format!("no random numbers: {error}")))?;
             Ok(NewRun {
                 run_id: format!("manual-{}", ids.ulid(now).to_ascii_lowercase()),
                 logical_date: now,
@@ -104,7 +112,9 @@ pub(crate) fn params(
     };
     for pair in given {
         let Some((name, text)) = pair.split_once('=') else {
-            return Err(Failure::bad_input(format!("'{pair}' is not a parameter")).help("write --param name=value"));
+            return Err(
+                Failure::bad_input(format!("'{pair}' is not a parameter")).help("write --param name=value")
+            );
         };
         let Some(spec) = declared.get(name) else {
             let failure = Failure::bad_input(format!("the pipeline has no parameter '{name}'"));
@@ -113,7 +123,9 @@ pub(crate) fn params(
                 None => failure.help("declare it under 'params'"),
             });
         };
-        let value = spec.parse(text).map_err(|problem| Failure::bad_input(format!("parameter '{name}': {problem}")))?;
+        let value = spec
+            .parse(text)
+            .map_err(|problem| Failure::bad_input(format!("parameter '{name}': {problem}")))?;
         params.insert(name.to_owned(), value);
     }
     let pairs = declared.iter().map(|(name, spec)| (name.as_str(), spec));

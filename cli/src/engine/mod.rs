@@ -11,8 +11,6 @@ mod world;
 
 mod dates;
 
-mod progress;
-
 mod watch;
 
 mod start;

@@ -3,9 +3,9 @@
 use cauce_engine::Command;
 
 use crate::args::{CancelArgs, MarkArgs, MarkAs};
-use crate::engine::start::resolve;
 use crate::context::Context;
 use crate::engine::assemble::local;
+use crate::engine::start::resolve;
 use crate::engine::start::{drive, execute, find_run};
 use crate::error::{Exit, Failure};
 use crate::project::ProjectFolder;
@@ -29,13 +29,14 @@ pub(crate) fn cancel(args: &CancelArgs, context: &Context) -> Result<Exit, Failu
         survivors.map_err(|error| Failure::from_error(&error))?;
         let pinned = local.host.deployed(&name.pipeline, &run.version).await?;
         local.host.load(&pinned).await?;
-        let reason = args.reason.clone().unwrap_or_else(|| format!("cancelled by {}", context.environment.by()));
+        let reason =
+            args.reason.clone().unwrap_or_else(|| format!("cancelled by {}", context.environment.by()));
         execute(&local, &Command::Cancel { run_key: key.clone(), reason }).await?;
         let generation = run.generation;
         // Nobody else closes a run whose engine is gone.
         let close = Command::Close(cauce_engine::command::Close { run_key: key.clone(), generation });
         let _: cauce_engine::Reply = local.host.execute(&close).await?;
-        drive(&local).await?;
+        drive(&local, None).await?;
         let status = find_run(&local, &key).await?.map(|run| run.status.to_string()).unwrap_or_default();
         context.output.talk(&format!("{name} is {status}"));
         Ok(Exit::Good)
@@ -61,7 +62,9 @@ pub(crate) fn mark(args: &MarkArgs, context: &Context) -> Result<Exit, Failure> 
         };
         execute(&local, &command).await?;
         let word = if success { "success" } else { "failed" };
-        context.output.talk(&format!("{name} {} is marked as {word}; what is below it: cauce rerun {name}", args.task));
+        context
+            .output
+            .talk(&format!("{name} {} is marked as {word}; what is below it: cauce rerun {name}", args.task));
         Ok(Exit::Good)
     })
 }

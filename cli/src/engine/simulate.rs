@@ -11,7 +11,9 @@ use cauce_host::simulation::{Ending, MemoryObjects, Script, Simulated};
 use cauce_host::{Host, HostError, Outcome};
 use cauce_local::memory::MemoryTable;
 use cauce_model::plan::TaskKind;
-use cauce_model::record::{Record, RunRecord, TASK_PREFIX, TaskRecord, TriggerRecord, run_item, run_partition};
+use cauce_model::record::{
+    Record, RunRecord, TASK_PREFIX, TaskRecord, TriggerRecord, run_item, run_partition,
+};
 use cauce_model::{Instant, Json, RunKey, RunStatus, TaskStatus, TriggerKind};
 use cauce_ports::{Clock, Table};
 use serde_json::{Map, json};
@@ -32,8 +34,12 @@ pub(crate) fn simulate(args: &SimulateArgs, context: &Context) -> Result<Exit, F
     let params = dates::params(&plan.params, &args.params, None, context)?;
     let new = dates::new_run(plan, args.logical_date.as_deref(), None, start_of(&loaded)?)?;
     let mut script = Script::default();
-    read(args.durations.as_deref(), context, |file| script.read_durations(file, |task| plan.index_of(task).is_some()))?;
-    read(args.outcomes.as_deref(), context, |file| script.read_outcomes(file, |task| plan.index_of(task).is_some()))?;
+    read(args.durations.as_deref(), context, |file| {
+        script.read_durations(file, |task| plan.index_of(task).is_some())
+    })?;
+    read(args.outcomes.as_deref(), context, |file| {
+        script.read_outcomes(file, |task| plan.index_of(task).is_some())
+    })?;
     let simulation = Simulation::new(&loaded, script, None, context)?;
     let ended = simulation.run(&loaded, new, params, None)?;
     show(&loaded, &ended, context)
@@ -49,7 +55,9 @@ pub(crate) fn dry_run(
 ) -> Result<Exit, Failure> {
     let plan = &loaded.compiled.plan;
     let mut script = Script::default();
-    read(args.outcomes.as_deref(), context, |file| script.read_outcomes(file, |task| plan.index_of(task).is_some()))?;
+    read(args.outcomes.as_deref(), context, |file| {
+        script.read_outcomes(file, |task| plan.index_of(task).is_some())
+    })?;
     let lines = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&lines);
     let watch = Box::new(move |command: &Command, decision: &Decision| {
@@ -74,7 +82,7 @@ fn told(command: &Command, decision: &Decision) -> Vec<Json> {
     let mut line = |decided: &str, task: Option<&str>, text: String| {
         lines.push(json!({"decision": decided, "task": task, "text": text}));
     };
-    for record in task_changes(decision) {
+    for record in task_changes(decision, "run#") {
         let name = match record.index {
             Some(index) => format!("{}[{index}]", record.task),
             None => record.task.clone(),
@@ -96,7 +104,11 @@ fn told(command: &Command, decision: &Decision) -> Vec<Json> {
     for effect in &decision.effects {
         match effect {
             Effect::Deliver { notice, .. } => {
-                line("notify", notice.task.as_deref(), format!("notify {}: {}", notice.channel, notice.subject));
+                line(
+                    "notify",
+                    notice.task.as_deref(),
+                    format!("notify {}: {}", notice.channel, notice.subject),
+                );
             }
             Effect::Refuse { .. } | Effect::Answer { .. } | Effect::Command(_) => {}
             Effect::Start { name, .. } => line("start", None, format!("start the run's execution {name}")),
@@ -118,7 +130,9 @@ fn told(command: &Command, decision: &Decision) -> Vec<Json> {
         && lines.is_empty()
         && decision.effects.is_empty()
     {
-        return vec![json!({"decision": "wait", "task": task, "text": format!("wait {task}: its gate is closed")})];
+        return vec![
+            json!({"decision": "wait", "task": task, "text": format!("wait {task}: its gate is closed")}),
+        ];
     }
     lines
 }
@@ -163,10 +177,16 @@ struct Simulation {
 type Watch = Box<dyn Fn(&Command, &Decision)>;
 
 impl Simulation {
-    fn new(loaded: &Loaded, script: Script, watch: Option<Watch>, context: &Context) -> Result<Self, Failure> {
+    fn new(
+        loaded: &Loaded,
+        script: Script,
+        watch: Option<Watch>,
+        context: &Context,
+    ) -> Result<Self, Failure> {
         let now = start_of(loaded)?;
         // A waiting task's duration is how long its files take; a bad outcome is that they never come.
-        let arrivals = loaded.compiled.plan.tasks.iter().filter(|task| matches!(task.kind, TaskKind::WaitFor(_)));
+        let arrivals =
+            loaded.compiled.plan.tasks.iter().filter(|task| matches!(task.kind, TaskKind::WaitFor(_)));
         let arrivals = arrivals.map(|task| {
             let comes = !matches!(
                 script.outcomes.get(&task.name).and_then(|list| list.first()),
@@ -191,7 +211,13 @@ impl Simulation {
         Ok(Self { host })
     }
 
-    fn run(&self, loaded: &Loaded, new: NewRun, params: Json, only: Option<String>) -> Result<Ended, Failure> {
+    fn run(
+        &self,
+        loaded: &Loaded,
+        new: NewRun,
+        params: Json,
+        only: Option<String>,
+    ) -> Result<Ended, Failure> {
         let plan = &loaded.compiled.plan;
         let key = RunKey::new(&plan.pipeline, &new.run_id);
         let command = Command::Trigger(Box::new(Trigger {
@@ -267,7 +293,9 @@ fn show(loaded: &Loaded, ended: &Ended, context: &Context) -> Result<Exit, Failu
         for task in &loaded.compiled.plan.tasks {
             let record = by_name.get(task.name.as_str());
             let status = record.map_or(TaskStatus::Waiting, |record| record.status);
-            let at = |at: Option<Instant>| Cell::new(at.map_or(String::new(), |at| format!("{:.3}", seconds(at))), Tone::Plain);
+            let at = |at: Option<Instant>| {
+                Cell::new(at.map_or(String::new(), |at| format!("{:.3}", seconds(at))), Tone::Plain)
+            };
             table.row([
                 Cell::new(task.name.clone(), Tone::Plain),
                 Cell::status(status.as_str()),

@@ -10,20 +10,22 @@ use cauce_host::{HostError, Outcome};
 use cauce_local::state::RunLock;
 use cauce_model::ids::RunRef;
 use cauce_model::plan::Plan;
-use cauce_model::record::{Record, RunRecord, TASK_PREFIX, TaskRecord, TriggerRecord, run_item, run_partition};
+use cauce_model::record::{
+    Record, RunRecord, TASK_PREFIX, TaskRecord, TriggerRecord, run_item, run_partition,
+};
 use cauce_model::{Json, RunKey, RunStatus, TriggerKind};
 use cauce_ports::{Clock, Table};
 
 use crate::args::{BackfillArgs, ExistingRuns, RunArgs};
+use crate::commands::show::document;
 use crate::context::Context;
 use crate::engine::assemble::{Local, deployment, local, register, started_pipelines};
 use crate::engine::dates::{self, new_run};
 use crate::engine::simulate;
+use crate::engine::watch::Watching;
 use crate::engine::world::Watch;
 use crate::error::{Exit, Failure};
 use crate::output::{Cell, Table as Shown, Tone};
-use crate::engine::watch::Watching;
-use crate::commands::show::{document, tell};
 use crate::project::{self, Loaded};
 use crate::store::Store;
 
@@ -63,7 +65,7 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
         }
         trigger(&local, &loaded, request, context).await?;
         progress.begin(std::slice::from_ref(&name));
-        let outcome = drive(&local).await;
+        let outcome = drive(&local, Some(&progress)).await;
         finish(&local, &[name], outcome, &progress, context).await
     })
 }
@@ -90,7 +92,12 @@ pub(crate) fn check_task(plan: &Plan, task: Option<&str>) -> Result<(), Failure>
 }
 
 /// A host with a pipeline and those that it starts.
-pub(crate) fn prepare(loaded: &Loaded, context: &Context, host_credentials: bool, watch: Watch) -> Result<Local, Failure> {
+pub(crate) fn prepare(
+    loaded: &Loaded,
+    context: &Context,
+    host_credentials: bool,
+    watch: Watch,
+) -> Result<Local, Failure> {
     let local = local(&loaded.folder, context, host_credentials, watch)?;
     let others = started_pipelines(&loaded.compiled.plan, &loaded.folder, context)?;
     context.block_on(async {
@@ -139,7 +146,12 @@ pub(crate) async fn find_tasks(local: &Local, key: &RunKey) -> Result<Vec<TaskRe
 }
 
 /// Brings a run into being and starts it.
-pub(crate) async fn trigger(local: &Local, loaded: &Loaded, request: Request, context: &Context) -> Result<(), Failure> {
+pub(crate) async fn trigger(
+    local: &Local,
+    loaded: &Loaded,
+    request: Request,
+    context: &Context,
+) -> Result<(), Failure> {
     let by = Some(context.environment.by());
     let command = Command::Trigger(Box::new(Trigger {
         pipeline: loaded.compiled.plan.pipeline.clone(),
@@ -164,14 +176,20 @@ pub(crate) async fn execute(local: &Local, command: &Command) -> Result<Json, Fa
     match local.host.execute(command).await? {
         Reply::Ok(result) => Ok(result),
         Reply::None => Ok(Json::Null),
-        Reply::Failure { error, cause } if error == cauce_model::names::UNAVAILABLE => Err(Failure::system(cause)),
+        Reply::Failure { error, cause } if error == cauce_model::names::UNAVAILABLE => {
+            Err(Failure::system(cause))
+        }
         Reply::Failure { cause, .. } => Err(Failure::bad_input(cause)),
     }
 }
 
 /// Runs everything under way to its end, or until a signal.
-pub(crate) async fn drive(local: &Local) -> Result<Outcome, HostError> {
-    let outcome = local.host.run(signalled()).await;
+pub(crate) async fn drive(local: &Local, progress: Option<&Watching>) -> Result<Outcome, HostError> {
+    let outcome = tokio::select! {
+        biased;
+        outcome = local.host.run(signalled()) => outcome,
+        () = ticks(progress) => Ok(Outcome::Stopped),
+    };
     // Also after a failure of the store: programs do not outlive their engine.
     if !matches!(outcome, Ok(Outcome::Reached)) {
         local.host.world().processes.stop_all("the engine was told to stop").await;
@@ -179,10 +197,25 @@ pub(crate) async fn drive(local: &Local) -> Result<Outcome, HostError> {
     outcome
 }
 
+/// How often a display looks at the clock.
+const TICK: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Lets a display draw itself, for ever.
+async fn ticks(progress: Option<&Watching>) {
+    let Some(progress) = progress else { return std::future::pending().await };
+    let mut interval = tokio::time::interval(TICK);
+    loop {
+        interval.tick().await;
+        progress.tick();
+    }
+}
+
 /// Ends at SIGINT or SIGTERM.
 async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         // Without handlers the signals keep their own meaning.
         return std::future::pending().await;
     };
@@ -203,7 +236,7 @@ pub(crate) async fn finish(
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {
-            progress.end();
+            let _ = progress.end();
             let help = names.first().map(|name| format!("mend that, then go on: cauce resume {name}"));
             let failure = Failure::from(error);
             return Err(match help {
@@ -212,7 +245,7 @@ pub(crate) async fn finish(
             });
         }
     };
-    progress.end();
+    let table = progress.end();
     if outcome == Outcome::Stopped {
         for name in names {
             if find_run(local, &name.key()).await?.is_some_and(|run| !run.status.is_terminal()) {
@@ -236,7 +269,9 @@ pub(crate) async fn finish(
             continue;
         }
         if names.len() == 1 {
-            tell(&view, &store, context)?;
+            if let Some(table) = &table {
+                context.output.table(table)?;
+            }
             if let Some(message) = message.filter(|_| !good) {
                 context.output.talk(&format!("{name} {status}: {message}"));
                 context.output.talk(&format!("why: cauce why {name}; again: cauce rerun {name}"));
@@ -262,10 +297,16 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
     if to < from {
         return Err(Failure::bad_input(format!("the range ends ({to}) before it starts ({from})")));
     }
-    let mut news: Vec<NewRun> =
-        dating.intervals_between(from, to).into_iter().map(|interval| of_interval(&dating, interval)).collect();
+    let mut news: Vec<NewRun> = dating
+        .intervals_between(from, to)
+        .into_iter()
+        .map(|interval| of_interval(&dating, interval))
+        .collect();
     if news.is_empty() {
-        return Err(Failure::bad_input(format!("no data interval of {} starts from {from} to {to}", plan.pipeline)));
+        return Err(Failure::bad_input(format!(
+            "no data interval of {} starts from {from} to {to}",
+            plan.pipeline
+        )));
     }
     if args.reverse {
         news.reverse();
@@ -300,8 +341,13 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
                 continue;
             }
             locks.push(local.state.lock_run(&name.key(), &name.to_string())?);
-            let request =
-                Request { new, params: Some(params.clone()), kind: TriggerKind::Backfill, existing, only: None };
+            let request = Request {
+                new,
+                params: Some(params.clone()),
+                kind: TriggerKind::Backfill,
+                existing,
+                only: None,
+            };
             trigger(&local, &loaded, request, context).await?;
             names.push(name);
         }
@@ -310,7 +356,7 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
             return Ok(Exit::Good);
         }
         progress.begin(&names);
-        let outcome = drive(&local).await;
+        let outcome = drive(&local, Some(&progress)).await;
         let exit = finish(&local, &names, outcome, &progress, context).await?;
         if !context.json {
             summary(&local, &names, context).await?;
@@ -331,7 +377,9 @@ fn choose(known: Option<&RunRecord>, existing: ExistingRuns) -> (String, Option<
     let good = matches!(run.status, RunStatus::Success | RunStatus::Skipped);
     match existing {
         ExistingRuns::All => (format!("{}: again, all tasks", run.status), Some(next(Again::All))),
-        ExistingRuns::Failed if !good => (format!("{}: again, from its failed tasks", run.status), Some(next(Again::Failed))),
+        ExistingRuns::Failed if !good => {
+            (format!("{}: again, from its failed tasks", run.status), Some(next(Again::Failed)))
+        }
         _ => (format!("{}: kept", run.status), None),
     }
 }
@@ -364,10 +412,17 @@ fn find(pipeline: &str, context: &Context) -> Result<Loaded, Failure> {
     project::find_pipeline(pipeline, &folder, context)
 }
 
-/// The task statuses that a decision writes, for those who watch.
-pub(crate) fn task_changes(decision: &Decision) -> impl Iterator<Item = TaskRecord> + '_ {
-    decision.writes.iter().filter_map(|write| match write {
-        cauce_model::Write::Put { item, .. } if item.key.sort.starts_with(TASK_PREFIX) => TaskRecord::from_item(item).ok(),
+/// What a decision writes about tasks of the run whose partition begins so.
+pub(crate) fn task_changes<'a>(
+    decision: &'a Decision,
+    partition: &'a str,
+) -> impl Iterator<Item = TaskRecord> + 'a {
+    decision.writes.iter().filter_map(move |write| match write {
+        cauce_model::Write::Put { item, .. }
+            if item.key.partition.starts_with(partition) && item.key.sort.starts_with(TASK_PREFIX) =>
+        {
+            TaskRecord::from_item(item).ok()
+        }
         _ => None,
     })
 }

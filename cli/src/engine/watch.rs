@@ -1,56 +1,126 @@
-//! Watching runs: what is decided about tasks, told to people as it happens.
+//! Watching runs: what is decided, told to people as it happens.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use cauce_engine::Decision;
+use cauce_local::clock::SystemClock;
+use cauce_model::Json;
 use cauce_model::ids::RunRef;
 use cauce_model::plan::Plan;
+use cauce_ports::Clock;
 
 use crate::context::Context;
 use crate::engine::start::task_changes;
 use crate::engine::world::Watch;
-use crate::engine::progress::{Change, Progress};
+use crate::output::Table;
+use crate::progress::{Change, Progress};
 
-/// A progress display that decisions are fed to.
+/// A display that decisions are fed to.
 #[derive(Clone)]
-pub(crate) struct Watching(Rc<RefCell<Progress>>);
+pub(crate) struct Watching(Rc<RefCell<State>>);
+
+struct State {
+    context: Context,
+    plan: Option<Plan>,
+    display: Display,
+}
+
+enum Display {
+    /// Nothing has begun.
+    Nothing,
+    /// One run, task by task. Runs that its tasks start are not shown.
+    One { key: String, progress: Box<Progress> },
+    /// Several runs, a line for each change of theirs.
+    Many,
+}
 
 impl Watching {
     /// A display, and the hook through which a host feeds it.
     pub(crate) fn new(context: &Context) -> (Watch, Self) {
-        let watching = Self(Rc::new(RefCell::new(Progress::new(context))));
+        let state = State { context: context.clone(), plan: None, display: Display::Nothing };
+        let watching = Self(Rc::new(RefCell::new(state)));
         let fed = watching.clone();
-        let watch: Watch = Box::new(move |_, decision| {
-            let mut progress = fed.0.borrow_mut();
-            for record in task_changes(decision) {
-                progress.change(Change::of(&record));
-            }
-        });
+        let watch: Watch = Box::new(move |_, decision| fed.0.borrow_mut().see(decision));
         (watch, watching)
     }
 
     /// Tells which tasks there are.
     pub(crate) fn plan(&self, plan: &Plan) {
-        self.0.borrow_mut().plan(plan);
+        self.0.borrow_mut().plan = Some(plan.clone());
     }
 
     /// Runs begin.
     pub(crate) fn begin(&self, names: &[RunRef]) {
-        self.0.borrow_mut().begin(names);
+        let mut state = self.0.borrow_mut();
+        let state = &mut *state;
+        state.display = match (names, &state.plan) {
+            ([name], Some(plan)) => {
+                let (output, quiet) = (state.context.output, state.context.json);
+                let progress = Progress::new(output, &name.to_string(), plan, SystemClock.now(), quiet);
+                Display::One {
+                    key: cauce_model::record::run_partition(&name.key()),
+                    progress: Box::new(progress),
+                }
+            }
+            _ => Display::Many,
+        };
     }
 
-    /// Time passed.
+    /// Time passed: a display on a terminal is drawn anew.
     pub(crate) fn tick(&self) {
-        self.0.borrow_mut().tick();
+        if let Display::One { progress, .. } = &mut self.0.borrow_mut().display {
+            progress.tick(SystemClock.now());
+        }
     }
 
-    /// Whether somebody wants ticks.
-    pub(crate) fn wants_ticks(&self) -> bool {
-        self.0.borrow().wants_ticks()
+    /// Nothing follows: the display is taken away. The table of a single run is what it showed last.
+    pub(crate) fn end(&self) -> Option<Table> {
+        match &mut self.0.borrow_mut().display {
+            Display::One { progress, .. } => Some(progress.finish()),
+            Display::Nothing | Display::Many => None,
+        }
+    }
+}
+
+impl State {
+    fn see(&mut self, decision: &Decision) {
+        match &mut self.display {
+            Display::Nothing => {}
+            Display::One { key, progress } => {
+                let at = SystemClock.now();
+                for record in task_changes(decision, key) {
+                    progress.update(&Change {
+                        task: &record.task,
+                        index: record.index,
+                        status: record.status,
+                        attempt: record.attempts.len() as u32,
+                        note: record.reason.as_deref(),
+                        allowed: record.allowed_failure,
+                        at,
+                    });
+                }
+            }
+            Display::Many => self.tell_runs(decision),
+        }
     }
 
-    /// Nothing follows: the display is cleared.
-    pub(crate) fn end(&self) {
-        self.0.borrow_mut().end();
+    fn tell_runs(&self, decision: &Decision) {
+        if self.context.json {
+            return;
+        }
+        for write in &decision.writes {
+            let cauce_model::Write::Put { item, .. } = write else { continue };
+            let field = |name: &str| item.body.get(name).and_then(Json::as_str);
+            let run = item.body.get("run");
+            let part = |name: &str| run.and_then(|run| run.get(name)).and_then(Json::as_str);
+            if let (Some(pipeline), Some(run_id), Some(status)) =
+                (part("pipeline"), part("run_id"), field("status"))
+                && status != "queued"
+            {
+                let note = field("message").map(|message| format!(": {message}")).unwrap_or_default();
+                self.context.output.talk(&format!("{pipeline}/{run_id} {status}{note}"));
+            }
+        }
     }
 }
