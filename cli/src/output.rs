@@ -4,10 +4,15 @@
 //! the closed pipe becomes a [`Failure`] without words.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::error::{Exit, Failure};
+
+/// Lines of the drawing on the terminal. There is one terminal, so there is one number; whoever talks
+/// takes the drawing away first, and the next drawing stands below what was said.
+static DRAWN: AtomicUsize = AtomicUsize::new(0);
 
 /// The two streams, and whether each takes colour.
 #[derive(Clone, Copy, Debug)]
@@ -130,14 +135,25 @@ impl Output {
 
     /// Says something. Nobody to hear it is no failure.
     pub(crate) fn talk(&self, text: &str) {
-        let mut err = io::stderr().lock();
-        let _ = writeln!(err, "{text}").and_then(|()| err.flush());
+        self.talk_raw(&format!("{text}\n"));
     }
 
     /// Writes talk as it is, without a line end.
     pub(crate) fn talk_raw(&self, text: &str) {
+        let text = format!("{}{text}", erase());
         let mut err = io::stderr().lock();
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+
+    /// Replaces the drawing on the terminal by these lines; none take it away.
+    pub(crate) fn draw(&self, lines: &[String]) {
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        self.talk_raw(&text);
+        DRAWN.store(lines.len(), Ordering::Relaxed);
     }
 
     /// Says that something needs a look.
@@ -155,6 +171,14 @@ impl Output {
         if let Some(help) = &failure.help {
             self.talk(&format!("{} {help}", paint("help:", Tone::Busy, self.talk_colour)));
         }
+    }
+}
+
+/// What takes the drawing off the terminal: up, to the first column, clear to the end of the screen.
+fn erase() -> String {
+    match DRAWN.swap(0, Ordering::Relaxed) {
+        0 => String::new(),
+        lines => format!("\x1b[{lines}A\r\x1b[J"),
     }
 }
 

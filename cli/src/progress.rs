@@ -70,8 +70,6 @@ pub(crate) struct Progress {
     /// Indices of tasks that run or are about to.
     under_way: std::collections::BTreeSet<usize>,
     drawn_at: Option<Instant>,
-    /// Lines of the drawing on the screen, to be replaced by the next one.
-    drawn_lines: usize,
     is_quiet: bool,
 }
 
@@ -103,7 +101,6 @@ impl Progress {
             counts,
             under_way: std::collections::BTreeSet::new(),
             drawn_at: None,
-            drawn_lines: 0,
             is_quiet: quiet,
         }
     }
@@ -169,31 +166,15 @@ impl Progress {
         let width = terminal_size::terminal_size_of(std::io::stderr())
             .map_or(WIDTH_DEFAULT, |(terminal_size::Width(width), _)| usize::from(width));
         let lines = self.view(now, width);
-        let mut text = self.erase();
-        for line in &lines {
-            text.push_str(line);
-            text.push('\n');
-        }
-        self.output.talk_raw(&text);
-        self.drawn_lines = lines.len();
+        self.output.draw(&lines);
         self.drawn_at = Some(now);
-    }
-
-    /// Says something about the run: above the drawing, which follows with the next tick.
-    pub(crate) fn say(&mut self, text: &str) {
-        let erased = self.erase();
-        self.output.talk_raw(&format!("{erased}{text}\n"));
-        self.drawn_lines = 0;
-        self.drawn_at = None;
     }
 
     /// Takes the drawing off the screen and gives the table of all tasks.
     pub(crate) fn finish(&mut self) -> Table {
-        let erased = self.erase();
-        if !erased.is_empty() {
-            self.output.talk_raw(&erased);
+        if self.drawn_at.take().is_some() {
+            self.output.draw(&[]);
         }
-        self.drawn_lines = 0;
         let mut table = Table::new(["TASK", "STATUS", "ATTEMPTS", "DURATION", "NOTE"]);
         for task in &self.tasks {
             let allowed = if task.allowed { " (allowed)" } else { "" };
@@ -209,14 +190,6 @@ impl Progress {
             ]);
         }
         table
-    }
-
-    fn erase(&self) -> String {
-        match self.drawn_lines {
-            0 => String::new(),
-            // Up, to the first column, and clear to the end of the screen.
-            lines => format!("\x1b[{lines}A\r\x1b[J"),
-        }
     }
 
     /// The drawing: a head, the tasks under way with their times, what waits and for what.

@@ -47,8 +47,6 @@ pub(crate) struct Loaded {
     pub(crate) pipeline: Pipeline,
     /// What became of it.
     pub(crate) compiled: Compiled,
-    /// The file's bytes.
-    pub(crate) text: Vec<u8>,
     /// The file, as the user named it.
     pub(crate) path: PathBuf,
 }
@@ -107,10 +105,21 @@ impl ProjectFolder {
     pub(crate) fn pipelines(&self) -> Result<Vec<Found>, Failure> {
         let mut found = Vec::new();
         let depth = if self.file.is_some() { SEARCH_DEPTH_MAX } else { 0 };
-        search(&self.root, depth, &mut found)?;
+        search(&self.root, depth, false, &mut found)?;
         found.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
         Ok(found)
     }
+}
+
+/// The files below a folder that define pipelines, by path, whatever projects they belong to.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub(crate) fn pipelines_below(folder: &Path) -> Result<Vec<Found>, Failure> {
+    let mut found = Vec::new();
+    search(folder, SEARCH_DEPTH_MAX, true, &mut found)?;
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
 }
 
 /// Reads, checks and compiles a pipeline file. Diagnostics are shown here: as text on standard
@@ -128,7 +137,7 @@ pub(crate) fn load(file: &Path, context: &Context) -> Result<Loaded, Failure> {
         _ => failure,
     })?;
     let folder = ProjectFolder::around(path.parent().unwrap_or(Path::new("/")), context)?;
-    load_in(folder, file, text, context)
+    load_in(folder, file, &text, context)
 }
 
 /// Finds a pipeline of a project by its name, and loads it.
@@ -160,17 +169,17 @@ pub(crate) fn find_pipeline(
         .help("rename one of them"));
     }
     let text = read(&found.path)?;
-    load_in(folder.clone(), &PathBuf::from(shown(&found.path, context)), text, context)
+    load_in(folder.clone(), &PathBuf::from(shown(&found.path, context)), &text, context)
 }
 
-fn load_in(folder: ProjectFolder, file: &Path, text: Vec<u8>, context: &Context) -> Result<Loaded, Failure> {
+fn load_in(folder: ProjectFolder, file: &Path, text: &[u8], context: &Context) -> Result<Loaded, Failure> {
     let shown = file.display().to_string();
-    let (pipeline, diagnostics) = cauce_spec::check(&text, &folder.project);
-    report(&diagnostics, &shown, &text, context)?;
+    let (pipeline, diagnostics) = cauce_spec::check(text, &folder.project);
+    report(&diagnostics, &shown, text, context)?;
     let pipeline = pipeline.ok_or(Failure::told(Exit::BadInput))?;
     let compiled =
         cauce_compiler::compile(&pipeline, &folder.project).map_err(|error| not_compiled(&shown, &error))?;
-    Ok(Loaded { folder, pipeline, compiled, text, path: file.to_owned() })
+    Ok(Loaded { folder, pipeline, compiled, path: file.to_owned() })
 }
 
 /// A pipeline that AWS would refuse.
@@ -221,7 +230,7 @@ pub(crate) fn shown(path: &Path, context: &Context) -> String {
     path.strip_prefix(&context.environment.current_dir).unwrap_or(path).display().to_string()
 }
 
-fn search(folder: &Path, depth: u32, found: &mut Vec<Found>) -> Result<(), Failure> {
+fn search(folder: &Path, depth: u32, across: bool, found: &mut Vec<Found>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::file("read", folder, &error);
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -233,9 +242,9 @@ fn search(folder: &Path, depth: u32, found: &mut Vec<Found>) -> Result<(), Failu
             continue;
         }
         if kind.is_dir() {
-            let own = NOT_SEARCHED.contains(&&*name) || path.join(PROJECT_FILE).exists();
-            if depth > 0 && !own {
-                search(&path, depth - 1, found)?;
+            let is_other = !across && path.join(PROJECT_FILE).exists();
+            if depth > 0 && !is_other && !NOT_SEARCHED.contains(&&*name) {
+                search(&path, depth - 1, across, found)?;
             }
         } else if let Some(name) = pipeline_name(&path, &name) {
             found.push(Found { name, path });

@@ -416,6 +416,9 @@ pub(crate) fn nothing_yet(context: &Context) -> Failure {
 
 fn unknown(named: &str, known: &[String]) -> Failure {
     let failure = Failure::bad_input(format!("there is no run '{named}'"));
+    if named == LATEST {
+        return failure.help("name its pipeline as well: pipeline/@latest");
+    }
     let whole = nearest(named, known.iter().map(String::as_str));
     let by_id = || {
         let near = nearest(named, known.iter().filter_map(|run| run.split_once('/')).map(|(_, id)| id))?;

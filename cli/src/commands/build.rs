@@ -6,7 +6,7 @@ use std::path::Path;
 use cauce_compiler::Compiled;
 use serde_json::json;
 
-use super::check::files;
+use super::check::files_of;
 use crate::args::{BuildArgs, SchemaArgs, SchemaOf};
 use crate::context::Context;
 use crate::error::{Exit, Failure};
@@ -23,7 +23,7 @@ pub(crate) fn build(args: &BuildArgs, context: &Context) -> Result<Exit, Failure
     let mut loaded: Vec<Loaded> = Vec::new();
     let mut failure = None;
     for path in &args.paths {
-        for file in files(path, context)? {
+        for file in files_of(path, context)? {
             // What is wrong with one file is told along with what is wrong with the next.
             match project::load(&file, context) {
                 Ok(one) => loaded.push(one),

@@ -25,31 +25,34 @@ struct Checked {
 }
 
 pub(crate) fn check(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> {
+    let mut files = Vec::new();
+    for path in &args.paths {
+        files.extend(files_of(path, context)?);
+    }
     let mut good = true;
     let mut documents = Vec::new();
-    for path in &args.paths {
-        let files = files(path, context)?;
+    // Files of one folder stand together; their project is read once.
+    let mut project: Option<(PathBuf, Option<Around>)> = None;
+    for file in files {
+        let folder = context.absolute(&file).parent().map(Path::to_owned).unwrap_or_default();
+        if project.as_ref().is_none_or(|(known, _)| *known != folder) {
+            let around = Around::of(&folder, context);
+            project = Some((folder, around));
+        }
         // A project file with errors has been told; its pipelines cannot be judged without it.
-        let folder = match ProjectFolder::around(&folder_of(path, context), context) {
-            Ok(folder) => folder,
-            Err(failure) => {
-                context.output.failure(&failure);
-                good = false;
-                continue;
-            }
+        let Some((_, Some(around))) = &project else {
+            good = false;
+            continue;
         };
-        let known: Vec<String> = folder.pipelines()?.into_iter().map(|found| found.name).collect();
-        for file in files {
-            let checked = one(&file, &folder.project, context);
-            good &= checked.compiled.is_some();
-            if context.json {
-                documents.push(document(&checked));
-            } else {
-                tell(&checked, context)?;
-            }
-            if folder.file.is_some() {
-                warn_of_strangers(&checked, &known, context);
-            }
+        let checked = one(&file, &around.folder.project, context);
+        good &= checked.compiled.is_some();
+        if context.json {
+            documents.push(document(&checked));
+        } else {
+            tell(&checked, context)?;
+        }
+        if around.folder.file.is_some() {
+            warn_of_strangers(&checked, &around.known, context);
         }
     }
     if context.json {
@@ -58,31 +61,45 @@ pub(crate) fn check(args: &CheckArgs, context: &Context) -> Result<Exit, Failure
     Ok(if good { Exit::Good } else { Exit::BadInput })
 }
 
-/// The pipeline files that a path names: itself, or those of a project below it.
+/// What surrounds a file: its project, and the names of the pipelines there.
+struct Around {
+    folder: ProjectFolder,
+    known: Vec<String>,
+}
+
+impl Around {
+    /// `None`: the project cannot be read, and why has been told.
+    fn of(folder: &Path, context: &Context) -> Option<Self> {
+        let around = || {
+            let folder = ProjectFolder::around(folder, context)?;
+            let known = folder.pipelines()?.into_iter().map(|found| found.name).collect();
+            Ok::<_, Failure>(Self { folder, known })
+        };
+        match around() {
+            Ok(around) => Some(around),
+            Err(failure) => {
+                context.output.failure(&failure);
+                None
+            }
+        }
+    }
+}
+
+/// The pipeline files that a path names: itself, or all below it, those of projects in it too.
 ///
 /// # Errors
-/// A path that is not there; a folder that holds no pipeline.
-pub(crate) fn files(path: &Path, context: &Context) -> Result<Vec<PathBuf>, Failure> {
+/// A folder that cannot be read, or holds no pipeline.
+pub(crate) fn files_of(path: &Path, context: &Context) -> Result<Vec<PathBuf>, Failure> {
     let absolute = context.absolute(path);
     if !absolute.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let folder = ProjectFolder::around(&absolute, context)?;
-    let below = ProjectFolder { root: absolute.clone(), ..folder };
-    let files: Vec<PathBuf> = (below.pipelines()?.into_iter())
-        .map(|found| PathBuf::from(project::shown(&found.path, context)))
-        .collect();
-    if files.is_empty() {
+    let found = project::pipelines_below(&absolute)?;
+    if found.is_empty() {
         return Err(Failure::bad_input(format!("{} holds no pipeline file", path.display()))
             .help("a pipeline file ends in .yaml and has the key 'pipeline' at the start of a line"));
     }
-    Ok(files)
-}
-
-/// The folder in which a path's project is looked for.
-fn folder_of(path: &Path, context: &Context) -> PathBuf {
-    let absolute = context.absolute(path);
-    if absolute.is_dir() { absolute } else { absolute.parent().map(Path::to_owned).unwrap_or(absolute) }
+    Ok(found.into_iter().map(|found| PathBuf::from(project::shown(&found.path, context))).collect())
 }
 
 fn one(file: &Path, declared: &Project, context: &Context) -> Checked {

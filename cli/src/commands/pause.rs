@@ -16,10 +16,7 @@ pub(crate) fn pause(args: &PauseArgs, paused: bool, context: &Context) -> Result
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
     let loaded = find_pipeline(&args.pipeline, &folder, context)?;
     // The mark has to be kept somewhere, so this makes the state folder when there is none.
-    let state = cauce_local::state::StateDir::open(&folder.state_dir)?;
-    let table = cauce_local::sqlite::SqliteTable::open(&state.table(), cauce_local::clock::SystemClock)?;
-    drop(table);
-    let store = Store::require(context)?;
+    let store = Store::at(cauce_local::state::StateDir::open(&folder.state_dir)?)?;
     let key = pipeline_item(&args.pipeline);
     let change = Change { steps: vec![Step::Set("paused".into(), Json::from(paused))] };
     let known = When { all: vec![cauce_model::item::Cond::Exists] };

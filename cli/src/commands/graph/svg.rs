@@ -18,8 +18,8 @@ const STYLE: &str = "\
 text{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}\
 .name{font-size:12px;font-weight:600}.note{font-size:10px;opacity:.8}\
 .title{font-size:15px;font-weight:600;fill:#334155}.edge{fill:none;stroke:#64748b;stroke-width:1.4}\
-.label{font-size:10px;fill:#475569}.tip{fill:#64748b}\
-@media(prefers-color-scheme:dark){.title{fill:#e2e8f0}.edge{stroke:#94a3b8}.label{fill:#cbd5e1}.tip{fill:#94a3b8}}";
+.label{font-size:10px;fill:#475569;paint-order:stroke;stroke:#fff;stroke-width:4px}.tip{fill:#64748b}\
+@media(prefers-color-scheme:dark){.title{fill:#e2e8f0}.edge{stroke:#94a3b8}.label{fill:#cbd5e1;stroke:#0d1117}.tip{fill:#94a3b8}}";
 
 /// Where cards stand on the page.
 struct Page {
@@ -127,11 +127,15 @@ impl Page {
         let dashes = if edge.choice.is_some() { " stroke-dasharray=\"5 4\"" } else { "" };
         let mut out = format!("<path class=\"edge\" marker-end=\"url(#tip)\" d=\"{path}\"{dashes}/>\n");
         if let Some(choice) = &edge.choice {
-            let first = self.layout.bends[at].first().copied().unwrap_or(self.layout.height[edge.to]);
-            let label_y = (from_y + 3.0 * Self::y(first)) / 4.0 - 6.0;
+            // Where the line comes in straight: before the next layer, just above it.
+            let (first_x, first) = match self.layout.bends[at].first() {
+                Some(bend) => (self.columns[self.layout.layer[edge.from] + 1].0, *bend),
+                None => (to_x, self.layout.height[edge.to]),
+            };
             out.push_str(&format!(
-                "<text class=\"label\" x=\"{:.1}\" y=\"{label_y:.1}\">{}</text>\n",
-                from_x + 20.0,
+                "<text class=\"label\" text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
+                first_x - 14.0,
+                Self::y(first) - 6.0,
                 escaped(choice)
             ));
         }
