@@ -219,3 +219,40 @@ tasks:
     let failed = simulate_all(&[parent, child], script(json!({}), json!({"work": 1})));
     assert_eq!(failed.statuses(), "after:upstream_failed child:failed");
 }
+
+#[test]
+fn runs_beyond_max_active_runs_wait_their_turn() {
+    use crate::world::{by_hand, compiled, deployment, epoch, host, read};
+    let yaml = "
+pipeline: single
+max_active_runs: 1
+tasks:
+  a: {container: {image: x, command: [run]}}
+";
+    let compiled = compiled(yaml);
+    let (table, objects) = (cauce_local::memory::MemoryTable::new(), cauce_host::simulation::MemoryObjects::default());
+    let host = host(table, objects, script(json!({"a": 10}), json!({})), epoch());
+    let clock = host.world().clock.clone();
+    let names = ["r1", "r2", "r3", "r4"];
+    let ended = clock
+        .block_on(async {
+            host.deploy(&deployment(&compiled)).await.unwrap();
+            for name in names {
+                let command = cauce_engine::Command::Trigger(Box::new(by_hand(&compiled, name)));
+                host.execute(&command).await.unwrap();
+            }
+            host.run(std::future::pending()).await.unwrap();
+            let mut ended = Vec::new();
+            for name in names {
+                ended.push(read(&host, &cauce_model::RunKey::new("single", name)).await);
+            }
+            ended
+        })
+        .unwrap();
+    let seconds: Vec<f64> = ended
+        .iter()
+        .map(|ended| ended.run.started_at.unwrap().micros_since(epoch()) as f64 / 1e6)
+        .collect();
+    assert_eq!(seconds, [0.0, 10.0, 20.0, 30.0]);
+    assert!(ended.iter().all(|ended| ended.run.status.as_str() == "success"));
+}

@@ -6,8 +6,8 @@
 //! machine goes on: siblings never stop, and what comes below decides by its rule.
 
 use cauce_asl::{
-    ExecutionType, Map, Parallel, Pass, QueryLanguage, State, StateMachine, States, SubMachine, Succeed,
-    Task, error_name,
+    Catcher, ExecutionType, Map, Parallel, Pass, QueryLanguage, State, StateMachine, States, SubMachine,
+    Succeed, Task, error_name,
 };
 use cauce_model::ids::child_suffix;
 use cauce_model::names;
@@ -326,6 +326,8 @@ fn open(pipeline: &str, version: &str) -> Task {
         arguments: invoke(OPEN_RUN, payload),
         timeout_seconds: Some(GATE_WAIT_MAX_SECONDS.into()),
         retry: vec![CALL.lambda()],
+        // Let in later: asked again with the input that the execution began with.
+        catch: vec![Catcher { output: Some(json!("{% $states.input %}")), ..catch([names::AGAIN], OPEN) }],
         assign: Some(json!({
             "run_key": "{% $states.result.run_key %}",
             "generation": "{% $states.result.generation %}",

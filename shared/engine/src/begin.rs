@@ -168,7 +168,9 @@ fn fresh(
                     generation: run.generation,
                     attempt: Some((plan.name.clone(), begin.index, number)),
                 };
-                let ask = Ask { pool: &pool, capacity, slots: 1, priority: 0, holder: &holder };
+                let tie = format!("{:06}#{:06}", case.task, begin.index.unwrap_or(0));
+                let since = case.loaded.record.queued_at.unwrap_or(case.now);
+                let ask = Ask { pool: &pool, capacity, slots: 1, priority: 0, since, tie, holder: &holder };
                 match slots::acquire(&ask, view, case.now)? {
                     Grant::Held { fence, places } => {
                         gone.extend(places);

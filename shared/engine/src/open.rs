@@ -56,8 +56,15 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
 
     let pool = slots::active_runs_pool(&run.run.pipeline);
     let holder = Holder { run_key: run.key(), generation: run.generation, attempt: None };
-    let ask =
-        Ask { pool: &pool, capacity: prepared.plan.max_active_runs, slots: 1, priority: 0, holder: &holder };
+    let ask = Ask {
+        pool: &pool,
+        capacity: prepared.plan.max_active_runs,
+        slots: 1,
+        priority: 0,
+        since: run.created_at,
+        tie: run.run.run_id.clone(),
+        holder: &holder,
+    };
     match slots::acquire(&ask, view, now)? {
         Grant::Held { places, .. } => {
             let gone = places.into_iter().map(|key| Write::Delete { key, expect: Expect::Any });

@@ -87,6 +87,10 @@ pub(crate) struct Ask<'a> {
     /// How many are wanted.
     pub(crate) slots: u32,
     pub(crate) priority: i64,
+    /// Since when it is wanted: the older is granted first.
+    pub(crate) since: Instant,
+    /// Who goes first of those that came at the same moment; compared by bytes.
+    pub(crate) tie: String,
     pub(crate) holder: &'a Holder,
 }
 
@@ -163,7 +167,7 @@ pub(crate) fn acquire(ask: &Ask<'_>, view: &View, now: Instant) -> Result<Grant,
     // by those who grant, the other way round it can.
     let place = Key::new(
         key.partition.clone(),
-        format!("{LINE}{:020}#{:020}#{holder}", i64::MAX - ask.priority, now.micros()),
+        format!("{LINE}{:020}#{:020}#{}#{holder}", i64::MAX - ask.priority, ask.since.micros(), ask.tie),
     );
     let stands = view
         .range(key.partition.clone(), LINE.to_owned())?

@@ -16,9 +16,7 @@ mod objects;
 
 mod outside;
 
-pub use machines::{
-    Answer, Answered, Described, ExecutionStatus, Started, StateMachineError, StateMachines,
-};
+pub use machines::{Answer, Answered, Described, ExecutionStatus, Started, StateMachineError, StateMachines};
 pub use objects::{ObjectError, ObjectInfo, Objects};
 pub use outside::{
     Clock, Compute, ComputeError, Ids, Notifier, NotifyError, RunningTask, TaskFailure, TaskRunner,

@@ -51,19 +51,11 @@ impl ObjectError {
 /// Documents and data under URIs.
 pub trait Objects {
     /// Reads an object of at most `limit` bytes; `None` when there is none.
-    fn get(
-        &self,
-        uri: &str,
-        limit: u64,
-    ) -> impl Future<Output = Result<Option<Vec<u8>>, ObjectError>>;
+    fn get(&self, uri: &str, limit: u64) -> impl Future<Output = Result<Option<Vec<u8>>, ObjectError>>;
 
     /// Writes an object whole: readers see the old one or the new one. Durable when it returns.
     fn put(&self, uri: &str, bytes: &[u8]) -> impl Future<Output = Result<(), ObjectError>>;
 
     /// The objects whose URI begins with `prefix`, in order, `limit` at most.
-    fn list(
-        &self,
-        prefix: &str,
-        limit: u32,
-    ) -> impl Future<Output = Result<Vec<ObjectInfo>, ObjectError>>;
+    fn list(&self, prefix: &str, limit: u32) -> impl Future<Output = Result<Vec<ObjectInfo>, ObjectError>>;
 }

@@ -67,10 +67,7 @@ pub trait TaskRunner {
 /// Programs under way. Starting one is the state machine's work, not a decision's.
 pub trait Compute {
     /// Every program under way that carries our tags, of one run.
-    fn find(
-        &self,
-        run_key: &RunKey,
-    ) -> impl Future<Output = Result<Vec<RunningTask>, ComputeError>>;
+    fn find(&self, run_key: &RunKey) -> impl Future<Output = Result<Vec<RunningTask>, ComputeError>>;
 
     /// Stops a program: SIGTERM, its stop timeout, SIGKILL. Stopping an ended one changes nothing.
     fn stop(&self, id: &str, reason: &str) -> impl Future<Output = Result<(), ComputeError>>;
