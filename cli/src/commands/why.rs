@@ -270,6 +270,12 @@ async fn in_line(pool: &Pool, holder: &str, store: &Store, because: &mut Vec<Str
     if pool.holders.len() > NAMED_MAX {
         names.push(format!("{} more", pool.holders.len() - NAMED_MAX));
     }
+    if pool.holders.iter().any(|name| name == holder) {
+        because.push(
+            "it has been granted its slots; the engine that asked for them goes on once it hears".to_owned(),
+        );
+        return Ok(());
+    }
     because.push(format!("{} of {} slots are taken, by {}", pool.used, pool.slots, names.join(", ")));
     if let Some(at) = pool.line.iter().position(|waiter| waiter == holder) {
         because.push(format!("it is number {} of {} in line", at + 1, pool.line.len()));
@@ -303,13 +309,23 @@ fn running(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because
 fn last_failure(record: Option<&TaskRecord>) -> Option<String> {
     let attempt = record?.attempts.last()?;
     let class = attempt.class?;
-    let code = attempt.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
-    let words = attempt.message.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
-    Some(format!("attempt {} ended with class {class}{code}{words}", attempt.number))
+    let code = attempt.exit_code.map(|code| format!("exit code {code}"));
+    let words = attempt.message.clone().filter(|words| code.as_ref() != Some(words));
+    let details: Vec<String> = code.into_iter().chain(words).collect();
+    let details = if details.is_empty() { String::new() } else { format!(": {}", details.join(": ")) };
+    Some(format!("attempt {} ended with class {class}{details}", attempt.number))
+}
+
+/// Adds how the last attempt failed, in place of a reason that says the same in fewer words.
+fn add_last_failure(record: Option<&TaskRecord>, because: &mut Vec<String>) {
+    if let Some(failure) = last_failure(record) {
+        because.retain(|said| !failure.contains(said.as_str()));
+        because.push(failure);
+    }
 }
 
 fn retrying(plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
-    because.extend(last_failure(record));
+    add_last_failure(record, because);
     if let Some(at) = record.and_then(|record| record.retry_at) {
         let left = at.micros_since(SystemClock.now());
         let left = if left > 0 { format!("in {}", time::duration(left)) } else { "now".to_owned() };
@@ -322,11 +338,7 @@ fn retrying(plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<Stri
 }
 
 fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
-    if let Some(failure) = last_failure(record)
-        && !because.iter().any(|said| failure.contains(said.as_str()) && said.len() + 1 > failure.len())
-    {
-        because.push(failure);
-    }
+    add_last_failure(record, because);
     let bad =
         view.items.get(&plan.name).into_iter().flatten().filter(|item| item.status == TaskStatus::Failed);
     let bad: Vec<String> = bad.filter_map(|item| item.index).map(|index| index.to_string()).collect();

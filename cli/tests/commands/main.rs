@@ -1,6 +1,8 @@
 //! The program as a person meets it: arguments in, words and exit codes out. Each test is a project
 //! of its own in a temporary folder.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 mod definitions;
 mod files;
 mod runs;
