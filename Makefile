@@ -24,6 +24,14 @@ run: build ## make a day's drop, run the sales pipeline over it, show its gold t
 	@echo "gold tables (Delta) are in $(VENTAS)/.cauce/objects/ecommerce-lake/gold:"
 	@ls $(VENTAS)/.cauce/objects/ecommerce-lake/gold
 
+.PHONY: verify
+verify: build ## run the sales pipeline over January 1997 and hold its gold against the purchases, to the cent
+	@$(BIN)/cauce backfill $(VENTAS)/ventas_drop.yaml --from 1997-01-01 --to 1997-01-31
+	@$(BIN)/cauce backfill $(VENTAS)/ventas_batch.yaml --from 1997-01-01 --to 1997-01-31
+	@$(BIN)/cauce run $(VENTAS)/ventas_export.yaml
+	python3 $(VENTAS)/verify/revenue.py $(VENTAS)/data/cdnow_master.txt.gz \
+		$(VENTAS)/.cauce/objects/ecommerce-lake/export/ventas_diarias_region.csv 1997-01-01 1997-01-31
+
 .PHONY: test
 test: ## run all tests; what this machine cannot run is said as "skipped: needs X"
 	$(CARGO) build --locked --workspace --all-targets
