@@ -108,8 +108,7 @@ pub(crate) fn local(
     watch: Watch,
 ) -> Result<Local, Failure> {
     let state =
-        StateDir::open(std::path::absolute(&folder.state_dir).unwrap_or_else(|_| folder.state_dir.clone()))
-            .map_err(|error| Failure::from_error(&error))?;
+        StateDir::open(std::path::absolute(&folder.state_dir).unwrap_or_else(|_| folder.state_dir.clone()))?;
     let clock = SystemClock;
     let table = SqliteTable::open(&state.table(), clock)?;
     let objects = FolderObjects::durable(state.objects(), &folder.root);

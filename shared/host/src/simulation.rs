@@ -196,15 +196,14 @@ fn micros(seconds: &Json) -> Option<i64> {
     if text.starts_with('-') {
         return None;
     }
-    match text.split_once('.') {
-        None => text.parse::<i64>().ok()?.checked_mul(1_000_000),
-        Some((whole, decimals)) if decimals.bytes().all(|b| b.is_ascii_digit()) => {
-            let digits: String = decimals.chars().chain("000000".chars()).take(6).collect();
-            whole.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(digits.parse().ok()?)
-        }
-        // Such as 1e-3.
-        Some(_) => number.as_f64().map(|seconds| (seconds * 1e6).round() as i64),
+    if text.contains('e') {
+        // Such as 1e-6: very small and very large numbers are written so, whatever the file says.
+        let micros = (number.as_f64()? * 1e6).round();
+        return (micros <= i64::MAX as f64).then_some(micros as i64);
     }
+    let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
+    let digits: String = decimals.chars().chain("000000".chars()).take(6).collect();
+    whole.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(digits.parse().ok()?)
 }
 
 fn ending(value: &Json) -> Result<Ending, String> {
@@ -553,6 +552,8 @@ mod tests {
         assert_eq!(of("12"), Some(12_000_000));
         assert_eq!(of("1.0000019"), Some(1_000_001));
         assert_eq!(of("1e-3"), Some(1000));
+        assert_eq!(of("1e-6"), Some(1));
+        assert_eq!(of("1e300"), None);
         assert_eq!(of("-1"), None);
         assert_eq!(of("\"1\""), None);
     }

@@ -1,0 +1,57 @@
+//! The same run started again: while it runs, after it ended, after its engine died.
+
+use rustix::process::Signal;
+
+use crate::harness::{DAY, Project};
+
+const HELD: &str = r#"
+pipeline: p
+schedule: "0 6 * * *"
+tasks:
+  count: {container: {image: host, command: [sh, -c, "echo $CAUCE_RUN_ID >> ran"]}}
+  held: {needs: [count], container: {image: host, command: [sh, -c, "echo ready > ready; read word < hold"]}}
+"#;
+
+#[test]
+fn the_same_run_is_driven_by_one_process() {
+    let project = Project::of(HELD);
+    let (ready, hold) = (project.fifo("ready"), project.fifo("hold"));
+    let engine = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    ready.hear();
+    let process = format!("process {}", engine.id());
+    project.run().exits(3).says("p/2026-01-05").says(&process);
+    project.cauce(&["resume", "p/2026-01-05"]).exits(3).says(&process);
+    // Another run of the folder is not in its way.
+    project.write("other.yaml", "pipeline: other\nschedule: \"0 6 * * *\"\ntasks:\n  a: {pass: {}}\n");
+    project.cauce(&["run", "other.yaml", "--logical-date", DAY]).exits(0);
+    hold.say("go");
+    engine.answer().exits(0);
+    assert_eq!(project.lines("ran"), [DAY]);
+}
+
+#[test]
+fn a_run_that_ended_is_run_again_as_its_next_generation() {
+    let project = Project::of(
+        "pipeline: p\nschedule: \"0 6 * * *\"\ntasks:\n  count: {container: {image: host, command: [sh, -c, \"echo x >> ran\"]}}\n",
+    );
+    project.run().exits(0);
+    project.run().exits(0).says("ended before (success)").says("generation 2").says("all tasks");
+    assert_eq!(project.show("p")["generation"], 2);
+    assert_eq!(project.lines("ran").len(), 2);
+}
+
+#[test]
+fn an_interrupted_run_is_resumed_not_run() {
+    let project = Project::of(HELD);
+    let (ready, hold) = (project.fifo("ready"), project.fifo("hold"));
+    let engine = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    ready.hear();
+    engine.signal(Signal::KILL);
+    engine.answer();
+    project.run().exits(2).says("interrupted").says("cauce resume p/2026-01-05");
+    assert_eq!(project.lines("ran"), [DAY]);
+    let engine = project.start(&["resume", "p/2026-01-05"]);
+    ready.hear();
+    hold.say("go");
+    engine.answer().exits(0);
+}
