@@ -147,7 +147,11 @@ fn die_and_resume(compiled: &Compiled, call: u64, moment: Moment, story: &str) -
                 Some(_) => None,
             };
             if let Some(existing) = existing {
-                let again = Trigger { existing, params: before.map_or(Some(json!({})), |_| None), ..by_hand(compiled, "r1") };
+                let again = Trigger {
+                    existing,
+                    params: before.map_or(Some(json!({})), |_| None),
+                    ..by_hand(compiled, "r1")
+                };
                 let reply = second.execute(&Command::Trigger(Box::new(again))).await;
                 assert!(matches!(reply, Ok(Reply::Ok(_))), "{story}: {reply:?}");
                 second.run(std::future::pending()).await.unwrap();

@@ -230,7 +230,8 @@ tasks:
   a: {container: {image: x, command: [run]}}
 ";
     let compiled = compiled(yaml);
-    let (table, objects) = (cauce_local::memory::MemoryTable::new(), cauce_host::simulation::MemoryObjects::default());
+    let (table, objects) =
+        (cauce_local::memory::MemoryTable::new(), cauce_host::simulation::MemoryObjects::default());
     let host = host(table, objects, script(json!({"a": 10}), json!({})), epoch());
     let clock = host.world().clock.clone();
     let names = ["r1", "r2", "r3", "r4"];
@@ -249,10 +250,47 @@ tasks:
             ended
         })
         .unwrap();
-    let seconds: Vec<f64> = ended
-        .iter()
-        .map(|ended| ended.run.started_at.unwrap().micros_since(epoch()) as f64 / 1e6)
-        .collect();
+    let seconds: Vec<f64> =
+        ended.iter().map(|ended| ended.run.started_at.unwrap().micros_since(epoch()) as f64 / 1e6).collect();
     assert_eq!(seconds, [0.0, 10.0, 20.0, 30.0]);
     assert!(ended.iter().all(|ended| ended.run.status.as_str() == "success"));
+}
+
+#[test]
+fn people_are_told_once_of_a_retry_a_failure_and_a_missed_deadline() {
+    let yaml = "
+pipeline: told
+deadline: {after: 20s, from: started}
+notify: {failed: [alerts], retrying: [mail], deadline: [pager]}
+tasks:
+  a: {container: {image: x, command: [run]}, retry: {retries: 1, delay: 1s, jitter: 0}}
+";
+    let ended = simulate(yaml, script(json!({"a": 15}), json!({"a": 4})));
+    assert_eq!(ended.run.status.as_str(), "failed");
+    let told: Vec<String> = ended.notices.iter().map(|n| format!("{} {} {}", n.channel, n.event, n.subject)).collect();
+    assert_eq!(
+        told,
+        [
+            "mail retrying told/r1: task a failed, attempt 2 follows in 1 s",
+            "pager deadline told/r1: over its deadline",
+            "alerts failed told/r1: run failed",
+        ]
+    );
+    assert!(ended.run.outbox.is_empty() && ended.tasks["a"].outbox.is_empty(), "nothing is left to be told");
+}
+
+#[test]
+fn a_deadline_that_cancels_ends_what_runs() {
+    let yaml = "
+pipeline: cut
+deadline: {after: 20s, from: started, action: cancel}
+tasks:
+  a: {container: {image: x, command: [run]}, retry: {retries: 3, delay: 1s, jitter: 0}}
+  b: {needs: [a], container: {image: x, command: [run]}}
+";
+    let ended = simulate(yaml, script(json!({"a": 3600}), json!({})));
+    assert_eq!(ended.statuses(), "a:cancelled b:cancelled");
+    assert_eq!(ended.run.status.as_str(), "cancelled");
+    let seconds = ended.run.ended_at.unwrap().micros_since(crate::world::epoch()) as f64 / 1e6;
+    assert!((20.0..30.0).contains(&seconds), "{seconds}");
 }

@@ -210,11 +210,12 @@ async fn ticks(progress: Option<&Watching>) {
     }
 }
 
-/// Ends at SIGINT or SIGTERM.
+/// Ends at SIGINT, SIGTERM or SIGHUP.
 async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let of = |kind| signal(kind);
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
+        (of(SignalKind::interrupt()), of(SignalKind::terminate()), of(SignalKind::hangup()))
     else {
         // Without handlers the signals keep their own meaning.
         return std::future::pending().await;
@@ -222,6 +223,7 @@ async fn signalled() {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
 }
 

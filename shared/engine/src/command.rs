@@ -27,6 +27,14 @@ pub enum Command {
         /// How many.
         slots: u32,
     },
+    /// Somebody stands in a pool's line: is there a slot by now? Asked again and again while somebody
+    /// does, because whoever gives back may be another process, which cannot wake this one's waiters.
+    Look {
+        /// The pool.
+        pool: String,
+        /// How long to wait before the next look.
+        seconds: u64,
+    },
     /// A run shall end.
     Cancel {
         /// Which.

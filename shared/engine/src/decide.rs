@@ -19,6 +19,7 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Close(close) => close::decide(close, view, now),
         Command::Arrive(arrive) => gate::arrive(arrive, view),
         Command::Release { pool, holder, slots } => slots::release(pool, holder, *slots, view),
+        Command::Look { pool, seconds } => slots::look_again(pool, *seconds, view, now),
         Command::Cancel { run_key, reason } => operate::cancel(run_key, reason, view, settings, now),
         Command::Mark { run_key, task, success, by } => operate::mark(run_key, task, *success, by, view, now),
         Command::Deadline { run_key } => operate::deadline(run_key, view, now),

@@ -201,10 +201,29 @@ pub(crate) fn give_back(pool: &str, holder: &str, slots: u32) -> Effect {
     Effect::Command(Box::new(Command::Release { pool: pool.to_owned(), holder: holder.to_owned(), slots }))
 }
 
-/// The effect that looks whether somebody in line can be granted: for one who has just joined it,
-/// because slots may have become free in between.
+/// The first pause between two looks at a line, and the longest, in seconds. On AWS the sweep looks.
+const LOOK_SECONDS: u64 = 2;
+const LOOK_SECONDS_MAX: u64 = 60;
+
+/// The effect for one that has just stored its token: it looks whether it can be granted, because
+/// slots may have become free before it had, and goes on looking while it waits.
 pub(crate) fn look(pool: &str) -> Effect {
-    give_back(pool, "", 0)
+    Effect::Command(Box::new(Command::Look { pool: pool.to_owned(), seconds: LOOK_SECONDS }))
+}
+
+/// Grants whom it can, and looks again later while somebody waits.
+pub(crate) fn look_again(pool: &str, seconds: u64, view: &View, now: Instant) -> Result<Decision, Stop> {
+    let mut decision = release(pool, "", 0, view)?;
+    let waits = view.item(&pool_item(pool))?.is_some_and(|item| is_awaited(item));
+    if waits {
+        let next = Command::Look { pool: pool.to_owned(), seconds: (seconds * 2).min(LOOK_SECONDS_MAX) };
+        decision.effects.push(Effect::At { at: now.plus_seconds(seconds), command: Box::new(next) });
+    }
+    Ok(decision)
+}
+
+fn is_awaited(pool: &Item) -> bool {
+    pool.body.get(WAITING).and_then(Json::as_array).is_some_and(|set| !set.is_empty())
 }
 
 /// Gives slots back, then grants whom it can. An empty holder only grants.
@@ -223,7 +242,7 @@ pub(crate) fn release(pool: &str, holder: &str, slots: u32, view: &View) -> Resu
     let Some(item) = view.item(&key)? else {
         return Ok(Decision::default());
     };
-    if item.body.get(WAITING).and_then(Json::as_array).is_none_or(Vec::is_empty) {
+    if !is_awaited(item) {
         return Ok(Decision::default());
     }
     let capacity = number(item, SLOTS);
