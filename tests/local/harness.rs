@@ -2,11 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::channel;
-use std::sync::{LazyLock, Once};
+use std::sync::{LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -94,7 +94,9 @@ impl Project {
 
     /// Starts the program and goes on.
     pub(crate) fn start(&self, args: &[&str]) -> Started {
-        Started { child: self.command(args).spawn().unwrap() }
+        let mut child = self.command(args).spawn().unwrap();
+        let talk = child.stderr.take().map(BufReader::new);
+        Started { child, talk }
     }
 
     /// Runs the program to its end.
@@ -162,6 +164,8 @@ impl Fifo {
 /// The program, under way.
 pub(crate) struct Started {
     child: Child,
+    /// Its stderr: taken only while it is read.
+    talk: Option<BufReader<ChildStderr>>,
 }
 
 impl Started {
@@ -173,10 +177,21 @@ impl Started {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Waits until it has said so many lines on stderr, or ends before.
+    pub(crate) fn talks(&mut self, lines: usize) -> Vec<String> {
+        let mut talk = self.talk.take().unwrap();
+        let (heard, talk) = within("lines of cauce", move || {
+            let heard: Vec<String> = talk.by_ref().lines().take(lines).map(Result::unwrap).collect();
+            (heard, talk)
+        });
+        self.talk = Some(talk);
+        heard
+    }
+
     /// Waits for its end.
     pub(crate) fn answer(mut self) -> Answer {
         let pid = Pid::from_child(&self.child);
-        let (mut stdout, mut stderr) = (self.child.stdout.take().unwrap(), self.child.stderr.take().unwrap());
+        let (mut stdout, mut stderr) = (self.child.stdout.take().unwrap(), self.talk.take().unwrap());
         let data = thread::spawn(move || text(&mut stdout));
         let talk = thread::spawn(move || text(&mut stderr));
         let (sender, ended) = channel();
@@ -253,12 +268,21 @@ pub(crate) fn program(name: &str) -> PathBuf {
 
 /// Whether the programs of the data kinds are there; says once that they are not.
 pub(crate) fn has_worker() -> bool {
-    static SAID: Once = Once::new();
     let there = ["cauce-worker", "ventas-drop"].iter().all(|name| program(name).is_file());
     if !there {
-        SAID.call_once(|| println!("skipped: needs cauce-worker (cargo build -p cauce-worker)"));
+        skipped("cauce-worker (cargo build -p cauce-worker)");
     }
     there
+}
+
+/// Says once what this machine lacks, past the capture of what tests print.
+pub(crate) fn skipped(needs: &'static str) {
+    static SAID: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+    let mut said = SAID.lock().unwrap();
+    if !said.contains(&needs) {
+        said.push(needs);
+        writeln!(io::stderr(), "skipped: needs {needs}").unwrap();
+    }
 }
 
 /// Whether a process is there and has not ended.

@@ -98,3 +98,65 @@ tasks:
         assert_eq!(project.lines("marks"), ["tidied", "after"], "{signal:?}");
     }
 }
+
+/// A fork, a join, a list of items, a failure that is tried again, and another pipeline that is
+/// waited for. Every task adds a line to `ran`.
+const EVERYTHING: &str = r#"
+pipeline: p
+schedule: "0 6 * * *"
+defaults: {retry: {retries: 0}}
+tasks:
+  a: {container: {image: host, command: [sh, -c, "echo a >> ran"]}}
+  b: {needs: [a], container: {image: host, command: [sh, -c, "echo b >> ran"]}}
+  flaky:
+    needs: [a]
+    container: {image: host, command: [sh, -c, "echo flaky >> ran; test $(grep -c flaky ran) -gt 1"]}
+    retry: {retries: 3, delay: 0s}
+  items: {needs: [a], map: {over: "{{ [1, 2, 3] }}"}, container: {image: host, command: [sh, -c, "echo items$0 >> ran", "{{ item }}"]}}
+  other: {needs: [a], pipeline: {name: other, logical_date: "{{ ds }}", wait: true}}
+  last: {needs: [b, flaky, items, other], container: {image: host, command: [sh, -c, "echo last >> ran"]}}
+"#;
+
+const OTHER: &str = r#"
+pipeline: other
+schedule: "0 6 * * *"
+defaults: {retry: {retries: 0}}
+tasks:
+  within: {container: {image: host, command: [sh, -c, "echo within >> ran"]}}
+"#;
+
+#[test]
+fn wherever_an_engine_dies_the_run_goes_on_and_nothing_told_as_done_is_done_again() {
+    let (mut deaths, mut kept) = (0, 0);
+    for lines in 1.. {
+        let project = Project::of(EVERYTHING);
+        project.write("other.yaml", OTHER);
+        let mut engine = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+        let told = engine.talks(lines);
+        engine.signal(Signal::KILL);
+        engine.answer();
+        if told.len() < lines {
+            break;
+        }
+        let is_over = project.show("p")["status"] == "success";
+        if !is_over {
+            deaths += 1;
+            project.cauce(&["resume", "p/@latest"]).exits(0);
+        }
+        let run = project.show("p");
+        assert_eq!(run["status"], "success", "after {told:?}: {run}");
+        assert_eq!(project.show("other")["status"], "success", "after {told:?}");
+        let ran = project.lines("ran");
+        let times = |task: &str| ran.iter().filter(|line| *line == task).count();
+        for task in ["a", "b", "items1", "items2", "items3", "within", "last"] {
+            assert!(times(task) >= 1, "{task} never ran, after {told:?}: {ran:?}");
+        }
+        let done = told.iter().filter_map(|line| line.trim_end().strip_suffix(" success"));
+        for task in done.filter_map(|line| line.split(' ').next_back()).filter(|task| times(task) > 0) {
+            let allowed = if task == "flaky" { 2 } else { 1 };
+            assert_eq!(times(task), allowed, "{task}, after {told:?}: {ran:?}");
+            kept += 1;
+        }
+    }
+    assert!(deaths >= 5 && kept >= 10, "{deaths} engines died in time, {kept} tasks were kept");
+}

@@ -55,3 +55,41 @@ fn an_interrupted_run_is_resumed_not_run() {
     hold.say("go");
     engine.answer().exits(0);
 }
+
+#[test]
+fn a_run_of_another_process_is_waited_for_where_one_is_let_in_at_once() {
+    let project = Project::of(&HELD.replace("tasks:", "max_active_runs: 1\ntasks:"));
+    let (ready, hold) = (project.fifo("ready"), project.fifo("hold"));
+    let first = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    ready.hear();
+    let second = project.start(&["run", "p.yaml", "--logical-date", "2026-01-06"]);
+    // Neither passes the other: the second's task can only be met after the first has ended.
+    hold.say("go");
+    first.answer().exits(0);
+    ready.hear();
+    hold.say("go");
+    second.answer().exits(0);
+    assert_eq!(project.lines("ran"), [DAY, "2026-01-06"]);
+    let (earlier, later) = (project.cauce(&["show", "p/2026-01-05", "--json"]), project.show("p"));
+    // Instants are text of one width: they sort as time does.
+    let at = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    assert!(at(&earlier.exits(0).json()["ended_at"]) <= at(&later["started_at"]));
+}
+
+#[test]
+fn a_run_under_way_is_cancelled_by_stopping_its_process_first() {
+    let project = Project::of(HELD);
+    let (ready, _hold) = (project.fifo("ready"), project.fifo("hold"));
+    let engine = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    ready.hear();
+    let process = format!("process {}", engine.id());
+    project.cauce(&["cancel", "p/2026-01-05"]).exits(3).says(&process).says("SIGINT");
+    engine.signal(Signal::INT);
+    engine.answer().exits(130);
+    project.cauce(&["cancel", "p/2026-01-05", "--reason", "not today"]).exits(0).says("cancelled");
+    let run = project.show("p");
+    assert_eq!(run["status"], "cancelled");
+    assert_eq!(run["tasks"]["count"]["status"], "success");
+    assert_eq!(run["tasks"]["held"]["status"], "cancelled");
+    project.cauce(&["resume", "p/2026-01-05"]).exits(2).says("has ended");
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{DAY, Project, is_alive};
+use crate::harness::{DAY, Project, is_alive, skipped};
 
 /// Runs one task, a shell script with two retries that take no time, and gives its record.
 fn failing(script: &str, settings: &str) -> (Project, Value) {
@@ -176,7 +176,7 @@ tasks:
 "#,
     );
     let Some(disk) = project.small_disk(4 << 20) else {
-        println!("skipped: needs a mountable tmpfs");
+        skipped("a mountable tmpfs");
         return;
     };
     let state = disk.path.join("state");

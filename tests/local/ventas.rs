@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Project, has_worker};
+use crate::harness::{Project, has_worker, skipped};
 
 /// A drop made and the batch run over it; the batch has to end so.
 fn day(project: &Project, date: &str, exit: i32) {
@@ -116,7 +116,7 @@ fn verify(project: &Project, from: &str, to: &str) {
     python.args(["verify/revenue.py", "data/cdnow_master.txt.gz"]);
     python.arg(".cauce/objects/ecommerce-lake/export/ventas_diarias_region.csv").args([from, to]);
     let Ok(sums) = python.current_dir(project.path("")).output() else {
-        println!("skipped: needs python3");
+        skipped("python3");
         return;
     };
     let told = String::from_utf8_lossy(&sums.stdout).into_owned();
