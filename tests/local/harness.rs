@@ -281,7 +281,8 @@ pub(crate) fn skipped(needs: &'static str) {
     let mut said = SAID.lock().unwrap();
     if !said.contains(&needs) {
         said.push(needs);
-        writeln!(io::stderr(), "skipped: needs {needs}").unwrap();
+        let mut past_capture = io::stderr();
+        writeln!(past_capture, "skipped: needs {needs}").unwrap();
     }
 }
 

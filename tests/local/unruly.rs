@@ -171,7 +171,7 @@ schedule: "0 6 * * *"
 defaults: {retry: {retries: 0}}
 tasks:
   first: {container: {image: host, command: [sh, -c, "echo first >> ran"]}}
-  fill: {needs: [first], container: {image: host, command: [sh, -c, "test -e full || cat /dev/zero > small/filling; : > full; echo fill >> ran"]}}
+  fill: {needs: [first], container: {image: host, command: [sh, -c, "test -e full || { : > full; cat /dev/zero > small/filling; }; echo fill >> ran"]}}
   last: {needs: [fill], container: {image: host, command: [sh, -c, "echo last >> ran"]}}
 "#,
     );

@@ -1,5 +1,6 @@
 //! Whole runs in virtual time: the compiled machines, the real drivers, scripted programs.
 
 mod faults;
+mod graphs;
 mod semantics;
 mod world;

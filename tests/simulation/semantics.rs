@@ -267,7 +267,8 @@ tasks:
 ";
     let ended = simulate(yaml, script(json!({"a": 15}), json!({"a": 4})));
     assert_eq!(ended.run.status.as_str(), "failed");
-    let told: Vec<String> = ended.notices.iter().map(|n| format!("{} {} {}", n.channel, n.event, n.subject)).collect();
+    let told: Vec<String> =
+        ended.notices.iter().map(|n| format!("{} {} {}", n.channel, n.event, n.subject)).collect();
     assert_eq!(
         told,
         [

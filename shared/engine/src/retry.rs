@@ -28,6 +28,11 @@ pub fn next(plan: &RetryPlan, run_key: &RunKey, record: &TaskRecord, failure: &F
     {
         return Next::Skip;
     }
+    if class == FailureClass::Exit
+        && failure.exit_code.is_some_and(|code| plan.final_exit_codes.contains(&code))
+    {
+        return Next::Fail;
+    }
     let wanted =
         (plan.retry_on.is_empty() || plan.retry_on.contains(&class)) && !plan.no_retry_on.contains(&class);
     if class.is_final() || !wanted {

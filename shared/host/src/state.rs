@@ -128,7 +128,7 @@ impl Engine {
         let id = state.next_id;
         let now = (self.now)();
         let context = Context::named(machine, name);
-        let seed = self.seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let seed = scatter(self.seed ^ scatter(id));
         let execution = Execution::start(definition, context, input.clone(), now.to_timestamp(), seed);
         let live = Live {
             execution,
@@ -145,6 +145,14 @@ impl Engine {
         state.ready.push_back(id);
         Ok(Begun::New(id))
     }
+}
+
+/// A number that has nothing in common with its neighbours': executions draw their tokens from streams
+/// that such numbers begin, and streams begun by neighbours would overlap. The finaliser of MurmurHash3.
+const fn scatter(number: u64) -> u64 {
+    let number = (number ^ (number >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let number = (number ^ (number >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    number ^ (number >> 33)
 }
 
 impl StateMachines for Engine {
