@@ -105,6 +105,18 @@ fn a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout() {
 }
 
 #[test]
+fn an_attempt_whose_time_passes_while_the_one_before_still_stops_never_starts() {
+    let (project, task) = failing(
+        "echo $CAUCE_ATTEMPT >> tries\ntrap '' TERM\necho $$ > pid\nwhile :; do sleep 1; done\n",
+        "timeout: 1s\n    stop_timeout: 5s",
+    );
+    let classes: Vec<_> = task["attempts"].as_array().unwrap().iter().map(|a| a["class"].clone()).collect();
+    assert_eq!(json!(classes), json!(["timeout", "timeout", "timeout"]));
+    assert_eq!(project.lines("tries"), ["1"]);
+    assert!(!is_alive(project.read("pid").trim()));
+}
+
+#[test]
 fn a_task_ended_by_a_signal_has_the_exit_code_of_a_shell() {
     let (_project, task) = failing("kill -SEGV $$\n", "");
     let attempt = &task["attempts"][0];

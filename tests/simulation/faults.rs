@@ -89,7 +89,7 @@ fn lost_replies_throttles_and_conflicts_change_nothing() {
 
 /// How many seeds a test tries: CAUCE_SEEDS, or its own default.
 #[expect(clippy::disallowed_methods, reason = "a test reads how much it is to do")]
-fn seeds(default: u64) -> u64 {
+pub(crate) fn seeds(default: u64) -> u64 {
     std::env::var("CAUCE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 

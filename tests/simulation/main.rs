@@ -2,5 +2,6 @@
 
 mod faults;
 mod graphs;
+mod reference;
 mod semantics;
 mod world;

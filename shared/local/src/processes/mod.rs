@@ -118,6 +118,9 @@ struct Shared {
     definitions: Mutex<BTreeMap<String, TaskDefinition>>,
     /// By token.
     running: Mutex<BTreeMap<String, Attempt>>,
+    /// Tokens of attempts that wait for an earlier one's end, and why they are not to start any more.
+    /// Locked after `running`.
+    queued: Mutex<BTreeMap<String, Option<String>>>,
 }
 
 /// A program under way, for those who stop it or wait for it.
@@ -145,7 +148,12 @@ impl<O: Objects, C: Clock + Clone + Send + 'static> Processes<O, C> {
     /// No programs yet. Outputs are copied to `objects`.
     pub fn new(setup: Setup, objects: O, clock: C) -> Self {
         Self {
-            shared: Arc::new(Shared { setup, definitions: Mutex::default(), running: Mutex::default() }),
+            shared: Arc::new(Shared {
+                setup,
+                definitions: Mutex::default(),
+                running: Mutex::default(),
+                queued: Mutex::default(),
+            }),
             objects,
             clock,
         }
@@ -185,9 +193,17 @@ impl<O: Objects, C: Clock + Clone + Send + 'static> Processes<O, C> {
                 if let Some(same) = running.get(&request.token) {
                     return Ok(same.clone());
                 }
+                let mut queued = lock(&self.shared.queued);
+                let given_up = queued.remove(&request.token).flatten();
+                if let Some(reason) = given_up {
+                    return Err(report::not_started(&request, &reason, self.clock.now()));
+                }
                 let earlier = running.values().find(|attempt| attempt.identity.same_task(&request.identity));
                 match earlier {
-                    Some(earlier) => earlier.clone(),
+                    Some(earlier) => {
+                        queued.insert(request.token.clone(), None);
+                        earlier.clone()
+                    }
                     None => {
                         let attempt = self.start(&request)?;
                         running.insert(request.token.clone(), attempt.clone());
@@ -368,8 +384,11 @@ impl<O: Objects, C: Clock + Clone + Send + 'static> Compute for Processes<O, C> 
     }
 
     async fn stop(&self, id: &str, reason: &str) -> Result<(), ComputeError> {
-        if let Some(attempt) = lock(&self.shared.running).get(id) {
+        let running = lock(&self.shared.running);
+        if let Some(attempt) = running.get(id) {
             attempt.stop(reason);
+        } else if let Some(given_up) = lock(&self.shared.queued).get_mut(id) {
+            given_up.get_or_insert_with(|| reason.to_owned());
         }
         Ok(())
     }
