@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use cauce_model::plan::Plan;
 use cauce_model::{Instant, TaskStatus};
 
-use crate::output::{Cell, Output, Table, Tone, paint};
+use crate::output::{Output, Tone, paint};
 use crate::time;
 
 /// The shortest time between two drawings, in microseconds.
@@ -170,26 +170,11 @@ impl Progress {
         self.drawn_at = Some(now);
     }
 
-    /// Takes the drawing off the screen and gives the table of all tasks.
-    pub(crate) fn finish(&mut self) -> Table {
+    /// Takes the drawing off the screen.
+    pub(crate) fn finish(&mut self) {
         if self.drawn_at.take().is_some() {
             self.output.draw(&[]);
         }
-        let mut table = Table::new(["TASK", "STATUS", "ATTEMPTS", "DURATION", "NOTE"]);
-        for task in &self.tasks {
-            let allowed = if task.allowed { " (allowed)" } else { "" };
-            let took =
-                task.started_at.zip(task.ended_at).map(|(from, to)| time::duration(to.micros_since(from)));
-            let note = if task.note.is_empty() { task.items_note() } else { task.note.clone() };
-            table.row([
-                task.name.as_str().into(),
-                Cell::status(format!("{}{allowed}", task.status)),
-                if task.attempt == 0 { "".into() } else { task.attempt.to_string().into() },
-                took.unwrap_or_default().into(),
-                note.into(),
-            ]);
-        }
-        table
     }
 
     /// The drawing: a head, the tasks under way with their times, what waits and for what.
@@ -305,20 +290,14 @@ mod tests {
     }
 
     #[test]
-    fn the_table_tells_how_each_task_ended() {
+    fn what_ended_is_no_longer_under_way_and_strangers_are_not_counted() {
         let mut progress = progress();
         progress.update(&change("a", TaskStatus::Running, 1));
         progress.update(&change("a", TaskStatus::Failed, 3));
-        let upstream =
-            Change { note: Some("a failed"), attempt: 0, ..change("b", TaskStatus::UpstreamFailed, 3) };
-        progress.update(&upstream);
+        progress.update(&change("b", TaskStatus::UpstreamFailed, 3));
         progress.update(&change("stranger", TaskStatus::Failed, 3));
-        assert_eq!(
-            progress.finish().render(false),
-            "TASK  STATUS           ATTEMPTS  DURATION  NOTE\n\
-             a     failed           1         2.0s\n\
-             b     upstream_failed                      a failed\n"
-        );
+        let lines = progress.view(Instant::from_micros(4_000_000), 80);
+        assert_eq!(lines, ["p/r  4.0s, 1 failed, 1 upstream_failed"]);
         assert!(progress.under_way.is_empty());
     }
 }

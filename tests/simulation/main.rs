@@ -1,5 +1,7 @@
 //! Whole runs in virtual time: the compiled machines, the real drivers, scripted programs.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by ending")]
+
 mod faults;
 mod graphs;
 mod reference;

@@ -10,7 +10,7 @@ use cauce_engine::{Command, Decision, Effect, Reply};
 use cauce_host::simulation::{Ending, MemoryObjects, Script, Simulated};
 use cauce_host::{Host, HostError, Outcome};
 use cauce_local::memory::MemoryTable;
-use cauce_model::plan::TaskKind;
+use cauce_model::plan::{ReturnType, TaskKind};
 use cauce_model::record::{
     Record, RunRecord, TASK_PREFIX, TaskRecord, TriggerRecord, run_item, run_partition,
 };
@@ -170,6 +170,18 @@ impl Ended {
     }
 }
 
+/// A value for a declared output field of which the outcomes say nothing.
+fn made_up(kind: ReturnType) -> Json {
+    match kind {
+        ReturnType::String | ReturnType::Any => json!(""),
+        ReturnType::Integer => json!(0),
+        ReturnType::Number => json!(0.0),
+        ReturnType::Boolean => json!(true),
+        ReturnType::List => json!([]),
+        ReturnType::Object => json!({}),
+    }
+}
+
 struct Simulation {
     host: Host<Simulated<MemoryTable, MemoryObjects>>,
 }
@@ -195,9 +207,22 @@ impl Simulation {
             let after = script.durations.get(&task.name).and_then(|list| list.first()).copied().unwrap_or(0);
             (task.name.clone(), if comes { after } else { i64::MAX })
         });
+        let arrivals: std::collections::BTreeMap<String, i64> = arrivals.collect();
+        let mut script = script;
+        for task in loaded.compiled.plan.tasks.iter().filter(|task| !task.returns.is_empty()) {
+            let endings =
+                script.outcomes.entry(task.name.clone()).or_insert_with(|| vec![Ending::Success(json!({}))]);
+            for ending in endings {
+                if let Ending::Success(Json::Object(output)) = ending {
+                    for (name, kind) in &task.returns {
+                        output.entry(name.clone()).or_insert_with(|| made_up(*kind));
+                    }
+                }
+            }
+        }
         let env = loaded.folder.values(&context.env)?;
         let mut settings = settings("s3://simulation".to_owned(), env);
-        settings.arrivals = Some(arrivals.collect());
+        settings.arrivals = Some(arrivals);
         let mut world = Simulated::new(MemoryTable::new(), MemoryObjects::default(), script, now);
         world.on_decision = watch;
         let host = Host::new(world, settings, 1);

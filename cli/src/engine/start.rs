@@ -17,7 +17,7 @@ use cauce_model::{Json, RunKey, RunStatus, TriggerKind};
 use cauce_ports::{Clock, Table};
 
 use crate::args::{BackfillArgs, ExistingRuns, RunArgs};
-use crate::commands::show::document;
+use crate::commands::show::{document, tasks};
 use crate::context::Context;
 use crate::engine::assemble::{Local, deployment, local, register, started_pipelines};
 use crate::engine::dates::{self, new_run};
@@ -238,7 +238,7 @@ pub(crate) async fn finish(
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {
-            let _ = progress.end();
+            progress.end();
             let help = names.first().map(|name| format!("mend that, then go on: cauce resume {name}"));
             let failure = Failure::from(error);
             return Err(match help {
@@ -247,7 +247,7 @@ pub(crate) async fn finish(
             });
         }
     };
-    let table = progress.end();
+    progress.end();
     if outcome == Outcome::Stopped {
         for name in names {
             if find_run(local, &name.key()).await?.is_some_and(|run| !run.status.is_terminal()) {
@@ -271,9 +271,7 @@ pub(crate) async fn finish(
             continue;
         }
         if names.len() == 1 {
-            if let Some(table) = &table {
-                context.output.table(table)?;
-            }
+            context.output.table(&tasks(&view))?;
             if let Some(message) = message.filter(|_| !good) {
                 context.output.talk(&format!("{name} {status}: {message}"));
                 context.output.talk(&format!("why: cauce why {name}; again: cauce rerun {name}"));

@@ -13,7 +13,6 @@ use cauce_ports::Clock;
 use crate::context::Context;
 use crate::engine::start::task_changes;
 use crate::engine::world::Watch;
-use crate::output::Table;
 use crate::progress::{Change, Progress};
 
 /// A display that decisions are fed to.
@@ -74,11 +73,10 @@ impl Watching {
         }
     }
 
-    /// Nothing follows: the display is taken away. The table of a single run is what it showed last.
-    pub(crate) fn end(&self) -> Option<Table> {
-        match &mut self.0.borrow_mut().display {
-            Display::One { progress, .. } => Some(progress.finish()),
-            Display::Nothing | Display::Many => None,
+    /// Nothing follows: the display is taken away.
+    pub(crate) fn end(&self) {
+        if let Display::One { progress, .. } = &mut self.0.borrow_mut().display {
+            progress.finish();
         }
     }
 }

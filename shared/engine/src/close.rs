@@ -109,7 +109,8 @@ fn settle_dead(run: &RunRecord, records: &[TaskRecord], now: Instant, decision: 
         }
         let mut record = record.clone();
         record.status = if run.cancel.is_some() { TaskStatus::Cancelled } else { TaskStatus::Failed };
-        record.reason = Some("its execution ended without a word".to_owned());
+        let cancelled = run.cancel.as_ref().map(|cancel| cancel.reason.clone());
+        record.reason = cancelled.or_else(|| Some("its execution ended without a word".to_owned()));
         record.ended_at = Some(now);
         record.token = None;
         record.launch = None;

@@ -131,8 +131,10 @@ impl<'a> Case<'a> {
     /// Ends a task run that failed and cannot be tried again.
     pub(crate) fn end_badly(&mut self, failure: &Failure) -> Decision {
         self.book(failure);
-        let status = if self.run.cancel.is_some() { TaskStatus::Cancelled } else { TaskStatus::Failed };
-        self.end(status, Some(failure.message.clone()))
+        match &self.run.cancel {
+            Some(cancel) => self.end(TaskStatus::Cancelled, Some(cancel.reason.clone())),
+            None => self.end(TaskStatus::Failed, Some(failure.message.clone())),
+        }
     }
 
     /// Books a failed attempt and decides what follows.

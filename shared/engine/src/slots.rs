@@ -214,7 +214,7 @@ pub(crate) fn look(pool: &str) -> Effect {
 /// Grants whom it can, and looks again later while somebody waits.
 pub(crate) fn look_again(pool: &str, seconds: u64, view: &View, now: Instant) -> Result<Decision, Stop> {
     let mut decision = release(pool, "", 0, view)?;
-    let waits = view.item(&pool_item(pool))?.is_some_and(|item| is_awaited(item));
+    let waits = view.item(&pool_item(pool))?.is_some_and(is_awaited);
     if waits {
         let next = Command::Look { pool: pool.to_owned(), seconds: (seconds * 2).min(LOOK_SECONDS_MAX) };
         decision.effects.push(Effect::At { at: now.plus_seconds(seconds), command: Box::new(next) });
