@@ -105,6 +105,11 @@ impl Progress {
         }
     }
 
+    /// The run's name.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
+    }
+
     /// Notes a change. One of a task that the plan does not have is none of this run's.
     pub(crate) fn update(&mut self, change: &Change<'_>) {
         let Some(&at) = self.by_name.get(change.task) else { return };

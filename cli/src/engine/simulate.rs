@@ -90,7 +90,7 @@ fn told(command: &Command, decision: &Decision) -> Vec<Json> {
         let reason = record.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let launch = record.launch.as_ref().and_then(|launch| {
             let argv = launch.pointer("/launch/Overrides/ContainerOverrides/0/Command")?.as_array()?;
-            Some(argv.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(" "))
+            Some(argv.iter().filter_map(Json::as_str).map(word).collect::<Vec<_>>().join(" "))
         });
         let text = match (record.status, launch) {
             (TaskStatus::Running, Some(argv)) => format!("start {name}: {argv}"),
@@ -135,6 +135,12 @@ fn told(command: &Command, decision: &Decision) -> Vec<Json> {
         ];
     }
     lines
+}
+
+/// An argv item as people can tell it from its neighbours.
+fn word(item: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !item.is_empty() && item.chars().all(plain) { item.to_owned() } else { format!("{item:?}") }
 }
 
 fn read(

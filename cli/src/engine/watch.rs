@@ -81,12 +81,26 @@ impl Watching {
     }
 }
 
+/// Whether the decision puts the run of this partition in line.
+fn is_queued(decision: &Decision, partition: &str) -> bool {
+    decision.writes.iter().any(|write| match write {
+        cauce_model::Write::Put { item, .. } => {
+            item.key.partition == partition && item.key.sort == "R" && item.body.contains_key("token")
+        }
+        _ => false,
+    })
+}
+
 impl State {
     fn see(&mut self, decision: &Decision) {
         match &mut self.display {
             Display::Nothing => {}
             Display::One { key, progress } => {
                 let at = SystemClock.now();
+                if is_queued(decision, key) {
+                    let words = "waits for a slot of max_active_runs; who holds it: cauce why";
+                    self.context.output.talk(&format!("{words} {}", progress.run()));
+                }
                 for record in task_changes(decision, key) {
                     progress.update(&Change {
                         task: &record.task,

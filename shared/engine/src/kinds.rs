@@ -22,6 +22,8 @@ pub(crate) fn inline(
     kind: &TaskKind,
     renderer: &Renderer<'_>,
 ) -> Result<Result<Decision, Unrendered>, Stop> {
+    let now = case.now;
+    case.record().started_at.get_or_insert(now);
     Ok(match kind {
         TaskKind::Pass { output } => pass(settings, case, output.as_ref(), renderer),
         TaskKind::Fail { message } => {
