@@ -77,13 +77,26 @@ fn a_run_of_another_process_is_waited_for_where_one_is_let_in_at_once() {
 }
 
 #[test]
-fn a_run_under_way_is_cancelled_by_stopping_its_process_first() {
+fn a_run_under_way_is_cancelled_from_another_process() {
     let project = Project::of(HELD);
     let (ready, _hold) = (project.fifo("ready"), project.fifo("hold"));
     let engine = project.start(&["run", "p.yaml", "--logical-date", DAY]);
     ready.hear();
-    let process = format!("process {}", engine.id());
-    project.cauce(&["cancel", "p/2026-01-05"]).exits(3).says(&process).says("SIGINT");
+    project.cauce(&["cancel", "p/2026-01-05", "--reason", "not today"]).exits(0).says("being cancelled");
+    engine.answer().exits(1).says("not today");
+    let run = project.show("p");
+    assert_eq!(run["status"], "cancelled");
+    assert_eq!(run["tasks"]["count"]["status"], "success");
+    assert_eq!(run["tasks"]["held"]["status"], "cancelled");
+    project.cauce(&["cancel", "p/2026-01-05"]).exits(2).says("has ended");
+}
+
+#[test]
+fn an_interrupted_run_is_cancelled_here_and_now() {
+    let project = Project::of(HELD);
+    let (ready, _hold) = (project.fifo("ready"), project.fifo("hold"));
+    let engine = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    ready.hear();
     engine.signal(Signal::INT);
     engine.answer().exits(130);
     project.cauce(&["cancel", "p/2026-01-05", "--reason", "not today"]).exits(0).says("cancelled");

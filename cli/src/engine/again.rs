@@ -110,7 +110,7 @@ fn go_on(
         let generation = reply.get("generation").and_then(cauce_model::Json::as_u64).unwrap_or_default();
         context.output.talk(&format!("{name}: generation {generation}"));
         progress.begin(std::slice::from_ref(name));
-        let outcome = drive(&local, Some(&progress)).await;
+        let outcome = drive(&local, std::slice::from_ref(name), Some(&progress)).await;
         let exit = finish(&local, std::slice::from_ref(name), outcome, &progress, context).await;
         drop(locks);
         exit

@@ -1,6 +1,7 @@
 //! `cauce run` and `cauce backfill`: runs that begin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::path::Path;
 
 use cauce_engine::command::{Again, Existing, Trigger};
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
         }
         trigger(&local, &loaded, request, context).await?;
         progress.begin(std::slice::from_ref(&name));
-        let outcome = drive(&local, Some(&progress)).await;
+        let outcome = drive(&local, std::slice::from_ref(&name), Some(&progress)).await;
         finish(&local, &[name], outcome, &progress, context).await
     })
 }
@@ -184,11 +185,16 @@ pub(crate) async fn execute(local: &Local, command: &Command) -> Result<Json, Fa
 }
 
 /// Runs everything under way to its end, or until a signal.
-pub(crate) async fn drive(local: &Local, progress: Option<&Watching>) -> Result<Outcome, HostError> {
+pub(crate) async fn drive(
+    local: &Local,
+    names: &[RunRef],
+    progress: Option<&Watching>,
+) -> Result<Outcome, HostError> {
     let outcome = tokio::select! {
         biased;
         outcome = local.host.run(signalled()) => outcome,
-        () = ticks(progress) => Ok(Outcome::Stopped),
+        never = ticks(progress) => match never {},
+        never = heed_cancels(local, names) => match never {},
     };
     // Also after a failure of the store: programs do not outlive their engine.
     if !matches!(outcome, Ok(Outcome::Reached)) {
@@ -201,12 +207,36 @@ pub(crate) async fn drive(local: &Local, progress: Option<&Watching>) -> Result<
 const TICK: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Lets a display draw itself, for ever.
-async fn ticks(progress: Option<&Watching>) {
+async fn ticks(progress: Option<&Watching>) -> Infallible {
     let Some(progress) = progress else { return std::future::pending().await };
     let mut interval = tokio::time::interval(TICK);
     loop {
         interval.tick().await;
         progress.tick();
+    }
+}
+
+/// How often an engine looks whether somebody asked for the end of one of its runs.
+const HEED: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Carries out what `cauce cancel` of another process has asked of these runs, for ever.
+async fn heed_cancels(local: &Local, names: &[RunRef]) -> Infallible {
+    let mut interval = tokio::time::interval(HEED);
+    let mut heeded = BTreeSet::new();
+    loop {
+        interval.tick().await;
+        for key in names.iter().map(RunRef::key) {
+            // A store that cannot be read stops the run by itself; here it is only asked again.
+            let Ok(Some(run)) = find_run(local, &key).await else { continue };
+            let Some(cancel) = run.cancel.filter(|_| !run.status.is_terminal() && !heeded.contains(&key))
+            else {
+                continue;
+            };
+            let command = Command::Cancel { run_key: key.clone(), reason: cancel.reason };
+            if local.host.execute(&command).await.is_ok() {
+                heeded.insert(key);
+            }
+        }
     }
 }
 
@@ -356,7 +386,7 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
             return Ok(Exit::Good);
         }
         progress.begin(&names);
-        let outcome = drive(&local, Some(&progress)).await;
+        let outcome = drive(&local, &names, Some(&progress)).await;
         let exit = finish(&local, &names, outcome, &progress, context).await?;
         if !context.json {
             summary(&local, &names, context).await?;
