@@ -36,7 +36,7 @@ fn describe(command: &clap::Command, parent: &str, out: &mut String) {
     for argument in command.get_positionals() {
         let _ = write!(usage, " {argument}");
     }
-    let has_options = command.get_opts().any(|option| !option.is_global_set());
+    let has_options = named(command).any(|option| !option.is_global_set());
     let options_word = if has_options { " [OPTIONS]" } else { "" };
     let _ = write!(out, "\n```\n{usage}{options_word}\n```\n\n");
     for argument in command.get_positionals() {
@@ -46,7 +46,7 @@ fn describe(command: &clap::Command, parent: &str, out: &mut String) {
 }
 
 fn options(command: &clap::Command, global: bool, out: &mut String) {
-    for option in command.get_opts().filter(|option| option.is_global_set() == global) {
+    for option in named(command).filter(|option| option.is_global_set() == global) {
         let default: Vec<_> =
             option.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
         let takes_value = option.get_action().takes_values();
@@ -56,6 +56,12 @@ fn options(command: &clap::Command, global: bool, out: &mut String) {
         };
         let _ = writeln!(out, "- `{option}`: {}{}{default}", text(option.get_help()), values(option));
     }
+}
+
+/// Everything that begins with a dash: options with a value, and flags.
+fn named(command: &clap::Command) -> impl Iterator<Item = &clap::Arg> {
+    let own = |argument: &&clap::Arg| !matches!(argument.get_id().as_str(), "help" | "version");
+    command.get_arguments().filter(|argument| !argument.is_positional()).filter(own)
 }
 
 fn values(argument: &clap::Arg) -> String {
