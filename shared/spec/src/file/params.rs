@@ -47,7 +47,7 @@ record! {
         /// Pattern: a regular expression that the whole text must match.
         pattern: Option<String> = None;
         /// Secret: whether its value is kept out of logs and pages.
-        secret: bool = false;
+        secret: bool = false => later;
     }
 }
 
