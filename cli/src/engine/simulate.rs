@@ -22,7 +22,7 @@ use crate::args::{RunArgs, SimulateArgs};
 use crate::context::Context;
 use crate::engine::assemble::{add_lifecycles, deployment, settings, started_pipelines};
 use crate::engine::dates;
-use crate::engine::start::task_changes;
+use crate::engine::watch::task_changes;
 use crate::error::{Exit, Failure};
 use crate::output::{Cell, Table as Shown, Tone};
 use crate::project::{self, Loaded};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cauce_engine::command::{Again, Existing, Trigger};
 use cauce_engine::trigger::{NewRun, of_interval};
-use cauce_engine::{Command, Decision, Reply};
+use cauce_engine::{Command, Reply};
 use cauce_host::{HostError, Outcome};
 use cauce_local::state::RunLock;
 use cauce_model::ids::RunRef;
@@ -440,21 +440,6 @@ fn find(pipeline: &str, context: &Context) -> Result<Loaded, Failure> {
     }
     let folder = project::ProjectFolder::around(&context.environment.current_dir, context)?;
     project::find_pipeline(pipeline, &folder, context)
-}
-
-/// What a decision writes about tasks of the run whose partition begins so.
-pub(crate) fn task_changes<'a>(
-    decision: &'a Decision,
-    partition: &'a str,
-) -> impl Iterator<Item = TaskRecord> + 'a {
-    decision.writes.iter().filter_map(move |write| match write {
-        cauce_model::Write::Put { item, .. }
-            if item.key.partition.starts_with(partition) && item.key.sort.starts_with(TASK_PREFIX) =>
-        {
-            TaskRecord::from_item(item).ok()
-        }
-        _ => None,
-    })
 }
 
 /// Every task of a plan by name: those without a record have not been reached.

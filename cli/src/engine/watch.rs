@@ -8,10 +8,10 @@ use cauce_local::clock::SystemClock;
 use cauce_model::Json;
 use cauce_model::ids::RunRef;
 use cauce_model::plan::Plan;
+use cauce_model::record::{Record, TASK_PREFIX, TaskRecord};
 use cauce_ports::Clock;
 
 use crate::context::Context;
-use crate::engine::start::task_changes;
 use crate::engine::world::Watch;
 use crate::progress::{Change, Progress};
 
@@ -135,4 +135,19 @@ impl State {
             }
         }
     }
+}
+
+/// What a decision writes about tasks of the run whose partition begins so.
+pub(crate) fn task_changes<'a>(
+    decision: &'a Decision,
+    partition: &'a str,
+) -> impl Iterator<Item = TaskRecord> + 'a {
+    decision.writes.iter().filter_map(move |write| match write {
+        cauce_model::Write::Put { item, .. }
+            if item.key.partition.starts_with(partition) && item.key.sort.starts_with(TASK_PREFIX) =>
+        {
+            TaskRecord::from_item(item).ok()
+        }
+        _ => None,
+    })
 }

@@ -3,12 +3,12 @@
 
 use crate::command::{Begin, Command, Decision, Effect, Finish, Outcome, Reply};
 use crate::context::{self, Renderer, Unrendered};
-use crate::decide::Stop;
 use crate::ending::{Case, refusal};
 use crate::kinds;
 use crate::rules::{Verdict, evaluate};
 use crate::slots::{self, Ask, Grant, Holder};
 use crate::status::{Upstreams, load_run, load_task, upstreams};
+use crate::stop::Stop;
 use crate::view::Liveness;
 use crate::{Settings, View, gate, launch};
 use cauce_model::ids::{child_execution_name, sha256_hex};

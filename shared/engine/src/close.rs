@@ -1,10 +1,10 @@
 //! Close: all tasks of a run were passed. How did it end, and who is told?
 
 use crate::command::{Close, Decision, Effect, Reply};
-use crate::decide::Stop;
 use crate::ending::notice;
 use crate::slots::{self, Holder};
 use crate::status::{effective, load_run, task_records};
+use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
 use crate::{Prepared, View};
 use cauce_model::item::{Expect, TRANSACTION_MAX};

@@ -1,7 +1,7 @@
 //! The names that templates see at run time, and rendering with errors in words.
 
-use crate::decide::Stop;
 use crate::status::effective;
+use crate::stop::Stop;
 use crate::view::Document;
 use crate::{Need, Prepared, Settings, View};
 use cauce_model::plan::TaskPlan;

@@ -1,10 +1,10 @@
 //! The one door: a command and a view in, a decision or a need out.
 
-use crate::command::{Command, Decision, Reply};
+use crate::command::{Command, Decision};
+use crate::stop::Stop;
 use crate::{Need, Settings, View};
 use crate::{begin, close, finish, gate, open, operate, slots, trigger};
-use cauce_model::record::RecordError;
-use cauce_model::{Instant, RunKey, names};
+use cauce_model::Instant;
 
 /// Decides. `now` is the caller's clock; nothing else comes from outside the arguments.
 ///
@@ -29,45 +29,5 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Ok(decision) => Ok(decision),
         Err(Stop::Need(need)) => Err(*need),
         Err(Stop::Refused(decision)) => Ok(*decision),
-    }
-}
-
-/// Why a decision ends before its end.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// It lacks something.
-    Need(Box<Need>),
-    /// It was made early.
-    Refused(Box<Decision>),
-}
-
-impl Stop {
-    pub(crate) fn refuse(error: &'static str, cause: impl Into<String>) -> Self {
-        Self::Refused(Box::new(Decision {
-            reply: Reply::Failure { error, cause: cause.into() },
-            ..Decision::default()
-        }))
-    }
-
-    pub(crate) fn no_run(run_key: &RunKey) -> Self {
-        Self::refuse(names::DENIED, format!("there is no run with the key {run_key}"))
-    }
-}
-
-impl From<Need> for Stop {
-    fn from(need: Need) -> Self {
-        Self::Need(Box::new(need))
-    }
-}
-
-impl From<RecordError> for Stop {
-    fn from(error: RecordError) -> Self {
-        Self::refuse(names::UNAVAILABLE, format!("{error}: {}", error.source))
-    }
-}
-
-impl From<Decision> for Stop {
-    fn from(decision: Decision) -> Self {
-        Self::Refused(Box::new(decision))
     }
 }

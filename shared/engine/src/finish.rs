@@ -4,10 +4,10 @@
 use crate::classify::{self, Failure};
 use crate::command::{Decision, Finish, Outcome, Reply};
 use crate::context::read_output;
-use crate::decide::Stop;
 use crate::ending::Case;
 use crate::retry::Next;
 use crate::status::{load_run, load_task, task_records};
+use crate::stop::Stop;
 use crate::{Settings, View};
 use cauce_model::plan::{ReturnType, TaskKind};
 use cauce_model::record::{OutputRecord, TASK_PREFIX, TaskRecord, run_item, run_partition, task_item};

@@ -7,8 +7,8 @@
 //! repeated.
 
 use crate::command::{Arrive, Command, Decision, Effect};
-use crate::decide::Stop;
 use crate::rules::{Tally, Verdict, evaluate};
+use crate::stop::Stop;
 use crate::{Prepared, View};
 use cauce_model::item::{Change, Cond, Step, When};
 use cauce_model::plan::{GATE_LEAF_MEMBERS, GatePlan, TaskIndex};

@@ -3,9 +3,9 @@
 use crate::classify::Failure;
 use crate::command::{Again, Decision, Existing};
 use crate::context::{Renderer, Unrendered};
-use crate::decide::Stop;
 use crate::ending::{Case, notice};
 use crate::retry::Next;
+use crate::stop::Stop;
 use crate::trigger::{self, NewRun};
 use crate::{Settings, View};
 use cauce_model::ids::{RunRef, sha256_hex};

@@ -15,6 +15,8 @@
 
 mod decide;
 
+mod stop;
+
 pub mod command;
 
 pub mod view;

@@ -1,9 +1,9 @@
 //! Open: an execution of a pipeline's machine began. Is it a run we know, and may it go on now?
 
 use crate::command::{Decision, Effect, Existing, Open, Trigger};
-use crate::decide::Stop;
 use crate::slots::{self, Ask, Grant, Holder};
 use crate::status::load_run;
+use crate::stop::Stop;
 use crate::trigger::{self, deadline, run_row};
 use crate::{Prepared, Settings, View};
 use cauce_model::ids::RunRef;

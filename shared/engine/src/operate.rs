@@ -1,9 +1,9 @@
 //! What people and timers ask of a run that exists.
 
 use crate::command::{Decision, Effect, Reply};
-use crate::decide::Stop;
 use crate::ending::{Case, notice};
 use crate::status::{load_run, load_task, task_records};
+use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
 use crate::{Settings, View};
 use cauce_model::ids::child_execution_name;

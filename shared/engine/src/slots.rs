@@ -8,7 +8,7 @@
 
 use crate::View;
 use crate::command::{Command, Decision, Effect};
-use crate::decide::Stop;
+use crate::stop::Stop;
 use cauce_model::item::{Body, Change, Cond, Step, When};
 use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
 use cauce_model::{Expect, Instant, Item, Json, Key, RunKey, Write, names};

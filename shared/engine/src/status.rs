@@ -7,7 +7,7 @@ use cauce_model::plan::TaskIndex;
 use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
 use cauce_model::{Item, RunKey, TaskStatus};
 
-use crate::decide::Stop;
+use crate::stop::Stop;
 
 /// A record together with what a write of it expects to find.
 #[derive(Clone, Debug)]

@@ -2,9 +2,9 @@
 //! that a crash between the two leaves something to start and never something unknown.
 
 use crate::command::{Again, Decision, Effect, Existing, Reply, Trigger};
-use crate::decide::Stop;
 use crate::schedule::Dating;
 use crate::status::{effective, task_records};
+use crate::stop::Stop;
 use crate::{Prepared, View, slots};
 use cauce_model::ids::{RunRef, run_execution_name};
 use cauce_model::item::{Body, Expect, IndexEntry};
