@@ -70,12 +70,11 @@ const IMPURE_WORDS: [(&str, &str); 10] = [
 ];
 
 /// Crates that only one room may name.
-const HOMES: [(&str, &str); 7] = [
+const HOMES: [(&str, &str); 6] = [
     ("datafusion", "cauce-worker"),
     ("deltalake", "cauce-worker"),
     ("rusqlite", "cauce-local"),
     ("minijinja", "cauce-template"),
-    ("anyhow", "cauce-worker"),
     ("ureq", "cauce-local"),
     ("granit-parser", "cauce-spec"),
 ];
