@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Every room with the rooms it may depend on. A room that is not listed fails the test.
-const MAY_KNOW: [(&str, &[&str]); 15] = [
+const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("cauce-model", &[]),
     ("cauce-template", &["cauce-model"]),
     ("cauce-ports", &["cauce-model"]),
@@ -23,6 +23,8 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
         &["cauce-model", "cauce-asl", "cauce-interpreter", "cauce-engine", "cauce-driver", "cauce-ports"],
     ),
     ("cauce-local", &["cauce-model", "cauce-ports"]),
+    ("cauce-aws", &["cauce-model", "cauce-ports"]),
+    ("cauce-lambda", &["cauce-model", "cauce-engine", "cauce-ports", "cauce-driver", "cauce-aws"]),
     ("cauce-testkit", &["cauce-model", "cauce-ports"]),
     ("cauce-worker", &[]),
     (
@@ -39,6 +41,7 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
             "cauce-interpreter",
             "cauce-host",
             "cauce-local",
+            "cauce-aws",
         ],
     ),
     ("cauce-tests", &[]),
@@ -70,13 +73,15 @@ const IMPURE_WORDS: [(&str, &str); 10] = [
 ];
 
 /// Crates that only one room may name.
-const HOMES: [(&str, &str); 6] = [
+const HOMES: [(&str, &str); 8] = [
     ("datafusion", "cauce-worker"),
     ("deltalake", "cauce-worker"),
     ("rusqlite", "cauce-local"),
     ("minijinja", "cauce-template"),
     ("ureq", "cauce-local"),
     ("granit-parser", "cauce-spec"),
+    ("aws-config", "cauce-aws"),
+    ("aws-sdk-", "cauce-aws"),
 ];
 
 fn packages() -> Vec<Json> {
