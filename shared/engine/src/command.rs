@@ -67,6 +67,26 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Its kind in one word, for logs: what it carries may be nobody's business.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Trigger(_) => "trigger",
+            Self::Open(_) => "open",
+            Self::Begin(_) => "begin",
+            Self::Finish(_) => "finish",
+            Self::Close(_) => "close",
+            Self::Arrive(_) => "arrive",
+            Self::Release { .. } => "release",
+            Self::Look { .. } => "look",
+            Self::Cancel { .. } => "cancel",
+            Self::Mark { .. } => "mark",
+            Self::Deadline { .. } => "deadline",
+            Self::Delivered { .. } => "delivered",
+        }
+    }
+}
+
 /// How a run shall treat one that exists under the same id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Existing {

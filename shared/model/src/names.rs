@@ -25,6 +25,8 @@ pub const RUN_REJECTED: &str = "Cauce.RunRejected";
 pub const FINISH_LOST: &str = "Cauce.FinishLost";
 /// A decision could not be made because the store or another service failed; worth another try.
 pub const UNAVAILABLE: &str = "Cauce.Unavailable";
+/// A function was sent what it cannot make sense of; asking again would fail again.
+pub const BAD_EVENT: &str = "Cauce.BadEvent";
 
 /// What a token of Begin can fail with, in the order in which they are caught.
 pub const BEGIN_FAILURES: [&str; 6] = [AGAIN, WAIT, SKIPPED, UPSTREAM_FAILED, DENIED, DONE];

@@ -6,8 +6,12 @@
 //! Where to start reading: [`faulty::Faults`]; then [`table::table_contract`], which is the meaning
 //! of the store in executable form.
 
+mod fixtures;
+
 pub mod prng;
 
 pub mod faulty;
 
 pub mod table;
+
+pub use fixtures::fixtures;
