@@ -92,6 +92,7 @@ pub(crate) fn by_hand(compiled: &Compiled, run_id: &str) -> Trigger {
         existing: Existing::Next(Again::All),
         only: None,
         force: false,
+        latest: false,
         start: true,
     }
 }

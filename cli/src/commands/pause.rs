@@ -32,6 +32,8 @@ pub(crate) fn pause(args: &PauseArgs, paused: bool, context: &Context) -> Result
                     machine: args.pipeline.clone(),
                     parts: std::collections::BTreeMap::new(),
                     paused,
+                    deployment: None,
+                    buckets: Vec::new(),
                 };
                 let item = Item::new(key.clone(), record.to_body());
                 let write = Write::Put { item, expect: Expect::Absent };

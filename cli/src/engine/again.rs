@@ -139,6 +139,7 @@ fn next(
         existing,
         only: None,
         force,
+        latest: version != run.version,
         start,
     }))
 }

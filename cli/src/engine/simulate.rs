@@ -264,6 +264,7 @@ impl Simulation {
             existing: Existing::Refuse,
             only,
             force: false,
+            latest: false,
             start: true,
         }));
         let clock = self.host.world().clock.clone();

@@ -167,6 +167,7 @@ pub(crate) async fn trigger(
         existing: request.existing,
         only: request.only,
         force: false,
+        latest: false,
         start: true,
     }));
     execute(local, &command).await.map(|_| ())

@@ -186,6 +186,7 @@ pub fn assemble(mut plan: Plan, lines: &BTreeMap<String, u32>) -> Result<Compile
     if let Some(own) = machines.first_mut() {
         machine::set_version(own, &version);
     }
+    plan.version.clone_from(&version);
     let forecast = Forecast::new(&plan, &nest, &machines, &texts);
     check_budgets(&forecast)?;
     let source_map = source_map(&machines, lines);

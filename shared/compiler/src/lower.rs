@@ -48,6 +48,7 @@ pub(crate) fn lower(pipeline: &Pipeline, project: &Project, sequence: &[usize]) 
     Plan {
         schema: PLAN_SCHEMA,
         pipeline: pipeline.name.to_string(),
+        version: String::new(),
         params: pipeline.params.iter().map(|(name, spec)| (name.to_string(), spec.clone())).collect(),
         timezone: timezone.to_owned(),
         schedules,

@@ -9,6 +9,7 @@ use cauce_asl::{
     Catcher, ExecutionType, Map, Parallel, Pass, QueryLanguage, State, StateMachine, States, SubMachine,
     Succeed, Task, error_name,
 };
+use cauce_model::deployment::PART_PREFIX;
 use cauce_model::ids::child_suffix;
 use cauce_model::names;
 use cauce_model::plan::{MapPlan, Plan, TaskPlan};
@@ -44,7 +45,7 @@ pub(crate) const ITEMS_SUFFIX: &str = ".items";
 
 /// The name of a part in `$machines`, as a state, and in execution names.
 pub(crate) fn part_name(part: usize) -> String {
-    format!("part-{}", part + 1)
+    format!("{PART_PREFIX}{}", part + 1)
 }
 
 /// The machines of a pipeline, its own first, with a placeholder for the version.

@@ -94,6 +94,14 @@ pub enum DriverError {
         /// Why.
         reason: String,
     },
+    /// A deployment that is not there, or cannot be read.
+    #[error("the deployment {uri} cannot be used: {reason}")]
+    Deployment {
+        /// Where its document should be.
+        uri: String,
+        /// Why.
+        reason: String,
+    },
     /// Others wrote first, every time.
     #[error("others changed the same items {ROUNDS_MAX} times in a row")]
     Busy,
@@ -104,12 +112,13 @@ pub struct Driver<P> {
     ports: P,
     settings: Settings,
     plans: Plans,
+    deployments: plans::Deployments,
 }
 
 impl<P: Ports> Driver<P> {
     /// A driver of one environment.
     pub fn new(ports: P, settings: Settings) -> Self {
-        Self { ports, settings, plans: Plans::default() }
+        Self { ports, settings, plans: Plans::default(), deployments: plans::Deployments::default() }
     }
 
     /// The outside.

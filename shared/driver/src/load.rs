@@ -68,6 +68,10 @@ impl<P: Ports> Driver<P> {
                 let plan = self.plan(&pipeline, &version).await?;
                 view.plans.insert(version, plan);
             }
+            Need::Deployment { uri } => {
+                let pinned = self.deployment(&uri).await?;
+                view.deployments.insert(uri, pinned);
+            }
             Need::Document { uri, limit } => {
                 let document = match patiently!(self.ports().objects().get(&uri, limit)) {
                     Ok(Some(bytes)) => Document::Bytes(bytes),

@@ -2,8 +2,8 @@
 //! payloads; both sides are held together by every run of every test.
 
 use cauce_engine::Command;
-use cauce_engine::command::{Begin, Close, Finish, Open, Outcome};
-use cauce_model::{Json, RunKey};
+use cauce_engine::command::{Begin, Close, Deploy, Finish, Open, Outcome};
+use cauce_model::{Deployment, Json, RunKey};
 
 /// The functions that states call, with the placeholder of each in a definition.
 pub const FUNCTIONS: [(&str, &str); 5] = [
@@ -27,6 +27,16 @@ pub enum PayloadError {
         function: String,
         /// The field.
         field: &'static str,
+    },
+    /// A field that is there but is not what it should be.
+    #[error("the payload of {function} has a '{field}' that cannot be read: {reason}")]
+    Unreadable {
+        /// The function.
+        function: String,
+        /// The field.
+        field: &'static str,
+        /// Why.
+        reason: String,
     },
 }
 
@@ -67,6 +77,29 @@ pub fn command(function: &str, payload: &Json) -> Result<Command, PayloadError> 
         })),
         other => Err(PayloadError::NoFunction(other.to_owned())),
     }
+}
+
+/// Reads what Terraform sends when it has deployed a pipeline version, changed or destroyed it:
+/// `{"source": "cauce.deployment", "detail": {"plan", "deployment", "by"?}, "tf": {"action"}}`.
+///
+/// # Errors
+/// A field that is missing; a deployment that is not one.
+pub fn deployment(payload: &Json) -> Result<Command, PayloadError> {
+    let function = "record-event";
+    let none = Json::Null;
+    let detail = payload.get("detail").unwrap_or(&none);
+    let reader = Reader { function, payload: detail };
+    let given = detail.get("deployment").cloned().ok_or_else(|| reader.missing("deployment"))?;
+    let deployment: Deployment = serde_json::from_value(given).map_err(|error| PayloadError::Unreadable {
+        function: function.to_owned(),
+        field: "deployment",
+        reason: error.to_string(),
+    })?;
+    let by = Some(reader.text("by").unwrap_or_else(|_| "terraform".to_owned()));
+    if payload.pointer("/tf/action").and_then(Json::as_str) == Some("delete") {
+        return Ok(Command::Undeploy { deployment: Box::new(deployment), by });
+    }
+    Ok(Command::Deploy(Box::new(Deploy { plan: reader.text("plan")?, deployment, by })))
 }
 
 struct Reader<'a> {

@@ -1,20 +1,16 @@
-//! Plans by version: read once, kept, since a version never changes.
+//! Plans by version and deployments by place: read once, kept, since neither ever changes.
 
 use crate::{Driver, DriverError, Ports};
-use cauce_engine::Prepared;
+use cauce_engine::{Prepared, Settings};
+use cauce_model::Deployment;
+use cauce_model::deployment::{DEPLOYMENT_BYTES_MAX, DEPLOYMENT_SCHEMA, PLAN_BYTES_MAX};
 use cauce_model::plan::{PLAN_SCHEMA, Plan};
 use cauce_ports::Objects;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Largest plan that is read, in bytes: 10,000 tasks of a few kilobytes.
-const PLAN_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// Where the plan of a version is stored.
-pub fn plan_uri(documents: &str, pipeline: &str, version: &str) -> String {
-    format!("{documents}/plans/{pipeline}/{version}.json")
-}
+pub use cauce_model::deployment::plan_uri;
 
 /// The plans in memory.
 #[derive(Default)]
@@ -57,4 +53,30 @@ impl<P: Ports> Driver<P> {
         self.plans().keep(Arc::clone(&prepared));
         Ok(prepared)
     }
+
+    /// The settings that a deployment pins, read when they are not at hand.
+    ///
+    /// # Errors
+    /// There is no such document, or it was written by a newer version of this program.
+    pub async fn deployment(&self, uri: &str) -> Result<Arc<Settings>, DriverError> {
+        if let Some(pinned) = self.deployments.0.borrow().get(uri) {
+            return Ok(Arc::clone(pinned));
+        }
+        let unusable = |reason: String| DriverError::Deployment { uri: uri.to_owned(), reason };
+        let bytes = self.ports().objects().get(uri, DEPLOYMENT_BYTES_MAX).await?;
+        let bytes = bytes.ok_or_else(|| unusable("there is no such document".to_owned()))?;
+        let deployment: Deployment =
+            serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+        if deployment.schema > DEPLOYMENT_SCHEMA {
+            let schema = deployment.schema;
+            return Err(unusable(format!("its schema {schema} is newer than {DEPLOYMENT_SCHEMA}")));
+        }
+        let pinned = Arc::new(self.settings().pinned(&deployment));
+        self.deployments.0.borrow_mut().insert(uri.to_owned(), Arc::clone(&pinned));
+        Ok(pinned)
+    }
 }
+
+/// The deployments in memory: the settings that each pins.
+#[derive(Default)]
+pub(crate) struct Deployments(RefCell<BTreeMap<String, Arc<Settings>>>);

@@ -35,6 +35,7 @@ pub(crate) fn decide(
         ));
     }
     let prepared = view.plan(&run.run.pipeline, &run.version)?;
+    let settings = view.settings(&run, settings)?;
     let Some((task, plan)) = prepared.find(&begin.task) else {
         return Ok(refuse(
             begin,

@@ -1,7 +1,7 @@
 //! What can be asked of the core, and what a decision consists of.
 
 use cauce_model::record::{Notice, TriggerRecord};
-use cauce_model::{Instant, Json, Key, RunKey, Write};
+use cauce_model::{Deployment, Instant, Json, Key, RunKey, Write};
 
 /// A request to decide something.
 #[derive(Clone, PartialEq, Debug)]
@@ -58,6 +58,15 @@ pub enum Command {
         /// Which run.
         run_key: RunKey,
     },
+    /// A pipeline version was deployed: new runs take it.
+    Deploy(Box<Deploy>),
+    /// A pipeline is no longer deployed. Runs under way go on with what they are pinned to.
+    Undeploy {
+        /// What was deployed. One that has been replaced since is left alone.
+        deployment: Box<Deployment>,
+        /// Who.
+        by: Option<String>,
+    },
     /// A notice was delivered and may leave its outbox.
     Delivered {
         /// The item with the outbox.
@@ -82,9 +91,22 @@ impl Command {
             Self::Cancel { .. } => "cancel",
             Self::Mark { .. } => "mark",
             Self::Deadline { .. } => "deadline",
+            Self::Deploy(_) => "deploy",
+            Self::Undeploy { .. } => "undeploy",
             Self::Delivered { .. } => "delivered",
         }
     }
+}
+
+/// A pipeline version was deployed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Deploy {
+    /// Where its plan was left; it is copied to the version's own place.
+    pub plan: String,
+    /// What runs of it are pinned to.
+    pub deployment: Deployment,
+    /// Who.
+    pub by: Option<String>,
 }
 
 /// How a run shall treat one that exists under the same id.
@@ -146,6 +168,8 @@ pub struct Trigger {
     pub only: Option<String>,
     /// Whether tasks that a branch skips run all the same.
     pub force: bool,
+    /// Whether an existing run gives up its own deployment for the newest of the version.
+    pub latest: bool,
     /// Whether to start the execution; without, somebody else does.
     pub start: bool,
 }

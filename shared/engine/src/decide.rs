@@ -3,7 +3,7 @@
 use crate::command::{Command, Decision};
 use crate::stop::Stop;
 use crate::{Need, Settings, View};
-use crate::{begin, close, finish, gate, open, operate, slots, trigger};
+use crate::{begin, close, deploy, finish, gate, open, operate, slots, trigger};
 use cauce_model::Instant;
 
 /// Decides. `now` is the caller's clock; nothing else comes from outside the arguments.
@@ -23,6 +23,10 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Cancel { run_key, reason } => operate::cancel(run_key, reason, view, settings, now),
         Command::Mark { run_key, task, success, by } => operate::mark(run_key, task, *success, by, view, now),
         Command::Deadline { run_key } => operate::deadline(run_key, view, now),
+        Command::Deploy(request) => deploy::deploy(request, view, settings, now),
+        Command::Undeploy { deployment, by } => {
+            deploy::undeploy(deployment, by.as_deref(), view, settings, now)
+        }
         Command::Delivered { key, notice } => operate::delivered(key, notice, view),
     };
     match decided {

@@ -292,6 +292,7 @@ pub(crate) fn pipeline(
                 existing: existing_policy,
                 only: None,
                 force: false,
+                latest: false,
                 // With `wait` the state machine starts the execution and waits for it.
                 start: !other.wait,
             };

@@ -142,7 +142,7 @@ pub(crate) fn container(
 
     let mut request = settings.run_task.clone();
     request.insert("Cluster".into(), Json::from(settings.cluster.as_str()));
-    request.insert("TaskDefinition".into(), Json::from(plan.task_definition.as_str()));
+    request.insert("TaskDefinition".into(), Json::from(settings.task_definition(&plan.task_definition)));
     if !settings.one_machine {
         let provider = match plan.capacity {
             Capacity::OnDemand => "FARGATE",

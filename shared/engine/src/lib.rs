@@ -53,6 +53,8 @@ pub mod trigger;
 
 mod operate;
 
+mod deploy;
+
 pub mod status;
 
 pub mod schedule;

@@ -40,6 +40,7 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
         },
     };
     let prepared = view.plan(&run.run.pipeline, &run.version)?;
+    let settings = view.settings(&run, settings)?;
     match run.status {
         // Asked again after the answer was lost.
         RunStatus::Running => {
@@ -155,6 +156,7 @@ fn by_hand(open: &Open, view: &View, now: Instant) -> Result<ByHand, Stop> {
         existing: Existing::Refuse,
         only: None,
         force: false,
+        latest: false,
         start: false,
     };
     let name = RunRef { pipeline: open.pipeline.clone(), run_id: open.execution.clone() };

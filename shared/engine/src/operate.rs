@@ -28,6 +28,7 @@ pub(crate) fn cancel(
         return Err(Stop::refuse(names::DENIED, format!("{} has ended: {}", run.run, run.status)));
     }
     let prepared = view.plan(&run.run.pipeline, &run.version)?;
+    let settings = view.settings(&run, settings)?;
     let records = task_records(view.range(run_partition(run_key), TASK_PREFIX.to_owned())?)?;
     let mut decision = Decision { reply: Reply::Ok(json!({"status": "cancelling"})), ..Decision::default() };
     for record in records.iter().filter(|r| r.generation == run.generation && !r.status.is_terminal()) {

@@ -1,5 +1,6 @@
 //! A plan made ready for decisions, and the settings of the environment it runs in.
 
+use cauce_model::Deployment;
 use cauce_model::plan::{Plan, TaskIndex, TaskPlan};
 use serde_json::Map;
 use std::collections::BTreeMap;
@@ -22,6 +23,31 @@ pub struct Settings {
     pub arrivals: Option<BTreeMap<String, i64>>,
     /// Fields that every RunTask request of this environment carries: network, launch type.
     pub run_task: Map<String, cauce_model::Json>,
+    /// The pinned revision of each task definition, by the family that plans name. A family that is
+    /// not listed is asked for by its name, which means its newest revision.
+    pub task_definitions: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// These settings with what a deployment pins in place of the environment's own.
+    #[must_use]
+    pub fn pinned(&self, deployment: &Deployment) -> Self {
+        Self {
+            documents: self.documents.clone(),
+            cluster: deployment.cluster.clone(),
+            one_machine: self.one_machine,
+            env: deployment.values.clone(),
+            machines: deployment.machines.clone(),
+            arrivals: self.arrivals.clone(),
+            run_task: deployment.run_task.clone(),
+            task_definitions: deployment.task_definitions.clone(),
+        }
+    }
+
+    /// The task definition that RunTask is asked for.
+    pub fn task_definition<'a>(&'a self, family: &'a str) -> &'a str {
+        self.task_definitions.get(family).map_or(family, String::as_str)
+    }
 }
 
 /// A plan with what is looked up in it often.

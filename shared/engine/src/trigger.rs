@@ -6,6 +6,7 @@ use crate::schedule::Dating;
 use crate::status::{effective, task_records};
 use crate::stop::Stop;
 use crate::{Prepared, View, slots};
+use cauce_model::deployment::{VersionRecord, version_item};
 use cauce_model::ids::{RunRef, run_execution_name};
 use cauce_model::item::{Body, Expect, IndexEntry};
 use cauce_model::plan::{DeadlineFrom, Plan};
@@ -13,8 +14,9 @@ use cauce_model::record::{
     DUE_LIST, GenerationRecord, PipelineRecord, RUNS_LIST, Record, RunRecord, TASK_PREFIX, TaskRecord,
     pipeline_item, run_item, run_partition,
 };
-use cauce_model::{Instant, Item, Json, Key, RunKey, TaskStatus, Write, names};
+use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunKey, TaskStatus, Write, names};
 use serde_json::{Map, json};
+use std::collections::BTreeMap;
 
 /// What identifies and dates a new run.
 #[derive(Clone, PartialEq, Debug)]
@@ -212,14 +214,16 @@ pub(crate) fn plan_run(
         _ => None,
     };
     // A run that keeps its version keeps that version's machines, whatever was deployed since.
-    let (machine, parts) = match existing.as_ref().filter(|run| run.version == trigger.version) {
-        Some(run) => (run.machine.clone(), run.parts.clone()),
-        None => (deployed.machine, deployed.parts),
+    let kept = existing.as_ref().filter(|run| run.version == trigger.version && !trigger.latest);
+    let (machine, parts, deployment) = match kept {
+        Some(run) => (run.machine.clone(), run.parts.clone(), run.deployment.clone()),
+        None => pins(trigger, deployed, view)?,
     };
     let run = RunRecord {
         execution: run_execution_name(&trigger.run_id, &run_key, generation),
         machine,
         parts,
+        deployment,
         run: name,
         generation,
         version: trigger.version.clone(),
@@ -244,7 +248,7 @@ pub(crate) fn plan_run(
         outbox: Vec::new(),
         history,
     };
-    let mut writes = vec![Write::Put { item: run_row(&run), expect }];
+    let mut writes = vec![Write::Put { item: run_row(&run), expect }, audited(trigger, &run, now).write()];
     if let Some(at) = run.deadline_at {
         let (write, effect) = deadline(&run, at);
         writes.push(write);
@@ -258,6 +262,39 @@ pub(crate) fn plan_run(
         });
     }
     Ok(Ok(Planned { run, writes, effects }))
+}
+
+/// Machine, parts and deployment.
+type Pins = (String, BTreeMap<String, String>, Option<String>);
+
+/// What a run is pinned to: the newest deployment of its version, which for an older version is not the
+/// pipeline's own.
+fn pins(trigger: &Trigger, deployed: PipelineRecord, view: &View) -> Result<Pins, Stop> {
+    if deployed.deployment.is_some() && deployed.version != trigger.version {
+        let key = version_item(&trigger.pipeline, &trigger.version);
+        if let Some(older) = view.item(&key)?.map(VersionRecord::from_item).transpose()? {
+            return Ok((older.machine, older.parts, Some(older.deployment)));
+        }
+    }
+    Ok((deployed.machine, deployed.parts, deployed.deployment))
+}
+
+/// The audit entry of a run that was asked for.
+fn audited(trigger: &Trigger, run: &RunRecord, now: Instant) -> AuditRecord {
+    let action = match &trigger.existing {
+        _ if run.generation == 1 => "trigger",
+        Existing::Resume => "resume",
+        Existing::Refuse | Existing::Next(_) => "rerun",
+    };
+    let mut entry = AuditRecord::new(now, action);
+    entry.by = Some(trigger.trigger.by.clone().unwrap_or_else(|| trigger.trigger.kind.as_str().to_owned()));
+    entry.pipeline = Some(run.run.pipeline.clone());
+    entry.run = Some(run.run.to_string());
+    entry.task.clone_from(&run.only);
+    entry.version = Some(run.version.clone());
+    entry.params = run.params.clone();
+    entry.detail = json!({"trigger": run.trigger.kind, "generation": run.generation});
+    entry
 }
 
 /// A run's item, with its place in the list of runs.

@@ -5,9 +5,9 @@
 //! until it is made. Every answer in the view is stable, so each call goes at least as far as the
 //! one before it.
 
-use crate::Prepared;
+use crate::{Prepared, Settings};
 use cauce_model::item::{Change, When};
-use cauce_model::record::Notice;
+use cauce_model::record::{Notice, RunRecord};
 use cauce_model::{Item, Key};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +41,11 @@ pub enum Need {
         pipeline: String,
         /// The version.
         version: String,
+    },
+    /// The settings that a deployment pins. Its document never changes.
+    Deployment {
+        /// Where the document is.
+        uri: String,
     },
     /// A document of at most so many bytes.
     Document {
@@ -107,6 +112,8 @@ pub struct View {
     pub updates: BTreeMap<String, Option<Item>>,
     /// Plans by version.
     pub plans: BTreeMap<String, Arc<Prepared>>,
+    /// The settings of deployments, by the URI of the document.
+    pub deployments: BTreeMap<String, Arc<Settings>>,
     /// Documents by URI.
     pub documents: BTreeMap<String, Document>,
     /// Listings by prefix.
@@ -155,6 +162,21 @@ impl View {
             .get(version)
             .cloned()
             .ok_or_else(|| Need::Plan { pipeline: pipeline.to_owned(), version: version.to_owned() })
+    }
+
+    /// The settings under which a run is decided: those that its deployment pins, or those of the
+    /// environment when it is pinned to none.
+    pub fn settings<'a>(&'a self, run: &RunRecord, environment: &'a Settings) -> Result<&'a Settings, Need> {
+        match &run.deployment {
+            None => Ok(environment),
+            Some(uri) => self.deployment(uri),
+        }
+    }
+
+    /// The settings that a deployment pins.
+    pub fn deployment(&self, uri: &str) -> Result<&Settings, Need> {
+        let pinned = self.deployments.get(uri);
+        pinned.map(Arc::as_ref).ok_or_else(|| Need::Deployment { uri: uri.to_owned() })
     }
 
     /// A document.

@@ -72,6 +72,8 @@ impl<W: World + 'static> Host<W> {
             machine: deployment.machine(&deployment.plan.pipeline),
             parts: BTreeMap::new(),
             paused: false,
+            deployment: None,
+            buckets: Vec::new(),
         };
         for machine in &deployment.machines {
             let name = deployment.machine(&machine.name);

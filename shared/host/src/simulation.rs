@@ -262,6 +262,8 @@ pub struct Ran {
     pub started_at: Instant,
     /// When it ended.
     pub ended_at: Instant,
+    /// The RunTask request that started it.
+    pub request: Json,
 }
 
 /// Programs that follow a script.
@@ -331,6 +333,7 @@ impl<O: Objects> TaskRunner for ScriptedPrograms<O> {
             attempt,
             started_at,
             ended_at,
+            request: request.clone(),
         });
         if stopped {
             return Err(ended("UserInitiated", Some(143), "stopped"));

@@ -21,8 +21,14 @@ pub mod item;
 
 pub mod record;
 
+pub mod audit;
+
+pub mod deployment;
+
 pub mod params;
 
+pub use audit::AuditRecord;
+pub use deployment::Deployment;
 pub use ids::{RunKey, RunRef};
 pub use item::{Expect, Item, Key, Write};
 pub use plan::Plan;

@@ -21,6 +21,8 @@ pub const RUN_FAILED: &str = "Cauce.RunFailed";
 pub const RUN_CANCELLED: &str = "Cauce.RunCancelled";
 /// Open: the parameters or the request are wrong.
 pub const RUN_REJECTED: &str = "Cauce.RunRejected";
+/// Deploy: the deployment or its plan is not what it should be.
+pub const DEPLOYMENT_REJECTED: &str = "Cauce.DeploymentRejected";
 /// Finish and Settle could not be reached in two hours; the sweep settles.
 pub const FINISH_LOST: &str = "Cauce.FinishLost";
 /// A decision could not be made because the store or another service failed; worth another try.

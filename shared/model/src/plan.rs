@@ -25,6 +25,10 @@ pub struct Plan {
     pub schema: u32,
     /// The pipeline's name.
     pub pipeline: String,
+    /// The pipeline version: the hash of this plan without it, and of the definitions. Empty until the
+    /// compiler has computed it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
     /// Declared parameters, in the order of the file.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, ParamSpec>,

@@ -100,6 +100,12 @@ pub struct PipelineRecord {
     /// Whether its triggers are held back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub paused: bool,
+    /// Where the document of its deployment is; absent on one machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+    /// The buckets in whose partitions its file triggers are kept, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buckets: Vec<String>,
 }
 
 impl Record for PipelineRecord {}
@@ -143,6 +149,9 @@ pub struct RunRecord {
     /// The machines of the pipeline's parts, pinned like `machine`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, String>,
+    /// Where the document of the deployment is that it is pinned to; absent on one machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
     /// The token with which Open waits to be let in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -493,6 +502,7 @@ mod tests {
             execution: "r-g1".into(),
             machine: "p".into(),
             parts: BTreeMap::new(),
+            deployment: None,
             token: None,
             carried: None,
             force: false,

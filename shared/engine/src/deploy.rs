@@ -1,0 +1,184 @@
+//! Deploy and Undeploy: which version and which pinned things new runs of a pipeline take.
+//!
+//! Documents first, then one write: a deployment that cannot be finished changes nothing, and one that
+//! is repeated changes nothing more. Two at the same time: the later write counts, whole.
+
+use crate::command::{Decision, Deploy, Reply};
+use crate::stop::Stop;
+use crate::view::Document;
+use crate::{Settings, View};
+use cauce_model::deployment::{DEPLOYMENT_SCHEMA, PLAN_BYTES_MAX, VersionRecord, plan_uri, version_item};
+use cauce_model::ids::is_name;
+use cauce_model::item::Expect;
+use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskKind};
+use cauce_model::record::{PipelineRecord, Record, pipeline_item};
+use cauce_model::{AuditRecord, Deployment, Instant, Item, Write, names};
+use serde_json::json;
+
+/// Makes a version the one that new runs take. Whether the pipeline is paused is kept.
+pub(crate) fn deploy(
+    request: &Deploy,
+    view: &View,
+    settings: &Settings,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    let deployment = &request.deployment;
+    check(deployment)?;
+    let key = pipeline_item(&deployment.pipeline);
+    let bytes = match view.document(&request.plan, PLAN_BYTES_MAX)? {
+        Document::Bytes(bytes) => bytes,
+        Document::Absent => return Err(rejected(format!("there is no plan at {}", request.plan))),
+        Document::TooLarge(bytes) => {
+            return Err(rejected(format!(
+                "the plan at {} has {bytes} bytes; at most {PLAN_BYTES_MAX} are read",
+                request.plan
+            )));
+        }
+    };
+    let plan: Plan = serde_json::from_slice(bytes)
+        .map_err(|error| rejected(format!("{} is not a plan: {error}", request.plan)))?;
+    check_plan(&plan, deployment, &request.plan)?;
+
+    let item = view.item(&key)?;
+    let known = item.map(PipelineRecord::from_item).transpose()?;
+    let uri = deployment.uri(&settings.documents);
+    let record = PipelineRecord {
+        pipeline: deployment.pipeline.clone(),
+        version: deployment.version.clone(),
+        machine: deployment.machine.clone(),
+        parts: deployment.parts(),
+        paused: known.as_ref().is_some_and(|known| known.paused),
+        deployment: Some(uri.clone()),
+        buckets: Vec::new(),
+    };
+    let reply = Reply::Ok(json!({
+        "pipeline": record.pipeline,
+        "version": record.version,
+        "deployment": uri,
+    }));
+    if known.as_ref() == Some(&record) {
+        return Ok(Decision { reply, ..Decision::default() });
+    }
+    let version = VersionRecord {
+        version: record.version.clone(),
+        machine: record.machine.clone(),
+        parts: record.parts.clone(),
+        deployment: uri.clone(),
+    };
+    let mut entry = entry(now, "deploy", request.by.as_deref(), deployment);
+    entry.detail = json!({
+        "deployment": uri,
+        "environment": deployment.environment,
+        "replaced": known.map(|known| known.version),
+    });
+    let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+    let version_key = version_item(&record.pipeline, &record.version);
+    Ok(Decision {
+        documents: vec![
+            (plan_uri(&settings.documents, &record.pipeline, &record.version), bytes.clone()),
+            (uri, deployment.to_bytes()),
+        ],
+        writes: vec![
+            Write::Put { item: Item::new(key, record.to_body()), expect },
+            Write::Put { item: Item::new(version_key, version.to_body()), expect: Expect::Any },
+            entry.write(),
+        ],
+        reply,
+        ..Decision::default()
+    })
+}
+
+/// Takes a pipeline's record away: nothing starts it any more.
+pub(crate) fn undeploy(
+    deployment: &Deployment,
+    by: Option<&str>,
+    view: &View,
+    settings: &Settings,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    let answer = |status: &str| Reply::Ok(json!({"pipeline": deployment.pipeline, "status": status}));
+    let key = pipeline_item(&deployment.pipeline);
+    let Some(item) = view.item(&key)? else {
+        return Ok(Decision { reply: answer("absent"), ..Decision::default() });
+    };
+    let known = PipelineRecord::from_item(item)?;
+    let uri = deployment.uri(&settings.documents);
+    if known.deployment.as_ref() != Some(&uri) {
+        return Ok(Decision { reply: answer("replaced"), ..Decision::default() });
+    }
+    let mut entry = entry(now, "undeploy", by, deployment);
+    entry.detail = json!({"deployment": uri, "environment": deployment.environment});
+    Ok(Decision {
+        writes: vec![Write::Delete { key, expect: Expect::Version(item.version) }, entry.write()],
+        reply: answer("undeployed"),
+        ..Decision::default()
+    })
+}
+
+fn entry(now: Instant, action: &str, by: Option<&str>, deployment: &Deployment) -> AuditRecord {
+    let mut entry = AuditRecord::new(now, action);
+    entry.by = by.map(str::to_owned);
+    entry.pipeline = Some(deployment.pipeline.clone());
+    entry.version = Some(deployment.version.clone());
+    entry
+}
+
+fn rejected(cause: String) -> Stop {
+    Stop::refuse(names::DEPLOYMENT_REJECTED, cause)
+}
+
+/// What can be wrong with a deployment itself. Its names become keys and addresses.
+fn check(deployment: &Deployment) -> Result<(), Stop> {
+    if deployment.schema > DEPLOYMENT_SCHEMA {
+        return Err(rejected(format!(
+            "the deployment's schema {} is newer than {DEPLOYMENT_SCHEMA}; deploy the functions first",
+            deployment.schema
+        )));
+    }
+    if !is_name(&deployment.pipeline) {
+        return Err(rejected(format!("'{}' is not the name of a pipeline", deployment.pipeline)));
+    }
+    let hex = deployment.version.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if deployment.version.is_empty() || !hex {
+        return Err(rejected(format!("'{}' is not a pipeline version", deployment.version)));
+    }
+    if deployment.machine.is_empty() {
+        return Err(rejected("the deployment names no machine".to_owned()));
+    }
+    Ok(())
+}
+
+/// The staged plan has to be the one that was asked for, and find everything that its tasks need.
+fn check_plan(plan: &Plan, deployment: &Deployment, uri: &str) -> Result<(), Stop> {
+    if plan.schema > PLAN_SCHEMA {
+        return Err(rejected(format!(
+            "{uri}: its schema {} is newer than {PLAN_SCHEMA}; deploy the functions first",
+            plan.schema
+        )));
+    }
+    if plan.pipeline != deployment.pipeline || plan.version != deployment.version {
+        return Err(rejected(format!(
+            "{uri} is the plan of {} {}, not of {} {}",
+            plan.pipeline, plan.version, deployment.pipeline, deployment.version
+        )));
+    }
+    for task in &plan.tasks {
+        if let Some(kind) = task.kind.machine()
+            && !deployment.machines.contains_key(kind)
+        {
+            return Err(rejected(format!(
+                "task '{}' needs the machine '{kind}', which the deployment does not name",
+                task.name
+            )));
+        }
+        if let TaskKind::Container(container) = &task.kind
+            && !deployment.task_definitions.contains_key(&container.task_definition)
+        {
+            return Err(rejected(format!(
+                "task '{}' needs the task definition '{}', which the deployment does not name",
+                task.name, container.task_definition
+            )));
+        }
+    }
+    Ok(())
+}
