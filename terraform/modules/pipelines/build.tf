@@ -1,0 +1,97 @@
+# Reads the build folder. Everything below comes from there; nothing about a pipeline is said twice.
+
+locals {
+  name        = var.control_plane.name
+  environment = var.control_plane.environment
+
+  project = try(jsondecode(file("${var.build_dir}/project.json")), {})
+
+  # Values of the environment, as JSON for the engine and as text for what is filled in here.
+  values = merge(try(local.project.environments[local.environment].values, {}), var.values)
+  value_texts = {
+    for key, value in local.values :
+    # Inside a JSON string: escaped, without its quotes.
+    key => try(substr(jsonencode(tostring(value)), 1, length(jsonencode(tostring(value))) - 2), jsonencode(jsonencode(value)))
+  }
+
+  # Definitions and manifests say ${env.NAME} or ${{ env.NAME }}. Both become a control character, which no JSON text
+  # holds, the name, and another; then the text is cut there and joined with the values between.
+  files = {
+    for file in setunion(fileset(var.build_dir, "*/manifest.json"), fileset(var.build_dir, "*/*.asl.json")) :
+    file => replace(file("${var.build_dir}/${file}"), "/\\$\\{(?:\\{\\s*)?env\\.([a-z][a-z0-9_]*)\\s*\\}?\\}/", "\u0001$${1}\u0002")
+    if !startswith(file, "system/")
+  }
+
+  filled = {
+    for file, text in local.files : file => join("", [
+      for position, piece in split("\u0001", text) :
+      position == 0 ? piece : "${local.value_texts[split("\u0002", piece)[0]]}${join("\u0002", slice(split("\u0002", piece), 1, length(split("\u0002", piece))))}"
+    ])
+  }
+
+  manifests = {
+    for file, text in local.filled : jsondecode(text).pipeline => merge(jsondecode(text), { folder = dirname(file) })
+    if basename(file) == "manifest.json"
+  }
+
+  # Every machine: a pipeline's own, and its parts.
+  machines = merge([
+    for pipeline, manifest in local.manifests : {
+      for machine in manifest.machines : machine.name => {
+        pipeline = pipeline
+        part     = try(machine.part, null)
+        file     = "${manifest.folder}/${machine.file}"
+      }
+    }
+  ]...)
+
+  functions = {
+    for placeholder in ["open_run", "begin_task", "expand_map", "finish_task", "close_run"] :
+    placeholder => var.control_plane.function_arns[replace(placeholder, "_", "-")]
+  }
+
+  definitions = {
+    for name, machine in local.machines : name => replace(replace(replace(replace(replace(
+      local.filled[machine.file],
+      "$${open_run}", local.functions.open_run),
+      "$${begin_task}", local.functions.begin_task),
+      "$${expand_map}", local.functions.expand_map),
+      "$${finish_task}", local.functions.finish_task),
+    "$${close_run}", local.functions.close_run)
+  }
+
+  # Families of a pipeline, by `<pipeline>/<family>`: the plan names them by family.
+  families = merge([
+    for pipeline, manifest in local.manifests : {
+      for definition in try(manifest.task_definitions, []) :
+      "${pipeline}/${definition.family}" => merge(definition, { pipeline = pipeline })
+    }
+  ]...)
+
+  schedules = merge([
+    for pipeline, manifest in local.manifests : {
+      for position, schedule in manifest.schedules :
+      "${pipeline}/${try(schedule.name, position)}" => merge(schedule, { pipeline = pipeline, name = tostring(try(schedule.name, position)) })
+      if can(schedule.expression)
+    }
+  ]...)
+
+  # One rule per bucket and prefix, whichever pipelines look there: trigger-run matches keys against all of them.
+  prefixes = merge([
+    for manifest in local.manifests : merge([
+      for trigger in try(manifest.triggers, []) : {
+        for prefix in trigger.prefixes : "${trigger.bucket}/${prefix}" => { bucket = trigger.bucket, prefix = prefix }
+      }
+      if try(trigger.kind, "") == "file"
+    ]...)
+  ]...)
+
+  undated = [for pipeline, manifest in local.manifests : pipeline if anytrue([for schedule in manifest.schedules : !can(schedule.expression)])]
+}
+
+check "schedules" {
+  assert {
+    condition     = length(local.undated) == 0
+    error_message = "not scheduled: ${join(", ", local.undated)}. Their manifests have no schedule expressions (schema 1); build them again with this version of cauce."
+  }
+}
