@@ -57,6 +57,15 @@ bench: ## measure: whole runs, compiler, interpreter (release profile; prints, a
 sim: ## more seeds of the simulation tests (SEEDS=10000)
 	CAUCE_SEEDS=$(or $(SEEDS),10000) $(CARGO) test --locked -p cauce-tests --test simulation
 
+VENVS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cauce/venv
+PIP := bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --only-binary :all:
+.PHONY: emulator
+emulator: ## install the emulated cloud and the AWS CLI, pinned by hash (infra/emulator/README.md)
+	@python3 -m venv $(VENVS)/ministack && python3 -m venv $(VENVS)/awscli
+	@{ $(VENVS)/ministack/$(PIP) -r infra/emulator/requirements.txt && \
+		$(VENVS)/awscli/$(PIP) -r infra/emulator/awscli.txt; } || \
+		{ echo "make emulator: cannot install from the package index; is the network there?" >&2; exit 1; }
+
 .PHONY: clean
 clean: ## forget the runs and objects of the example pipelines
 	rm -rf pipelines/*/.cauce
