@@ -26,6 +26,8 @@ pub mod processes;
 
 pub mod notify;
 
-pub mod clock;
+/// The system's clock.
+pub use cauce_system::clock;
 
-pub mod ids;
+/// Unique names.
+pub use cauce_system::ids;

@@ -76,6 +76,9 @@ pub enum StateMachineError {
     /// There is no such machine.
     #[error("there is no state machine '{0}'")]
     NoMachine(String),
+    /// A request that the service does not take, or may not carry out for us; nothing happened.
+    #[error("the state machine service refused: {0}")]
+    Refused(String),
     /// The reply was lost or the service failed: it may or may not have happened.
     #[error("the state machine service did not answer: {0}")]
     Unknown(String),
@@ -84,7 +87,7 @@ pub enum StateMachineError {
 impl StateMachineError {
     /// Whether the same call may succeed later.
     pub const fn retryable(&self) -> bool {
-        !matches!(self, Self::NoMachine(_))
+        !matches!(self, Self::NoMachine(_) | Self::Refused(_))
     }
 }
 

@@ -1,0 +1,94 @@
+//! The queues: notices on their way to their channels, and what nobody could work on.
+
+use crate::connect::Connection;
+use crate::failure::{Failure, Kind};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::MessageAttributeValue;
+use cauce_model::record::Notice;
+use cauce_ports::{Notifier, NotifyError};
+
+/// The attribute of a dead letter that says why it is one.
+pub const REASON: &str = "reason";
+
+/// Most characters of a dead letter's reason: the rest of a message's 256 KiB is for its body.
+const REASON_MAX: usize = 1_000;
+
+/// Puts notices into the queue that the function `notify` reads. What is in the queue is durable, so
+/// a notice counts as delivered: the queue repeats it until `notify` has it, and then hands it to the
+/// dead letters.
+#[derive(Clone, Debug)]
+pub struct QueueNotifier {
+    client: Client,
+    queue: String,
+}
+
+impl QueueNotifier {
+    /// Notices go to the queue with this URL.
+    pub fn new(connection: &Connection, queue: impl Into<String>) -> Self {
+        Self { client: Client::new(connection.config()), queue: queue.into() }
+    }
+}
+
+impl Notifier for QueueNotifier {
+    async fn deliver(&self, notice: &Notice) -> Result<(), NotifyError> {
+        let channel = notice.channel.clone();
+        let body = serde_json::to_string(notice)
+            .map_err(|error| NotifyError::Refused { channel: channel.clone(), reason: error.to_string() })?;
+        match self.client.send_message().queue_url(&self.queue).message_body(body).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(failed(channel, &Failure::of(&error))),
+        }
+    }
+}
+
+fn failed(channel: String, failure: &Failure) -> NotifyError {
+    let reason = format!("the queue of notices: {}", failure.text());
+    match failure.kind {
+        Kind::Throttled | Kind::Unanswered => NotifyError::Unreachable { channel, reason },
+        Kind::Denied | Kind::Refused => NotifyError::Refused { channel, reason },
+    }
+}
+
+/// Where messages go that nobody could work on, each with the reason.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    client: Client,
+    queue: String,
+}
+
+/// A message could not even be put among the dead letters; whoever holds it keeps it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a message could not be put among the dead letters: {0}")]
+pub struct DeadLettersError(pub String);
+
+impl DeadLetters {
+    /// They go to the queue with this URL.
+    pub fn new(connection: &Connection, queue: impl Into<String>) -> Self {
+        Self { client: Client::new(connection.config()), queue: queue.into() }
+    }
+
+    /// Puts a message there, as it came, with the reason as its attribute [`REASON`]. Durable when it
+    /// returns; repeats make copies.
+    ///
+    /// # Errors
+    /// The queue did not take it.
+    pub async fn put(&self, body: &str, reason: &str) -> Result<(), DeadLettersError> {
+        let reason: String = reason.chars().take(REASON_MAX).collect();
+        let reason = if reason.is_empty() { "unknown".to_owned() } else { reason };
+        let attribute = MessageAttributeValue::builder()
+            .data_type("String")
+            .string_value(reason)
+            .build()
+            .map_err(|error| DeadLettersError(error.to_string()))?;
+        let call = self
+            .client
+            .send_message()
+            .queue_url(&self.queue)
+            .message_body(body)
+            .message_attributes(REASON, attribute);
+        match call.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(DeadLettersError(Failure::of(&error).text())),
+        }
+    }
+}
