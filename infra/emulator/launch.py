@@ -22,7 +22,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="logs, journals, unpacked functions, task folders")
     parser.add_argument("--images", type=Path, help="JSON: how containers of an image run here")
     parser.add_argument("--wait-scale", type=float, default=1.0, help="factor on Wait states and retry delays")
-    parser.add_argument("--stop-seconds", type=float, default=30.0, help="between SIGTERM and SIGKILL of an ECS task")
+    parser.add_argument("--stop-seconds", type=float, help="at most so long between SIGTERM and SIGKILL of an ECS task")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when standard input ends")
     return parser.parse_args()
 
@@ -134,7 +134,9 @@ def serve(listening: socket.socket, options: argparse.Namespace, folder: Path) -
             threading.Thread(target=watch, daemon=True).start()
         config = Config()
         config.bind = [f"fd://{listening.fileno()}"]
-        config.keep_alive_timeout = 75
+        # Longer than any client keeps an idle connection: hypercorn's end of one can cross a request that it has
+        # already performed, which the client then sends again.
+        config.keep_alive_timeout = 86_400
         config.graceful_timeout = 0.2
         config.shutdown_timeout = 1
         config.errorlog = "-"

@@ -22,6 +22,9 @@ TOKEN_CHARACTERS = 64
 """Longest clientToken (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>)."""
 OVERRIDE_CHARACTERS = 8192
 """Most of a task's overrides (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html>)."""
+STOP_SECONDS = 30
+"""Between SIGTERM and SIGKILL, without a stopTimeout of the container
+(<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>)."""
 EXITED = "Essential container in task exited"
 
 _lock = threading.RLock()
@@ -36,8 +39,10 @@ class CannotStart(Exception):
 class Running:
     """The processes of one task."""
 
-    def __init__(self, task: dict) -> None:
+    def __init__(self, task: dict, definition: dict) -> None:
         self.task = task
+        limits = [container.get("stopTimeout", STOP_SECONDS) for container in definition["containerDefinitions"]]
+        self.stop_seconds = min(max(limits), SETTINGS.stop_seconds or max(limits))
         self.processes: dict[str, subprocess.Popen] = {}
         self.stopping = threading.Event()
         self.verdict: tuple[str, str] | None = None
@@ -190,7 +195,7 @@ def new_task(data, cluster, definition, launch, provider) -> dict:
     ecs._tasks[arn] = task
     if task["tags"]:
         ecs._tags[arn] = list(task["tags"])
-    _running[arn] = Running(task)
+    _running[arn] = Running(task, definition)
     return task
 
 
@@ -364,7 +369,7 @@ def stop_group(run: Running) -> None:
         alive = [process for process in run.processes.values() if process.poll() is None]
     for process in alive:
         send(process, signal.SIGTERM)
-    deadline = time.monotonic() + SETTINGS.stop_seconds
+    deadline = time.monotonic() + run.stop_seconds
     for process in alive:
         try:
             process.wait(timeout=max(0.0, deadline - time.monotonic()))

@@ -1,6 +1,7 @@
 """All replacements: importing this registers them."""
 
 from cauce_emulator import (  # noqa: F401
+    alarms,
     branches,
     containers,
     events,

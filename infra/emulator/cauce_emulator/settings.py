@@ -12,9 +12,8 @@ class Settings:
     folder: Path = Path(".")
     images: dict = field(default_factory=dict)
     """Repository name -> how its containers run here; see README.md."""
-    stop_seconds: float = 30.0
-    """Between SIGTERM and SIGKILL of a stopped task
-    (<https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html>)."""
+    stop_seconds: float | None = None
+    """Most seconds between SIGTERM and SIGKILL of a stopped task, for tests."""
 
 
 SETTINGS = Settings()
