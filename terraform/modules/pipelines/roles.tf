@@ -1,4 +1,8 @@
 # Roles: one for the machines of the system, one with which ECS starts its tasks, and one per pipeline for its tasks' code.
+#
+# Machines, task definitions and task roles are named here by the deployment's prefix: a hundred ARNs would outgrow what a
+# role takes (10,240 characters of policies, 2,048 of trust).
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 
 data "aws_iam_policy_document" "assume_states" {
   statement {
@@ -18,7 +22,7 @@ data "aws_iam_policy_document" "assume_states" {
     condition {
       test     = "ArnLike"
       variable = "aws:SourceArn"
-      values   = [for name in keys(local.machines) : "${local.states_arn}:stateMachine:${local.name}-${name}"]
+      values   = ["${local.states_arn}:stateMachine:${local.name}-*"]
     }
   }
 }
@@ -27,6 +31,13 @@ resource "aws_iam_role" "machines" {
   name               = "${local.name}-${var.system}-pipelines"
   description        = "State machines of the pipelines of ${var.system}"
   assume_role_policy = data.aws_iam_policy_document.assume_states.json
+
+  lifecycle {
+    precondition {
+      condition     = length(local.missing_values) == 0
+      error_message = "the environment ${local.environment} has no value for ${join(", ", [for name in local.missing_values : "env.${name}"])}. Give it in cauce.yaml (environments.${local.environment}.values) or in `values`."
+    }
+  }
 }
 
 data "aws_iam_policy_document" "machines" {
@@ -39,23 +50,17 @@ data "aws_iam_policy_document" "machines" {
     resources = values(local.functions)
   }
 
-  # Tasks, on the version that a run is pinned to; and parts and Map items of the system's own machines.
+  # Task machines on the version that a run is pinned to, parts, and items of a Distributed Map.
   statement {
-    sid     = "Start"
-    actions = ["states:StartExecution"]
-    resources = concat(
-      ["${local.states_arn}:stateMachine:${local.name}-task-*"],
-      flatten([for name in keys(local.machines) : ["${local.states_arn}:stateMachine:${local.name}-${name}", "${local.states_arn}:stateMachine:${local.name}-${name}:*"]]),
-    )
+    sid       = "Start"
+    actions   = ["states:StartExecution"]
+    resources = ["${local.states_arn}:stateMachine:${local.name}-*"]
   }
 
   statement {
-    sid     = "Watch"
-    actions = ["states:DescribeExecution", "states:StopExecution"]
-    resources = concat(
-      ["${local.states_arn}:execution:${local.name}-task-*:*"],
-      flatten([for name in keys(local.machines) : ["${local.states_arn}:execution:${local.name}-${name}:*", "${local.states_arn}:execution:${local.name}-${name}/*:*"]]),
-    )
+    sid       = "Watch"
+    actions   = ["states:DescribeExecution", "states:StopExecution"]
+    resources = ["${local.states_arn}:execution:${local.name}-*:*"]
   }
 
   # https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html
@@ -119,7 +124,7 @@ data "aws_iam_policy_document" "execution" {
   statement {
     sid       = "Logs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = [for group in aws_cloudwatch_log_group.tasks : "${group.arn}:*"]
+    resources = ["arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/cauce/${local.name}/*:*"]
   }
 
   # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
@@ -270,7 +275,7 @@ resource "aws_iam_role_policy" "task" {
   policy = data.aws_iam_policy_document.task[each.key].json
 }
 
-# What the container lifecycle may run: this system's task definitions, on our cluster, with this system's roles. Map
+# What the container lifecycle may run: our task definitions, on our cluster, with task roles and no others. Map
 # items of a Distributed Map run it inside the pipeline's own machine, so the machines' role has it too.
 data "aws_iam_policy_document" "run_tasks" {
   count = length(local.contained) > 0 ? 1 : 0
@@ -278,7 +283,7 @@ data "aws_iam_policy_document" "run_tasks" {
   statement {
     sid       = "Run"
     actions   = ["ecs:RunTask"]
-    resources = [for definition in aws_ecs_task_definition.this : "${definition.arn_without_revision}:*"]
+    resources = ["arn:${local.partition}:ecs:${local.region}:${local.account}:task-definition/${local.name}-*:*"]
 
     condition {
       test     = "ArnEquals"
@@ -310,7 +315,7 @@ data "aws_iam_policy_document" "run_tasks" {
   statement {
     sid       = "Roles"
     actions   = ["iam:PassRole"]
-    resources = concat([aws_iam_role.execution.arn], [for role in aws_iam_role.task : role.arn])
+    resources = [aws_iam_role.execution.arn, "arn:${local.partition}:iam::${local.account}:role/${local.name}-*-task"]
 
     condition {
       test     = "StringEquals"
