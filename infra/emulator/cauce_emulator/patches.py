@@ -6,6 +6,7 @@ from cauce_emulator import (  # noqa: F401
     containers,
     events,
     executions,
+    expressions,
     functions,
     machines,
     runtask,

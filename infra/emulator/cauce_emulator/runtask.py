@@ -2,7 +2,7 @@
 
 import json
 
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import _service_model, get_account_id, get_region
 from ministack.services import ecs, stepfunctions as sfn
 
 from cauce_emulator import containers, journal
@@ -23,6 +23,17 @@ def pascal(value, name=""):
     if name.endswith("At") and isinstance(value, str):
         return sfn._iso_to_epoch_ms(value)
     return value
+
+
+def unsupported(value, shape) -> list[str]:
+    """Fields that the API does not have under these names: Step Functions takes PascalCase only."""
+    if shape.type_name == "list" and isinstance(value, list):
+        return [field for item in value for field in unsupported(item, shape.member)]
+    if shape.type_name != "structure" or not isinstance(value, dict):
+        return []
+    members = {name[:1].upper() + name[1:]: member for name, member in shape.members.items()}
+    found = [key for key in value if key not in members]
+    return found + [field for key, item in value.items() if key in members for field in unsupported(item, members[key])]
 
 
 def passed_roles(role: str, request: dict) -> None:
@@ -47,6 +58,11 @@ def invoke_ecs_run_task(resource, input_data):
 
 def run_task(resource, arguments, role):
     """runTask, and with `.sync` the wait for the task's end."""
+    unknown = unsupported(arguments, _service_model("ecs").operation_model("RunTask").input_shape)
+    if unknown:
+        said = ", ".join(f'The field "{field}" is not supported by Step Functions' for field in unknown)
+        raise Failed("States.Runtime",
+                     f"The Parameters '{json.dumps(arguments)}' could not be used to start the Task: [{said}]")
     request = {"startedBy": STARTED_BY, **sfn._pascal_to_camel(arguments)}
     definition = request.get("taskDefinition", "")
     journal.call(role, "ecs:RunTask", definition)

@@ -128,6 +128,13 @@ class Results(unittest.TestCase):
         del without["networkConfiguration"]
         self.assertEqual(CLOUD.run(MACHINE, pascal(without))["error"], "ECS.InvalidParameterException")
 
+    def test_fields_are_in_pascal_case(self):
+        wrong = pascal(request("x"))
+        wrong["Overrides"]["ContainerOverrides"][0]["command"] = ["x"]
+        failed = CLOUD.run(MACHINE, wrong)
+        self.assertEqual(failed["error"], "States.Runtime")
+        self.assertIn('"command" is not supported', failed["cause"])
+
     def test_the_environment_is_clean(self):
         task = direct("env")
         _, names, secret = lines(task["taskArn"])

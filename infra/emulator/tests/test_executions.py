@@ -125,7 +125,7 @@ class Limits(unittest.TestCase):
 
     def test_too_much_data_is_not_caught_by_all(self):
         big = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": True,
-               "Arguments": {"FunctionName": "echo", "Payload": "{% $join($map([1..30000], function($i){'0123456789'})) %}"},
+               "Arguments": {"FunctionName": "echo", "Payload": "{% $pad('', 300000, 'x') %}"},
                "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}]}
         machine = CLOUD.machine("big", jsonata("Big", Big=big, Caught={"Type": "Succeed"}))
         self.assertEqual(CLOUD.run(machine["stateMachineArn"])["error"], "States.DataLimitExceeded")
@@ -229,6 +229,11 @@ class Values(unittest.TestCase):
                "Output": "{% [$a, $b] %}"},
             D={"Type": "Succeed"}))
         self.assertEqual(json.loads(CLOUD.run(machine["stateMachineArn"])["output"]), [2, 1])
+
+    def test_an_expression_may_take_longer_than_a_second(self):
+        slow = "{% $count([1..60000][$sum([$, $, $]) > 0]) %}"
+        machine = CLOUD.machine("patience", jsonata("A", A={"Type": "Succeed", "Output": slow}))
+        self.assertEqual(CLOUD.run(machine["stateMachineArn"])["output"], "60000")
 
     def test_tracing_is_given_back(self):
         machine = CLOUD.machine("traced", jsonata("A", A={"Type": "Succeed"}))["stateMachineArn"]
