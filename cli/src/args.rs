@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Unpause(PauseArgs),
     /// Say why a run or a task is where it is.
     Why(WhyArgs),
+    /// Show pools and locks: their slots, who holds them, who waits.
+    Pools(PoolsArgs),
     /// Explain an error code, a status or a failure class.
     Explain(ExplainArgs),
     /// Run a pipeline in virtual time with given durations and outcomes; nothing is called.
@@ -372,6 +374,13 @@ pub(crate) struct WhyArgs {
     pub(crate) run: String,
     /// The task [default: every task that waits, is under way or ended badly].
     pub(crate) task: Option<String>,
+}
+
+/// `cauce pools`
+#[derive(Debug, Args)]
+pub(crate) struct PoolsArgs {
+    /// One pool, such as sftp, lock:NAME, active:PIPELINE or run:PIPELINE [default: those of cauce.yaml and those in use].
+    pub(crate) name: Option<String>,
 }
 
 /// `cauce explain`

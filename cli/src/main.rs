@@ -101,6 +101,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Pause(args) => commands::pause::pause(args, true, context),
         Command::Unpause(args) => commands::pause::pause(args, false, context),
         Command::Why(args) => commands::why::why(args, context),
+        Command::Pools(args) => commands::pools::pools(args, context),
         Command::Explain(args) => commands::explain::explain(args, context),
         Command::Simulate(args) => engine::simulate(args, context),
         Command::Asl(AslCommand::Run(args)) => commands::asl::run(args, context),

@@ -4,7 +4,7 @@
 //! having none.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use cauce_local::state::StateDir;
 use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskPlan};
 use cauce_model::record::{
     OUTPUT_MAX, OutputRecord, PipelineRecord, RUNS_LIST, Record, RunRecord, TASK_PREFIX, TaskRecord,
-    pipeline_item, run_item, run_partition,
+    pipeline_item, run_item, run_partition, task_item,
 };
 use cauce_model::{Instant, Item, Json, Key, RunRef, TaskStatus};
 use cauce_ports::{Objects, Table};
@@ -81,10 +81,23 @@ pub(crate) struct Pool {
     pub(crate) slots: i64,
     /// How many are taken.
     pub(crate) used: i64,
-    /// The holders' names.
-    pub(crate) holders: Vec<String>,
-    /// The names of those in line, first come first.
-    pub(crate) line: Vec<String>,
+    /// The holders' names, and how many slots each holds.
+    pub(crate) holders: Vec<(String, u32)>,
+    /// Those in line, in order.
+    pub(crate) line: Vec<Place>,
+}
+
+/// A place in a pool's line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    /// The waiter's name.
+    pub(crate) holder: String,
+    /// How many slots it wants.
+    pub(crate) slots: i64,
+    /// Its priority: the higher goes first.
+    pub(crate) priority: i64,
+    /// Since when it stands there.
+    pub(crate) since: Option<Instant>,
 }
 
 /// The state folder that a command without a pipeline file looks into: that of the nearest
@@ -256,12 +269,26 @@ impl Store {
         let key = slots::pool_item(name);
         let Some(item) = self.table.get(&key).await? else { return Ok(None) };
         let line = self.range(&key.partition, slots::WAITER_PREFIX).await?;
-        let holder = |item: &Item| item.body.get("holder").and_then(Json::as_str).map(str::to_owned);
+        let waiting = texts(&item, "waiting");
+        let place = |place: &Item| {
+            let text = |field: &str| place.body.get(field).and_then(Json::as_str).map(str::to_owned);
+            let holder = text("holder").filter(|holder| waiting.contains(holder))?;
+            Some(Place {
+                holder,
+                slots: number(place, "slots"),
+                priority: slots::priority_of(&place.key).unwrap_or(0),
+                since: text("since").and_then(|text| Instant::parse(&text).ok()),
+            })
+        };
+        let lease = |lease: &String| {
+            let (holder, slots) = slots::parse_lease(lease);
+            (holder.to_owned(), slots)
+        };
         Ok(Some(Pool {
             slots: number(&item, "slots"),
             used: number(&item, "used"),
-            holders: texts(&item, "holders"),
-            line: line.iter().filter_map(holder).collect(),
+            holders: texts(&item, "holders").iter().map(lease).collect(),
+            line: line.iter().filter_map(place).collect(),
         }))
     }
 
@@ -274,6 +301,51 @@ impl Store {
         let Some(item) = self.table.get(key).await? else { return Ok(None) };
         let is_open = item.body.get("status").and_then(Json::as_str) == Some("open");
         Ok(Some((texts(&item, "done").len(), is_open)))
+    }
+
+    /// The pools in which unfinished runs hold or wait, by name.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn pools_in_use(&self) -> Result<BTreeSet<String>, Failure> {
+        let mut open = Vec::new();
+        self.runs(None, |run| {
+            if !run.status.is_terminal() {
+                open.push(run);
+            }
+        })
+        .await?;
+        let mut pools = BTreeSet::new();
+        for run in open {
+            pools.insert(slots::active_runs_pool(&run.run.pipeline));
+            for item in self.range(&run_partition(&run.key()), TASK_PREFIX).await? {
+                let task = TaskRecord::from_item(&item)?;
+                if task.generation == run.generation && !task.status.is_terminal() {
+                    pools.extend(task.holds.into_iter().map(|hold| hold.pool));
+                    pools.extend(task.waits_for);
+                }
+            }
+        }
+        Ok(pools)
+    }
+
+    /// Since when a holder has what it holds.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn held_since(&self, name: &str) -> Result<Option<Instant>, Failure> {
+        let Some(holder) = slots::Holder::parse(name) else { return Ok(None) };
+        let Some((task, index, attempt)) = &holder.attempt else {
+            let item = self.table.get(&run_item(&holder.run_key)).await?;
+            return Ok(match item {
+                Some(item) => RunRecord::from_item(&item)?.started_at,
+                None => None,
+            });
+        };
+        let item = self.table.get(&task_item(&holder.run_key, task, *index)).await?;
+        let Some(item) = item else { return Ok(None) };
+        let record = TaskRecord::from_item(&item)?;
+        Ok(record.attempts.iter().find(|a| a.number == *attempt).map(|attempt| attempt.started_at))
     }
 
     /// The run that an item of a holder's name belongs to.

@@ -6,11 +6,10 @@ use crate::args::Cli;
 use crate::error::Failure;
 
 /// Commands that this version does not have yet, and what to do instead.
-const LATER: [(&str, &str); 17] = [
+const LATER: [(&str, &str); 16] = [
     ("trigger", "it starts deployed pipelines; on this machine use 'cauce run FILE'"),
     ("approve", "approvals come with the approval task"),
     ("reject", "approvals come with the approval task"),
-    ("pools", "the limits of this version are max_active_runs and max_active_tasks; see 'cauce why RUN'"),
     ("breakers", "circuit breakers are not supported yet"),
     ("limits", "rate limits are not supported yet"),
     ("idempotency", "idempotency keys are not supported yet"),

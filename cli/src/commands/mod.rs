@@ -12,6 +12,8 @@ pub(crate) mod schedule;
 
 pub(crate) mod explain;
 
+pub(crate) mod pools;
+
 pub(crate) mod runs;
 
 pub(crate) mod show;

@@ -255,29 +255,53 @@ async fn queued(
     let number = record.map_or(0, |record| record.attempts.len() as u32) + 1;
     let attempt = Some((plan.name.clone(), None, number));
     let holder = slots::Holder { run_key: view.run.key(), generation: view.run.generation, attempt };
-    if let Some(pool) = store.pool(&slots::active_tasks_pool(pipeline)).await? {
+    let waits_for = record.map(|record| record.waits_for.clone()).unwrap_or_default();
+    for name in waits_for {
+        let Some(pool) = store.pool(&name).await? else { continue };
+        if waits_for_many(record) {
+            because.push(format!("of {}, all or nothing:", pool_words(&name)));
+        } else {
+            because.push(format!("it waits for {}", pool_words(&name)));
+        }
         in_line(&pool, &holder.name(), store, because).await?;
     }
     Ok(())
 }
 
+fn waits_for_many(record: Option<&TaskRecord>) -> bool {
+    record.is_some_and(|record| record.waits_for.len() > 1)
+}
+
+/// A pool as people call it.
+fn pool_words(pool: &str) -> String {
+    match pool.split_once(':') {
+        Some(("lock", name)) => format!("the lock '{name}'"),
+        Some(("active", _)) => "a slot of max_active_tasks".to_owned(),
+        Some(("run", _)) => "a slot of max_active_runs".to_owned(),
+        _ => format!("slots of the pool '{pool}'"),
+    }
+}
+
 /// Who holds the slots of a pool, and where in line somebody stands.
 async fn in_line(pool: &Pool, holder: &str, store: &Store, because: &mut Vec<String>) -> Result<(), Failure> {
     let mut names = Vec::new();
-    for holder in pool.holders.iter().take(NAMED_MAX) {
+    for (holder, _) in pool.holders.iter().take(NAMED_MAX) {
         names.push(store.holder(holder).await?);
     }
     if pool.holders.len() > NAMED_MAX {
         names.push(format!("{} more", pool.holders.len() - NAMED_MAX));
     }
-    if pool.holders.iter().any(|name| name == holder) {
+    if pool.holders.iter().any(|(name, _)| name == holder) {
         because.push(
             "it has been granted its slots; the engine that asked for them goes on once it hears".to_owned(),
         );
         return Ok(());
     }
-    because.push(format!("{} of {} slots are taken, by {}", pool.used, pool.slots, names.join(", ")));
-    if let Some(at) = pool.line.iter().position(|waiter| waiter == holder) {
+    because.push(match names.is_empty() {
+        true => format!("0 of {} slots are taken", pool.slots),
+        false => format!("{} of {} slots are taken, by {}", pool.used, pool.slots, names.join(", ")),
+    });
+    if let Some(at) = pool.line.iter().position(|waiter| waiter.holder == holder) {
         because.push(format!("it is number {} of {} in line", at + 1, pool.line.len()));
     }
     Ok(())

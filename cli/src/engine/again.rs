@@ -13,7 +13,7 @@ use cauce_model::record::{RunRecord, TriggerRecord};
 
 use crate::args::{RerunArgs, ResumeArgs};
 use crate::context::Context;
-use crate::engine::assemble::{Local, deployment, local, register, started_pipelines};
+use crate::engine::assemble::{Local, deployment, local, register, resize, started_pipelines};
 use crate::engine::start::resolve;
 use crate::engine::start::{check_task, drive, execute, find_run, find_tasks, finish};
 use crate::engine::watch::Watching;
@@ -73,6 +73,7 @@ fn go_on(
     let local = local(folder, context, host_credentials, watch)?;
     context.block_on(async {
         let mut locks = Vec::new();
+        execute(&local, &resize(folder)).await?;
         let pinned: Deployment = match &newest {
             Some(compiled) => {
                 let deployment = deployment(compiled)?;

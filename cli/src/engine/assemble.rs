@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cauce_compiler::Compiled;
-use cauce_engine::Settings;
+use cauce_engine::{Command, Settings};
 use cauce_host::{DeployedMachine, Deployment, Host, World};
 use cauce_local::clock::SystemClock;
 use cauce_local::notify::{Channel, Channels};
@@ -84,6 +84,13 @@ pub(crate) fn started_pipelines(
         found.insert(name, compiled);
     }
     Ok(found.into_values().collect())
+}
+
+/// The command that tells the store how many slots the project's pools have: cauce.yaml as it is now
+/// decides, whatever version of a pipeline runs.
+pub(crate) fn resize(folder: &ProjectFolder) -> Command {
+    let pools = folder.project.pools.iter().map(|(name, pool)| (name.to_string(), pool.slots));
+    Command::Resize { pools: pools.collect() }
 }
 
 fn names_started(plan: &Plan) -> Vec<String> {

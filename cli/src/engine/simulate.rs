@@ -20,7 +20,7 @@ use serde_json::{Map, json};
 
 use crate::args::{RunArgs, SimulateArgs};
 use crate::context::Context;
-use crate::engine::assemble::{add_lifecycles, deployment, settings, started_pipelines};
+use crate::engine::assemble::{add_lifecycles, deployment, resize, settings, started_pipelines};
 use crate::engine::dates;
 use crate::engine::watch::task_changes;
 use crate::error::{Exit, Failure};
@@ -234,6 +234,8 @@ impl Simulation {
         let host = Host::new(world, settings, 1);
         add_lifecycles(&host)?;
         let others = started_pipelines(&loaded.compiled.plan, &loaded.folder, context)?;
+        let clock = host.world().clock.clone();
+        clock.block_on(host.execute(&resize(&loaded.folder))).ok_or_else(stuck)??;
         for compiled in others.iter().chain([&loaded.compiled]) {
             let deployment = deployment(compiled)?;
             let clock = host.world().clock.clone();

@@ -20,7 +20,7 @@ use cauce_ports::{Clock, Table};
 use crate::args::{BackfillArgs, ExistingRuns, RunArgs};
 use crate::commands::show::{document, tasks};
 use crate::context::Context;
-use crate::engine::assemble::{Local, deployment, local, register, started_pipelines};
+use crate::engine::assemble::{Local, deployment, local, register, resize, started_pipelines};
 use crate::engine::dates::{self, new_run};
 use crate::engine::simulate;
 use crate::engine::watch::Watching;
@@ -102,6 +102,7 @@ pub(crate) fn prepare(
     let local = local(&loaded.folder, context, host_credentials, watch)?;
     let others = started_pipelines(&loaded.compiled.plan, &loaded.folder, context)?;
     context.block_on(async {
+        execute(&local, &resize(&loaded.folder)).await?;
         for compiled in others.iter().chain([&loaded.compiled]) {
             register(&local, &compiled.plan, &loaded.folder);
             local.host.deploy(&deployment(compiled)?).await?;

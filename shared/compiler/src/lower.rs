@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::bits::{descending, insert, words_for};
 use cauce_model::Json;
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{
@@ -45,6 +46,12 @@ pub(crate) fn lower(pipeline: &Pipeline, project: &Project, sequence: &[usize]) 
     let positions = Positions::new(&entries);
     let schedules: Vec<SchedulePlan> = pipeline.schedule.iter().filter_map(schedule).collect();
     let timezone = schedules.first().map_or("UTC", |schedule| &schedule.timezone);
+    let mut tasks: Vec<TaskPlan> =
+        entries.iter().map(|(name, entry)| task(name, entry, project, &positions)).collect();
+    for (task, priority) in tasks.iter_mut().zip(priorities(&entries, &positions)) {
+        let asks = !task.pools.is_empty() || task.lock.is_some() || pipeline.max_active_tasks.is_some();
+        task.priority = if asks && task.kind.holds_slots() { priority } else { 0 };
+    }
     Plan {
         schema: PLAN_SCHEMA,
         pipeline: pipeline.name.to_string(),
@@ -60,7 +67,7 @@ pub(crate) fn lower(pipeline: &Pipeline, project: &Project, sequence: &[usize]) 
             action: deadline.action,
         }),
         notify: notify(&pipeline.notify),
-        tasks: entries.iter().map(|(name, entry)| task(name, entry, project, &positions)).collect(),
+        tasks,
     }
 }
 
@@ -107,8 +114,35 @@ fn task(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) 
         reads: settings.reads.iter().map(text).collect(),
         writes: settings.writes.iter().map(text).collect(),
         returns: settings.returns.iter().map(|(name, kind)| (name.to_string(), *kind)).collect(),
+        pools: settings.pools.iter().map(|(pool, slots)| (pool.to_string(), *slots)).collect(),
+        lock: settings.lock.as_ref().map(text),
+        priority: 0,
         notify: notify(&settings.notify),
     }
+}
+
+/// The effective priority of every task: its own and those of all tasks below it, each once. So what
+/// much that matters waits for goes first, without anybody writing it on the way there.
+fn priorities(entries: &[(&Name, &Task)], positions: &Positions<'_>) -> Vec<i64> {
+    let own: Vec<i64> = entries.iter().map(|(_, task)| i64::from(task.settings.priority)).collect();
+    if own.iter().all(|priority| *priority == 0) {
+        return own;
+    }
+    // Tasks are in topological order: from the last to the first, what is below those below is known.
+    let mut below: Vec<Vec<u64>> = vec![Vec::new(); own.len()];
+    let mut sums = own.clone();
+    for task in (0..own.len()).rev() {
+        let mut row = vec![0; words_for(own.len())];
+        for &down in &positions.below[task] {
+            insert(&mut row, down);
+            for (word, more) in row.iter_mut().zip(&below[down as usize]) {
+                *word |= more;
+            }
+        }
+        sums[task] += descending(&row).map(|down| own[down as usize]).sum::<i64>();
+        below[task] = row;
+    }
+    sums
 }
 
 fn text(template: &Template) -> String {

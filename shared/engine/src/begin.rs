@@ -1,20 +1,21 @@
 //! Begin: may this task run, and with what? The order of the questions is the specification:
 //! generation, repeat, cancel, gate, upstreams, rule, `if`, slots, launch.
 
+use crate::claim::{self, Claim};
 use crate::command::{Begin, Command, Decision, Effect, Finish, Outcome, Reply};
 use crate::context::{self, Renderer, Unrendered};
 use crate::ending::{Case, refusal};
 use crate::kinds;
 use crate::rules::{Verdict, evaluate};
-use crate::slots::{self, Ask, Grant, Holder};
+use crate::slots;
 use crate::status::{Upstreams, load_run, load_task, upstreams};
 use crate::stop::Stop;
 use crate::view::Liveness;
 use crate::{Settings, View, gate, launch};
 use cauce_model::ids::{child_execution_name, sha256_hex};
 use cauce_model::plan::{MapPlan, TaskKind};
-use cauce_model::record::{HoldRecord, OutputRecord, Record, TaskRecord, run_item, task_item};
-use cauce_model::{Expect, Instant, Json, TaskStatus, Write, names};
+use cauce_model::record::{OutputRecord, Record, TaskRecord, run_item, task_item};
+use cauce_model::{Instant, Json, TaskStatus, names};
 use serde_json::{Map, json};
 
 pub(crate) fn decide(
@@ -159,28 +160,13 @@ fn fresh(
     if let Some(map) = map.filter(|_| begin.index.is_none()) {
         return Ok(expand(begin, settings, case, map, &renderer));
     }
+    let mut held = match claim::claim(view, &mut case, begin.index, number, &renderer)? {
+        Claim::Held(writes) => writes,
+        Claim::Waits(pools) => return Ok(queue(begin, case, pools)),
+        Claim::Never(error) => return Ok(misconfigured(begin, case, error)),
+    };
     match &plan.kind {
         TaskKind::Container(container) => {
-            let pool = slots::active_tasks_pool(&run.run.pipeline);
-            let mut gone = Vec::new();
-            if let Some(capacity) = case.prepared.plan.max_active_tasks {
-                let holder = Holder {
-                    run_key: begin.run_key.clone(),
-                    generation: run.generation,
-                    attempt: Some((plan.name.clone(), begin.index, number)),
-                };
-                let tie = format!("{:06}#{:06}", case.task, begin.index.unwrap_or(0));
-                let since = case.loaded.record.queued_at.unwrap_or(case.now);
-                let ask = Ask { pool: &pool, capacity, slots: 1, priority: 0, since, tie, holder: &holder };
-                match slots::acquire(&ask, view, case.now)? {
-                    Grant::Held { fence, places } => {
-                        gone.extend(places);
-                        case.record().holds =
-                            vec![HoldRecord { pool, slots: 1, holder: holder.name(), fence }];
-                    }
-                    Grant::Waiting => return Ok(queue(begin, case, &pool)),
-                }
-            }
             let avoid_spot = case.loaded.record.attempts.iter().any(|a| {
                 matches!(
                     a.class,
@@ -201,19 +187,19 @@ fn fresh(
                     case.start_attempt(true);
                     case.record().output_uri = Some(launch.output_uri);
                     let documents = launch.document.into_iter().collect();
-                    let writes =
-                        gone.into_iter().map(|key| Write::Delete { key, expect: Expect::Any }).collect();
-                    let decision = Decision { documents, writes, ..Decision::default() };
+                    let decision = Decision { documents, writes: held, ..Decision::default() };
                     Ok(launched(begin, settings, case, launch.request, decision))
                 }
             }
         }
         TaskKind::Pipeline(other) => match kinds::pipeline(view, &mut case, other, &renderer)? {
             Err(error) => Ok(misconfigured(begin, case, error)),
-            Ok(kinds::PipelineStart::Launch { request, decision }) => {
+            Ok(kinds::PipelineStart::Launch { request, mut decision }) => {
+                decision.writes.append(&mut held);
                 Ok(launched(begin, settings, case, request, decision))
             }
             Ok(kinds::PipelineStart::Ended(mut decision)) => {
+                decision.writes.append(&mut held);
                 let answer = with_answer(begin, &case, Decision::default());
                 decision.effects.extend(answer.effects);
                 Ok(decision)
@@ -383,16 +369,18 @@ fn misconfigured(begin: &Begin, mut case: Case<'_>, error: Unrendered) -> Decisi
     with_answer(begin, &case, decision)
 }
 
-fn queue(begin: &Begin, mut case: Case<'_>, pool: &str) -> Decision {
+fn queue(begin: &Begin, mut case: Case<'_>, pools: Vec<String>) -> Decision {
     let now = case.now;
     let generation = case.run.generation;
+    // A slot may have become free before the token was stored: then nobody else would look.
+    let effects = pools.iter().map(|pool| slots::look(pool)).collect();
     let record = case.record();
     record.status = TaskStatus::Queued;
     record.generation = generation;
     record.token = Some(begin.token.clone());
+    record.waits_for = pools;
     record.queued_at.get_or_insert(now);
-    // A slot may have become free before the token was stored: then nobody else would look.
-    Decision { writes: vec![case.write()], effects: vec![slots::look(pool)], ..Decision::default() }
+    Decision { writes: vec![case.write()], effects, ..Decision::default() }
 }
 
 /// Stores the launch and answers with it.

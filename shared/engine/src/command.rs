@@ -2,6 +2,7 @@
 
 use cauce_model::record::{Notice, TriggerRecord};
 use cauce_model::{Deployment, Instant, Json, Key, RunKey, Write};
+use std::collections::BTreeMap;
 
 /// A request to decide something.
 #[derive(Clone, PartialEq, Debug)]
@@ -34,6 +35,16 @@ pub enum Command {
         pool: String,
         /// How long to wait before the next look.
         seconds: u64,
+    },
+    /// The project's pools have these many slots from now on.
+    Resize {
+        /// Slots by pool.
+        pools: BTreeMap<String, u32>,
+    },
+    /// Who holds slots of a pool, and does not live any more? What they hold is given back.
+    Reclaim {
+        /// The pool.
+        pool: String,
     },
     /// A run shall end.
     Cancel {
@@ -88,6 +99,8 @@ impl Command {
             Self::Arrive(_) => "arrive",
             Self::Release { .. } => "release",
             Self::Look { .. } => "look",
+            Self::Resize { .. } => "resize",
+            Self::Reclaim { .. } => "reclaim",
             Self::Cancel { .. } => "cancel",
             Self::Mark { .. } => "mark",
             Self::Deadline { .. } => "deadline",

@@ -3,7 +3,7 @@
 use crate::command::{Command, Decision};
 use crate::stop::Stop;
 use crate::{Need, Settings, View};
-use crate::{begin, close, deploy, finish, gate, open, operate, slots, trigger};
+use crate::{begin, close, deploy, finish, gate, open, operate, reclaim, slots, trigger};
 use cauce_model::Instant;
 
 /// Decides. `now` is the caller's clock; nothing else comes from outside the arguments.
@@ -18,8 +18,10 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Finish(finish) => finish::decide(finish, view, settings, now),
         Command::Close(close) => close::decide(close, view, now),
         Command::Arrive(arrive) => gate::arrive(arrive, view),
-        Command::Release { pool, holder, slots } => slots::release(pool, holder, *slots, view),
+        Command::Release { pool, holder, slots } => slots::release(pool, holder, *slots, view, now),
         Command::Look { pool, seconds } => slots::look_again(pool, *seconds, view, now),
+        Command::Resize { pools } => slots::resize(pools, view),
+        Command::Reclaim { pool } => reclaim::decide(pool, view, settings),
         Command::Cancel { run_key, reason } => operate::cancel(run_key, reason, view, settings, now),
         Command::Mark { run_key, task, success, by } => operate::mark(run_key, task, *success, by, view, now),
         Command::Deadline { run_key } => operate::deadline(run_key, view, now),

@@ -82,6 +82,7 @@ impl<'a> Case<'a> {
         record.token = None;
         record.launch = None;
         record.retry_at = None;
+        record.waits_for.clear();
         record.allowed_failure =
             plan.allow_failure && matches!(status, TaskStatus::Failed | TaskStatus::UpstreamFailed);
         if let Some(attempt) = record.attempts.last_mut()
@@ -219,6 +220,7 @@ impl<'a> Case<'a> {
         record.generation = run.generation;
         record.token = None;
         record.retry_at = None;
+        record.waits_for.clear();
         record.reason = None;
         record.started_at.get_or_insert(now);
     }

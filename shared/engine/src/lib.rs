@@ -45,6 +45,12 @@ pub mod retry;
 
 pub mod slots;
 
+mod line;
+
+mod claim;
+
+mod reclaim;
+
 mod open;
 
 mod close;

@@ -1,7 +1,7 @@
 //! Open: an execution of a pipeline's machine began. Is it a run we know, and may it go on now?
 
 use crate::command::{Decision, Effect, Existing, Open, Trigger};
-use crate::slots::{self, Ask, Grant, Holder};
+use crate::slots::{self, Ask, Grant, Holder, Want};
 use crate::status::load_run;
 use crate::stop::Stop;
 use crate::trigger::{self, deadline, run_row};
@@ -57,25 +57,23 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
 
     let pool = slots::active_runs_pool(&run.run.pipeline);
     let holder = Holder { run_key: run.key(), generation: run.generation, attempt: None };
+    let want = Want { pool, slots: 1, capacity: prepared.plan.max_active_runs, says: true };
     let ask = Ask {
-        pool: &pool,
-        capacity: prepared.plan.max_active_runs,
-        slots: 1,
+        wants: std::slice::from_ref(&want),
         priority: 0,
         since: run.created_at,
         tie: run.run.run_id.clone(),
         holder: &holder,
     };
     match slots::acquire(&ask, view, now)? {
-        Grant::Held { places, .. } => {
-            let gone = places.into_iter().map(|key| Write::Delete { key, expect: Expect::Any });
-            decision.writes.extend(gone);
+        Grant::Held { writes, .. } => {
+            decision.writes.extend(writes);
             start(&mut run, &prepared, now, &mut decision);
             decision.effects.push(let_in(open, &run, settings));
         }
         Grant::Waiting => {
             run.token = Some(open.token.clone());
-            decision.effects.push(slots::look(&pool));
+            decision.effects.push(slots::look(&want.pool));
         }
     }
     decision.writes.push(Write::Put { item: run_row(&run), expect });

@@ -1,24 +1,32 @@
 //! Pools: named capacity, taken whole or not at all, given back once.
 //!
-//! A pool is one item: how many slots are `used`, by which `holders` (a set of names), and who is
+//! A pool is one item: how many slots are `used`, by which `holders` (a set of leases), and who is
 //! `waiting` (a set as well); a waiter's place in line is an item of its own. Taking and giving back
-//! are one conditional change each, so holders never exceed slots and repeats change nothing. Who
-//! waits is granted by the one who gives back, in order of priority, then age; a newcomer never
-//! passes those who wait.
+//! are one conditional change each, so holders never exceed slots and repeats change nothing. Slots of
+//! several pools are taken by one transaction, with the write that starts the attempt: nobody ever
+//! holds a part. Who waits is granted by the one who gives back, in order of priority, then age; a
+//! newcomer never passes those who wait. `line` is that order.
 
 use crate::View;
 use crate::command::{Command, Decision, Effect};
+use crate::line::{self, Ahead, LINE, Waiter, place_sort, stands_for};
 use crate::stop::Stop;
 use cauce_model::item::{Body, Change, Cond, Step, When};
-use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
+use cauce_model::plan::Plan;
+use cauce_model::record::HoldRecord;
 use cauce_model::{Expect, Instant, Item, Json, Key, RunKey, Write, names};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use crate::line::{STARVATION_SECONDS, priority_of};
 
 const SLOTS: &str = "slots";
-const USED: &str = "used";
+pub(crate) const USED: &str = "used";
 const HOLDERS: &str = "holders";
-const WAITING: &str = "waiting";
+pub(crate) const WAITING: &str = "waiting";
 const FENCE: &str = "fence";
-const LINE: &str = "W#";
+
+/// The sort key of a pool's own item.
+pub(crate) const POOL: &str = "P";
 
 /// The pool that holds `max_active_tasks` of a pipeline.
 pub fn active_tasks_pool(pipeline: &str) -> String {
@@ -30,13 +38,18 @@ pub fn active_runs_pool(pipeline: &str) -> String {
     format!("run:{pipeline}")
 }
 
+/// The pool of one slot that is a lock. Pools of the project have no colon in their names.
+pub fn lock_pool(name: &str) -> String {
+    format!("lock:{name}")
+}
+
 /// The key of a pool.
 pub fn pool_item(pool: &str) -> Key {
-    Key::new(format!("pool#{pool}"), "P")
+    Key::new(format!("pool#{pool}"), POOL)
 }
 
 /// What the sort keys of a pool's waiters begin with.
-pub const WAITER_PREFIX: &str = LINE;
+pub const WAITER_PREFIX: &str = line::LINE;
 
 /// Who asks for slots: a run, or an attempt of a task of one. Its text is the holder's name.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,13 +92,37 @@ impl Holder {
     }
 }
 
-/// A request for slots of one pool.
-pub(crate) struct Ask<'a> {
-    pub(crate) pool: &'a str,
-    /// How many the pool has.
-    pub(crate) capacity: u32,
+/// The text of a lease in a pool's `holders`: the holder's name, and how many slots where it is not
+/// one. So whoever reads the pool alone knows what is held by whom.
+pub fn lease(holder: &str, slots: u32) -> String {
+    if slots == 1 { holder.to_owned() } else { format!("{holder}*{slots}") }
+}
+
+/// Reads a lease: the holder's name and the slots.
+pub fn parse_lease(lease: &str) -> (&str, u32) {
+    lease
+        .rsplit_once('*')
+        .and_then(|(holder, slots)| Some((holder, slots.parse().ok()?)))
+        .unwrap_or((lease, 1))
+}
+
+/// Slots wanted of one pool.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Want {
+    pub(crate) pool: String,
     /// How many are wanted.
     pub(crate) slots: u32,
+    /// How many the pool has.
+    pub(crate) capacity: u32,
+    /// Whether the asker says how many the pool has (the plan's limits, locks). Otherwise the store
+    /// does, for the pools of the project.
+    pub(crate) says: bool,
+}
+
+/// A request for slots of one pool or of several.
+pub(crate) struct Ask<'a> {
+    /// In order of the pools' names, each once.
+    pub(crate) wants: &'a [Want],
     pub(crate) priority: i64,
     /// Since when it is wanted: the older is granted first.
     pub(crate) since: Instant,
@@ -95,110 +132,203 @@ pub(crate) struct Ask<'a> {
 }
 
 /// What came of a request.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Grant {
-    /// Held.
+    /// Held, once these writes are made together with the one that starts the attempt: slots of
+    /// several pools are taken by them, and places in line given up.
     Held {
-        /// The fence minted with the grant.
-        fence: u64,
-        /// Places in line to give up with the decision's write, for one that had waited.
-        places: Vec<Key>,
+        /// What is held, with the fences minted.
+        holds: Vec<HoldRecord>,
+        /// The writes.
+        writes: Vec<Write>,
     },
     /// In line. Whoever gives back answers the token that the holder's record keeps.
     Waiting,
 }
 
-fn number(item: &Item, field: &str) -> i64 {
+pub(crate) fn number(item: &Item, field: &str) -> i64 {
     item.body.get(field).and_then(Json::as_i64).unwrap_or(0)
 }
 
-/// Whose place in line this is.
-fn stands_for(place: &Item) -> Option<&str> {
-    place.body.get("holder").and_then(Json::as_str)
-}
-
-fn has(item: &Item, field: &str, text: &str) -> bool {
+pub(crate) fn has(item: &Item, field: &str, text: &str) -> bool {
     item.body
         .get(field)
         .and_then(Json::as_array)
         .is_some_and(|set| set.iter().any(|v| v.as_str() == Some(text)))
 }
 
+/// Whether so many slots of a pool are held under a name.
+pub(crate) fn is_held(pool: &Item, holder: &str, slots: i64) -> bool {
+    u32::try_from(slots).is_ok_and(|slots| has(pool, HOLDERS, &lease(holder, slots)))
+}
+
+/// The leases of a pool.
+pub(crate) fn leases(pool: &Item) -> impl Iterator<Item = (&str, u32)> {
+    let holders = pool.body.get(HOLDERS).and_then(Json::as_array);
+    holders.into_iter().flatten().filter_map(Json::as_str).map(parse_lease)
+}
+
+/// How many slots a pool of the project has; `None` when nobody has said so here.
+pub(crate) fn capacity(pool: &str, view: &View) -> Result<Option<u32>, Stop> {
+    let slots = view.item(&pool_item(pool))?.and_then(|item| item.body.get(SLOTS)).and_then(Json::as_u64);
+    Ok(slots.and_then(|slots| u32::try_from(slots).ok()))
+}
+
 /// Asks for slots. A repeat of the same request finds what it took before.
 pub(crate) fn acquire(ask: &Ask<'_>, view: &View, now: Instant) -> Result<Grant, Stop> {
-    let key = pool_item(ask.pool);
+    match ask.wants {
+        [] => Ok(Grant::Held { holds: Vec::new(), writes: Vec::new() }),
+        [want] => acquire_one(ask, want, view, now),
+        _ => acquire_several(ask, view, now),
+    }
+}
+
+/// Slots of one pool: one conditional change, which many may make at the same time.
+fn acquire_one(ask: &Ask<'_>, want: &Want, view: &View, now: Instant) -> Result<Grant, Stop> {
+    let key = pool_item(&want.pool);
     let holder = ask.holder.name();
-    let most = i64::from(ask.capacity) - i64::from(ask.slots);
-    let take = Change {
-        steps: vec![
-            Step::Set(SLOTS.into(), Json::from(ask.capacity)),
-            Step::Add(USED.into(), i64::from(ask.slots)),
-            Step::Insert(HOLDERS.into(), holder.clone()),
-            Step::Add(FENCE.into(), 1),
-        ],
-    };
-    let free = When {
-        all: vec![
-            Cond::AtMost(USED.into(), most),
-            Cond::Lacks(HOLDERS.into(), holder.clone()),
-            Cond::Empty(WAITING.into()),
-        ],
-    };
-    if let Some(item) = view.update(format!("take:{}", ask.pool), key.clone(), take, free)? {
-        return Ok(Grant::Held { fence: number(item, FENCE).unsigned_abs(), places: Vec::new() });
+    let lease = lease(&holder, want.slots);
+    let mut steps = vec![
+        Step::Add(USED.into(), i64::from(want.slots)),
+        Step::Insert(HOLDERS.into(), lease.clone()),
+        Step::Add(FENCE.into(), 1),
+    ];
+    let mut all = vec![
+        Cond::AtMost(USED.into(), i64::from(want.capacity) - i64::from(want.slots)),
+        Cond::Lacks(HOLDERS.into(), lease.clone()),
+        Cond::Empty(WAITING.into()),
+    ];
+    if want.says {
+        steps.push(Step::Set(SLOTS.into(), Json::from(want.capacity)));
+    } else {
+        all.push(Cond::Equals(SLOTS.into(), Json::from(want.capacity)));
     }
-    if let Some(item) = view.item(&key)?
-        && has(item, HOLDERS, &holder)
-    {
-        let fence = number(item, FENCE).unsigned_abs();
-        if !has(item, WAITING, &holder) {
-            return Ok(Grant::Held { fence, places: Vec::new() });
+    let held = |fence: u64, writes: Vec<Write>| Grant::Held {
+        holds: vec![HoldRecord { pool: want.pool.clone(), slots: want.slots, holder: holder.clone(), fence }],
+        writes,
+    };
+    let taken = view.update(format!("take:{}", want.pool), key.clone(), Change { steps }, When { all })?;
+    if let Some(item) = taken {
+        return Ok(held(number(item, FENCE).unsigned_abs(), Vec::new()));
+    }
+    let line = view.range(key.partition.clone(), LINE.to_owned())?;
+    let places = line.iter().filter(|place| stands_for(place) == Some(&holder));
+    let mut gone: Vec<Key> = places.map(|place| place.key.clone()).collect();
+    if !view.item(&key)?.is_some_and(|item| has(item, HOLDERS, &lease)) {
+        let joined = line_up(ask, want, view, now)?;
+        match joined {
+            None => return Ok(Grant::Waiting),
+            // It holds already: somebody granted it between the two looks, or its own first try did
+            // take and the reply was lost.
+            Some(place) if !gone.contains(&place) => gone.push(place),
+            Some(_) => {}
         }
-        // Granted while it waited. Until here whoever gave back tells it again and again; from here
-        // on it knows.
-        let know = Change { steps: vec![Step::Take(WAITING.into(), holder.clone())] };
-        view.update(format!("know:{}", ask.pool), key.clone(), know, When { all: vec![Cond::Exists] })?;
-        let line = view.range(key.partition, LINE.to_owned())?;
-        let places =
-            line.iter().filter(|place| stands_for(place) == Some(&holder)).map(|place| place.key.clone());
-        return Ok(Grant::Held { fence, places: places.collect() });
     }
-    // Into the line first, then into the set: a set member without a place in line cannot be found
-    // by those who grant, the other way round it can.
-    let place = Key::new(
-        key.partition.clone(),
-        format!("{LINE}{:020}#{:020}#{}#{holder}", i64::MAX - ask.priority, ask.since.micros(), ask.tie),
-    );
-    let stands = view
-        .range(key.partition.clone(), LINE.to_owned())?
-        .iter()
-        .any(|item| stands_for(item) == Some(&holder));
-    if !stands {
+    // Granted while it waited. Until here whoever gave back tells it again and again; from here on it
+    // knows. Only one that no longer waits is taken out, and this one does until this very change.
+    let know = Change { steps: vec![Step::Take(WAITING.into(), holder.clone())] };
+    let granted = When { all: vec![Cond::Contains(HOLDERS.into(), lease)] };
+    match view.update(format!("know:{}", want.pool), key, know, granted)? {
+        Some(item) => {
+            let gone = gone.into_iter().map(|key| Write::Delete { key, expect: Expect::Any });
+            Ok(held(number(item, FENCE).unsigned_abs(), gone.collect()))
+        }
+        // Taken back since, by somebody who found its run ended: it is asked again and finds the same.
+        None => Err(Stop::refuse(names::UNAVAILABLE, format!("the slots of {} were taken back", want.pool))),
+    }
+}
+
+/// Slots of several pools: all of them change in the transaction that starts the attempt, each at the
+/// version that was read here, or none does.
+fn acquire_several(ask: &Ask<'_>, view: &View, now: Instant) -> Result<Grant, Stop> {
+    let holder = ask.holder.name();
+    view.want(ask.wants.iter().map(|want| pool_item(&want.pool)))?;
+    let mut writes = Vec::new();
+    let mut holds = Vec::new();
+    let mut is_ready = true;
+    for want in ask.wants {
+        let key = pool_item(&want.pool);
+        let line = view.range(key.partition.clone(), LINE.to_owned())?;
+        let own: Vec<&Item> = line.iter().filter(|place| stands_for(place) == Some(&holder)).collect();
+        let newcomer = place_sort(ask.priority, ask.since, &ask.tie, &holder);
+        let sort = own.first().map_or(newcomer.as_str(), |place| place.key.sort.as_str());
+        let room = line::room(&want.pool, i64::from(want.capacity), sort, view, now)?;
+        is_ready &= room >= i64::from(want.slots);
+        let gone = own.iter().map(|place| Write::Delete { key: place.key.clone(), expect: Expect::Any });
+        writes.extend(gone);
+        let found = view.item(&key)?;
+        let mut item = found.cloned().unwrap_or_else(|| Item::new(key, Body::new()));
+        let expect = found.map_or(Expect::Absent, |item| Expect::Version(item.version));
+        let mut steps = vec![
+            Step::Set(SLOTS.into(), Json::from(want.capacity)),
+            Step::Add(FENCE.into(), 1),
+            Step::Take(WAITING.into(), holder.clone()),
+        ];
+        if !is_held(&item, &holder, i64::from(want.slots)) {
+            steps.push(Step::Add(USED.into(), i64::from(want.slots)));
+            steps.push(Step::Insert(HOLDERS.into(), lease(&holder, want.slots)));
+        }
+        Change { steps }.apply(&mut item.body);
+        let fence = number(&item, FENCE).unsigned_abs();
+        holds.push(HoldRecord { pool: want.pool.clone(), slots: want.slots, holder: holder.clone(), fence });
+        writes.push(Write::Put { item, expect });
+    }
+    if is_ready {
+        return Ok(Grant::Held { holds, writes });
+    }
+    for want in ask.wants {
+        line_up(ask, want, view, now)?;
+    }
+    Ok(Grant::Waiting)
+}
+
+/// Into the line first, then into the set: a set member without a place in line cannot be found by
+/// those who grant, the other way round it can. `Some`: it did not join, because it holds already; this
+/// is its place.
+fn line_up(ask: &Ask<'_>, want: &Want, view: &View, now: Instant) -> Result<Option<Key>, Stop> {
+    let key = pool_item(&want.pool);
+    let holder = ask.holder.name();
+    let line = view.range(key.partition.clone(), LINE.to_owned())?;
+    let sort = place_sort(ask.priority, ask.since, &ask.tie, &holder);
+    let mut place = Key::new(key.partition.clone(), sort);
+    if let Some(stands) = line.iter().find(|place| stands_for(place) == Some(&holder)) {
+        place = stands.key.clone();
+    } else {
         let mut body = Body::new();
-        body.insert("holder".into(), Json::from(holder.as_str()));
-        body.insert("slots".into(), Json::from(ask.slots));
-        body.insert("since".into(), Json::from(now.to_string()));
+        body.insert(line::HOLDER.into(), Json::from(holder.as_str()));
+        body.insert(line::SLOTS.into(), Json::from(want.slots));
+        body.insert(line::SINCE.into(), Json::from(now.to_string()));
+        if ask.wants.len() > 1 {
+            let all = ask.wants.iter().map(|want| (want.pool.clone(), Json::from(want.slots)));
+            body.insert(line::POOLS.into(), Json::Object(all.collect()));
+        }
         let change =
             Change { steps: body.into_iter().map(|(field, value)| Step::Set(field, value)).collect() };
-        view.update(format!("line:{}", ask.pool), place, change, When::always())?;
+        view.update(format!("line:{}", want.pool), place.clone(), change, When::always())?;
     }
-    let join = Change {
-        steps: vec![
-            Step::Set(SLOTS.into(), Json::from(ask.capacity)),
-            Step::Insert(WAITING.into(), holder.clone()),
-        ],
-    };
-    let absent = When { all: vec![Cond::Lacks(HOLDERS.into(), holder.clone())] };
-    match view.update(format!("wait:{}", ask.pool), key, join, absent)? {
-        // Somebody granted it between the two looks, and answers the token of this very request.
-        None => Ok(Grant::Waiting),
-        Some(_) => Ok(Grant::Waiting),
+    let mut steps = vec![Step::Insert(WAITING.into(), holder.clone())];
+    if want.says {
+        steps.push(Step::Set(SLOTS.into(), Json::from(want.capacity)));
     }
+    let absent = When { all: vec![Cond::Lacks(HOLDERS.into(), lease(&holder, want.slots))] };
+    let joined = view.update(format!("wait:{}", want.pool), key, Change { steps }, absent)?;
+    Ok(if joined.is_some() { None } else { Some(place) })
 }
 
 /// The effect that gives slots back.
 pub(crate) fn give_back(pool: &str, holder: &str, slots: u32) -> Effect {
     Effect::Command(Box::new(Command::Release { pool: pool.to_owned(), holder: holder.to_owned(), slots }))
+}
+
+/// The effect that gives back what dead holders of a pool hold.
+pub(crate) fn reclaim(pool: String) -> Effect {
+    Effect::Command(Box::new(Command::Reclaim { pool }))
+}
+
+/// The pools that tasks of a plan take slots of, by name; locks have theirs from the run.
+pub fn of_plan(plan: &Plan) -> BTreeSet<String> {
+    let named = plan.tasks.iter().flat_map(|task| task.pools.keys().cloned());
+    named.chain(plan.max_active_tasks.map(|_| active_tasks_pool(&plan.pipeline))).collect()
 }
 
 /// The first pause between two looks at a line, and the longest, in seconds. On AWS the sweep looks.
@@ -213,30 +343,53 @@ pub(crate) fn look(pool: &str) -> Effect {
 
 /// Grants whom it can, and looks again later while somebody waits.
 pub(crate) fn look_again(pool: &str, seconds: u64, view: &View, now: Instant) -> Result<Decision, Stop> {
-    let mut decision = release(pool, "", 0, view)?;
+    let mut decision = release(pool, "", 0, view, now)?;
     let waits = view.item(&pool_item(pool))?.is_some_and(is_awaited);
     if waits {
+        if seconds >= LOOK_SECONDS_MAX {
+            // Long in line: perhaps somebody holds who died between its grant and its first write.
+            decision.effects.push(reclaim(pool.to_owned()));
+        }
         let next = Command::Look { pool: pool.to_owned(), seconds: (seconds * 2).min(LOOK_SECONDS_MAX) };
         decision.effects.push(Effect::At { at: now.plus_seconds(seconds), command: Box::new(next) });
     }
     Ok(decision)
 }
 
-fn is_awaited(pool: &Item) -> bool {
+pub(crate) fn is_awaited(pool: &Item) -> bool {
     pool.body.get(WAITING).and_then(Json::as_array).is_some_and(|set| !set.is_empty())
 }
 
+/// The project's pools have these many slots from now on. Holders beyond a smaller number keep what
+/// they hold, and nobody is granted until it fits; those who want more than there is are told.
+pub(crate) fn resize(pools: &BTreeMap<String, u32>, view: &View) -> Result<Decision, Stop> {
+    let mut decision = Decision::default();
+    for (pool, slots) in pools {
+        let slots = Json::from(*slots);
+        let change = Change { steps: vec![Step::Set(SLOTS.into(), slots.clone())] };
+        let when = When { all: vec![Cond::Differs(SLOTS.into(), slots)] };
+        if view.update(format!("resize:{pool}"), pool_item(pool), change, when)?.is_some() {
+            decision.effects.push(give_back(pool, "", 0));
+        }
+    }
+    Ok(decision)
+}
+
 /// Gives slots back, then grants whom it can. An empty holder only grants.
-pub(crate) fn release(pool: &str, holder: &str, slots: u32, view: &View) -> Result<Decision, Stop> {
+pub(crate) fn release(
+    pool: &str,
+    holder: &str,
+    slots: u32,
+    view: &View,
+    now: Instant,
+) -> Result<Decision, Stop> {
     let key = pool_item(pool);
     if !holder.is_empty() {
+        let lease = lease(holder, slots);
         let change = Change {
-            steps: vec![
-                Step::Add(USED.into(), -i64::from(slots)),
-                Step::Take(HOLDERS.into(), holder.to_owned()),
-            ],
+            steps: vec![Step::Add(USED.into(), -i64::from(slots)), Step::Take(HOLDERS.into(), lease.clone())],
         };
-        let held = When { all: vec![Cond::Contains(HOLDERS.into(), holder.to_owned())] };
+        let held = When { all: vec![Cond::Contains(HOLDERS.into(), lease)] };
         view.update("give".into(), key.clone(), change, held)?;
     }
     let Some(item) = view.item(&key)? else {
@@ -254,10 +407,13 @@ pub(crate) fn release(pool: &str, holder: &str, slots: u32, view: &View) -> Resu
             continue;
         };
         let wants = number(place, SLOTS);
-        let is_granted = has(item, HOLDERS, name);
-        let waiting = waiting_token(&waiter, view)?;
+        let is_granted = is_held(item, name, wants);
+        let waiting = line::waiter(&waiter, view)?;
         if waiting == Waiter::Gone {
-            leave(view, &key, name, wants, is_granted)?;
+            if line::waits(item, name) && !leave(view, &key, name, wants, is_granted)? {
+                // It was granted since, or has left: the next look tells.
+                continue;
+            }
             decision.writes.push(Write::Delete { key: place.key.clone(), expect: Expect::Any });
             if decision.writes.len() == cauce_model::item::TRANSACTION_MAX {
                 decision.effects.push(look(pool));
@@ -265,31 +421,30 @@ pub(crate) fn release(pool: &str, holder: &str, slots: u32, view: &View) -> Resu
             }
             continue;
         }
-        if !is_granted {
-            // One that needs more than is free is not passed by those behind it.
-            if wants > free {
-                break;
+        if !line::waits(item, name) {
+            // About to join, and then it looks itself; or it holds already and its place goes with
+            // the write that is under way.
+            continue;
+        }
+        let mut tells = true;
+        if !is_granted && wants <= capacity {
+            match line::ahead(place, free, view, now)? {
+                Ahead::Bars => break,
+                Ahead::Passed => continue,
+                Ahead::Takes(slots) => free -= slots,
             }
-            let change = Change {
-                steps: vec![
-                    Step::Add(USED.into(), wants),
-                    Step::Add(FENCE.into(), 1),
-                    Step::Insert(HOLDERS.into(), name.to_owned()),
-                ],
-            };
-            let when = When {
-                all: vec![
-                    Cond::AtMost(USED.into(), capacity - wants),
-                    Cond::Lacks(HOLDERS.into(), name.to_owned()),
-                    Cond::Contains(WAITING.into(), name.to_owned()),
-                ],
-            };
-            view.update(format!("grant:{name}"), key.clone(), change, when)?;
-            free -= wants;
+            if line::several(place).is_empty() {
+                grant(view, &key, name, wants, capacity)?;
+            } else {
+                // It takes them itself, all in one transaction; what is free here is kept for it.
+                tells = line::is_ready(place, view, now)?;
+            }
         }
         // The grant may be an earlier caller's who died before it told: it is told again until the
         // waiter has taken its place out of the line. Without a token yet, the waiter looks itself.
-        if let Waiter::Waits(token) = waiting {
+        if let Waiter::Waits(token) = waiting
+            && tells
+        {
             let cause = format!("slots of {pool} are free");
             decision.effects.push(Effect::Refuse { token, error: names::AGAIN, cause });
         }
@@ -297,47 +452,39 @@ pub(crate) fn release(pool: &str, holder: &str, slots: u32, view: &View) -> Resu
     Ok(decision)
 }
 
-/// Takes one that no longer waits out of the pool, with what it had been granted.
-fn leave(view: &View, key: &Key, name: &str, wants: i64, is_granted: bool) -> Result<(), Stop> {
-    let mut steps = vec![Step::Take(WAITING.into(), name.to_owned())];
-    let mut all = vec![Cond::Contains(WAITING.into(), name.to_owned())];
-    if is_granted {
-        steps.extend([Step::Add(USED.into(), -wants), Step::Take(HOLDERS.into(), name.to_owned())]);
-        all.push(Cond::Contains(HOLDERS.into(), name.to_owned()));
-    }
-    view.update(format!("gone:{name}"), key.clone(), Change { steps }, When { all })?;
+fn grant(view: &View, key: &Key, name: &str, wants: i64, capacity: i64) -> Result<(), Stop> {
+    let lease = lease(name, u32::try_from(wants).unwrap_or(u32::MAX));
+    let change = Change {
+        steps: vec![
+            Step::Add(USED.into(), wants),
+            Step::Add(FENCE.into(), 1),
+            Step::Insert(HOLDERS.into(), lease.clone()),
+        ],
+    };
+    let when = When {
+        all: vec![
+            Cond::AtMost(USED.into(), capacity - wants),
+            Cond::Equals(SLOTS.into(), Json::from(capacity)),
+            Cond::Lacks(HOLDERS.into(), lease),
+            Cond::Contains(WAITING.into(), name.to_owned()),
+        ],
+    };
+    view.update(format!("grant:{name}"), key.clone(), change, when)?;
     Ok(())
 }
 
-#[derive(PartialEq, Eq)]
-enum Waiter {
-    Waits(String),
-    NotYet,
-    Gone,
-}
-
-fn waiting_token(holder: &Holder, view: &View) -> Result<Waiter, Stop> {
-    let Some(run) = view.item(&run_item(&holder.run_key))? else {
-        return Ok(Waiter::Gone);
-    };
-    let run = RunRecord::from_item(run)?;
-    if run.generation != holder.generation || run.status.is_terminal() {
-        return Ok(Waiter::Gone);
+/// Takes one that no longer waits out of the pool, with what it had been granted.
+fn leave(view: &View, key: &Key, name: &str, wants: i64, is_granted: bool) -> Result<bool, Stop> {
+    let mut steps = vec![Step::Take(WAITING.into(), name.to_owned())];
+    let mut all = vec![Cond::Contains(WAITING.into(), name.to_owned())];
+    let lease = lease(name, u32::try_from(wants).unwrap_or(u32::MAX));
+    if !is_granted {
+        all.push(Cond::Lacks(HOLDERS.into(), lease));
+    } else {
+        steps.extend([Step::Add(USED.into(), -wants), Step::Take(HOLDERS.into(), lease.clone())]);
+        all.push(Cond::Contains(HOLDERS.into(), lease));
     }
-    let token = match &holder.attempt {
-        None => run.token,
-        Some((task, index, _)) => {
-            let Some(item) = view.item(&task_item(&holder.run_key, task, *index))? else {
-                return Ok(Waiter::NotYet);
-            };
-            let task = TaskRecord::from_item(item)?;
-            if task.generation == run.generation && task.status.is_terminal() {
-                return Ok(Waiter::Gone);
-            }
-            task.token
-        }
-    };
-    Ok(token.map_or(Waiter::NotYet, Waiter::Waits))
+    Ok(view.update(format!("gone:{name}"), key.clone(), Change { steps }, When { all })?.is_some())
 }
 
 #[cfg(test)]
@@ -351,5 +498,24 @@ mod tests {
             assert_eq!(Holder::parse(&holder.name()), Some(holder));
         }
         assert_eq!(Holder::parse("x/y"), None);
+    }
+
+    #[test]
+    fn a_lease_tells_its_slots() {
+        assert_eq!(parse_lease(&lease("k/1/t//1", 1)), ("k/1/t//1", 1));
+        assert_eq!(parse_lease(&lease("k/1/t//1", 12)), ("k/1/t//1", 12));
+    }
+
+    #[test]
+    fn a_line_goes_by_priority_then_age_then_position() {
+        let at = |seconds| Instant::from_micros(seconds * 1_000_000);
+        let sort = |priority, since, tie: &str| place_sort(priority, at(since), tie, "h");
+        let mut line =
+            vec![sort(-3, 0, "0"), sort(0, 9, "0"), sort(0, 5, "1"), sort(0, 5, "0"), sort(7, 9, "0")];
+        line.sort();
+        let order: Vec<Option<i64>> = line.iter().map(|sort| priority_of(&Key::new("p", sort))).collect();
+        assert_eq!(order, [Some(7), Some(0), Some(0), Some(0), Some(-3)]);
+        assert_eq!(line[1], sort(0, 5, "0"));
+        assert_eq!(line[2], sort(0, 5, "1"));
     }
 }

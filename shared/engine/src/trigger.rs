@@ -197,6 +197,8 @@ pub(crate) fn plan_run(
             let holder =
                 slots::Holder { run_key: run_key.clone(), generation: run.generation, attempt: None };
             effects.push(slots::give_back(&slots::active_runs_pool(&trigger.pipeline), &holder.name(), 1));
+            // And what it had been granted and not written down yet.
+            effects.extend(slots::of_plan(&prepared.plan).into_iter().map(slots::reclaim));
         }
     }
     let deadline_at =

@@ -232,6 +232,17 @@ pub struct TaskPlan {
     /// Declared fields of its output.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub returns: BTreeMap<String, ReturnType>,
+    /// Slots that an attempt holds, by pool of the project. How many a pool has is no part of a plan:
+    /// the store knows it, so that all pipelines agree and a resize compiles nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pools: BTreeMap<String, u32>,
+    /// A template: the name of the lock that an attempt holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
+    /// Who goes first where slots are short, higher first: the task's own priority and those of all
+    /// tasks below it, each counted once. Nothing for a task that asks for no slots.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i64,
     /// Who is told of this task, besides the pipeline's own channels.
     #[serde(default, skip_serializing_if = "NotifyPlan::is_empty")]
     pub notify: NotifyPlan,
@@ -240,6 +251,11 @@ pub struct TaskPlan {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_zero(value: &i64) -> bool {
+    *value == 0
 }
 
 /// The gate of one task: it opens once every member has arrived, or once one decides an early rule.
@@ -392,6 +408,19 @@ pub enum TaskKind {
 }
 
 impl TaskKind {
+    /// Whether an attempt can hold slots. One that ends in the moment it begins holds nothing, and one
+    /// that only looks again and again would hold what it does not use.
+    pub const fn holds_slots(&self) -> bool {
+        match self {
+            Self::Container(_) | Self::Pipeline(_) => true,
+            Self::WaitFor(_)
+            | Self::Branch { .. }
+            | Self::Fail { .. }
+            | Self::Notify { .. }
+            | Self::Pass { .. } => false,
+        }
+    }
+
     /// The lifecycle machine that runs it, or `None` for kinds that begin-task performs itself.
     pub const fn machine(&self) -> Option<&'static str> {
         match self {

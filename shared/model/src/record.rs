@@ -320,6 +320,9 @@ pub struct TaskRecord {
     /// Pools in which the attempt under way holds slots.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<HoldRecord>,
+    /// Pools in whose lines the next attempt stands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
     /// Its output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputRecord>,
@@ -378,6 +381,7 @@ impl TaskRecord {
             output_uri: None,
             token: None,
             holds: Vec::new(),
+            waits_for: Vec::new(),
             output: None,
             skips: Vec::new(),
             reason: None,

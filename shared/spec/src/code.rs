@@ -120,6 +120,8 @@ codes! {
     UnknownImage = "C405",
     /// The settings of a data task do not fit together.
     DataTask = "C406",
+    /// A pool is not in the project file.
+    UnknownPool = "C407",
     // Not built yet.
     /// The setting is not supported yet.
     UnsupportedSetting = "C901",

@@ -3,6 +3,7 @@
 mod flow;
 mod graph;
 mod names;
+mod pools;
 mod values;
 
 use std::collections::BTreeMap;

@@ -21,6 +21,7 @@ pub(crate) fn check(draft: &Draft<'_>, project: &Project, reader: &mut Reader) {
     for task in &draft.tasks {
         channels(draft, Some(task), &task.task.settings.notify, project, reader);
         settings(task, reader);
+        super::pools::check(task, project, reader);
         kind(draft, task, project, reader);
     }
 }

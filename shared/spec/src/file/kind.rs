@@ -12,7 +12,7 @@ use crate::file::later;
 use crate::shape::{
     Argv, Definitions, Fields, Name, Reader, Seconds, Shape, choice, document, object, record,
 };
-use crate::tree::{Node, Value};
+use crate::tree::{Entry, Node, Value};
 
 macro_rules! kinds {
     (
@@ -192,6 +192,15 @@ impl Kind {
     /// Whether the `notify` of a task is its kind.
     pub(crate) fn is_notice(task: &Node) -> bool {
         task.get("notify").is_some_and(|entry| Self::is_message(&entry.value))
+    }
+
+    /// Whether a task is of a kind that holds nothing while it is under way.
+    pub(crate) fn holds_nothing(task: &[Entry]) -> bool {
+        task.iter().any(|entry| match entry.key.as_str() {
+            "wait_for" | "branch" | "fail" | "pass" => true,
+            "notify" => Self::is_message(&entry.value),
+            _ => false,
+        })
     }
 
     /// Whether a mapping under `notify` is a message, not a list of channels by event.

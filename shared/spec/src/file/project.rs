@@ -25,7 +25,7 @@ record! {
         /// Channels: where notices go.
         channels: IndexMap<Name, Channel> = IndexMap::new();
         /// Pools: capacities that tasks take slots of.
-        pools: IndexMap<Name, Pool> = IndexMap::new() => later;
+        pools: IndexMap<Name, Pool> = IndexMap::new();
         /// Breakers: circuit breakers that tasks share.
         breakers: IndexMap<Name, Breaker> = IndexMap::new() => later;
         /// Rate limits: rates that tasks share.
@@ -234,8 +234,8 @@ impl Shape for Channel {
 record! {
     /// Pool: a capacity.
     pub struct Pool (short "slots") {
-        /// Slots: how many there are.
-        slots: u32, within 1..=100_000;
+        /// Slots: how many there are. Who holds them is kept in one item of the store, which bounds them.
+        slots: u32, within 1..=1000;
         /// Description: what they stand for.
         description: Option<String> = None;
     }

@@ -62,12 +62,12 @@ record! {
         docs: Option<String> = None;
         /// Local: what to run instead on one machine.
         local: Option<Local> = None;
-        /// Pools: how many slots of which pools an attempt holds.
-        pools: IndexMap<Name, u32> = IndexMap::new() => later;
-        /// Lock: a name that only one task holds at a time.
-        lock: Option<Template> = None => later;
-        /// Priority: who is first when a pool is full; higher first.
-        priority: i32 = 0 => later;
+        /// Pools: how many slots of which pools of the project an attempt holds, all or none.
+        pools: IndexMap<Name, u32> = IndexMap::new();
+        /// Lock: a template for a name that only one attempt of the whole project holds at a time.
+        lock: Option<Template> = None;
+        /// Priority: who is first where slots are short, higher first; the priorities of all tasks below count too.
+        priority: i32 = 0, within -1_000_000..=1_000_000;
         /// Idempotency: when an earlier result is used again.
         idempotency: Option<Idempotency> = None => later;
         /// Breaker: the circuit breaker it stands behind.
@@ -196,6 +196,9 @@ impl Shape for Task {
     }
 }
 
+/// Settings that `defaults` give only to tasks whose attempts can hold something.
+const HELD: [&str; 2] = ["pools", "lock"];
+
 /// Settings that `defaults` may not set: they place one task in the graph.
 const PERSONAL: [&str; 7] = ["needs", "map", "returns", "teardown_of", "fallback_for", "uses", "with"];
 
@@ -212,6 +215,9 @@ impl Defaults {
         };
         for entry in above {
             if PERSONAL.contains(&entry.key.as_str()) {
+                continue;
+            }
+            if HELD.contains(&entry.key.as_str()) && Kind::holds_nothing(own) {
                 continue;
             }
             let notices = entry.key == "notify";

@@ -1,0 +1,174 @@
+//! A pool's line: who stands where, and how much room those ahead leave.
+//!
+//! Every line has the same order: priority, then age, then the position of the task. A waiter that
+//! wants slots of several pools stands in all their lines and takes them in one transaction or not at
+//! all, so nobody holds while it waits: who waits, waits for holders that end or for those ahead of
+//! it. The first of all waiters waits for holders alone; hence no circle, and no end without an end.
+
+use crate::View;
+use crate::slots::{Holder, is_awaited, number, pool_item};
+use crate::stop::Stop;
+use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
+use cauce_model::{Instant, Item, Json, Key};
+use std::collections::BTreeMap;
+
+/// What the sort keys of a pool's waiters begin with.
+pub(crate) const LINE: &str = "W#";
+
+/// So many seconds a waiter that needs more than is free is passed by smaller ones behind it. After
+/// that it bars the line: nobody behind is granted until it is.
+pub const STARVATION_SECONDS: u64 = 300;
+
+/// Fields of a place.
+pub(crate) const HOLDER: &str = "holder";
+pub(crate) const SLOTS: &str = "slots";
+pub(crate) const SINCE: &str = "since";
+pub(crate) const POOLS: &str = "pools";
+
+/// Priorities beyond this, either way, are as good as this.
+const PRIORITY_MAX: i64 = 1_000_000_000_000;
+
+/// The sort key of a place: the lowest is first in line.
+pub(crate) fn place_sort(priority: i64, since: Instant, tie: &str, holder: &str) -> String {
+    let rank = PRIORITY_MAX - priority.clamp(-PRIORITY_MAX, PRIORITY_MAX);
+    format!("{LINE}{rank:020}#{:020}#{tie}#{holder}", since.micros())
+}
+
+/// The priority that a place's sort key tells.
+pub fn priority_of(place: &Key) -> Option<i64> {
+    let rank = place.sort.strip_prefix(LINE)?.split('#').next()?;
+    Some(PRIORITY_MAX - rank.parse::<i64>().ok()?)
+}
+
+/// Whose place in line this is.
+pub(crate) fn stands_for(place: &Item) -> Option<&str> {
+    place.body.get(HOLDER).and_then(Json::as_str)
+}
+
+/// Whether a pool's item has somebody in its set of waiters.
+pub(crate) fn waits(pool: &Item, holder: &str) -> bool {
+    crate::slots::has(pool, crate::slots::WAITING, holder)
+}
+
+/// All pools that the one in this place wants slots of; empty when it is this one alone.
+pub(crate) fn several(place: &Item) -> BTreeMap<String, i64> {
+    let pools = place.body.get(POOLS).and_then(Json::as_object);
+    let slots = |(pool, slots): (&String, &Json)| Some((pool.clone(), slots.as_i64()?));
+    pools.into_iter().flatten().filter_map(slots).collect()
+}
+
+fn is_overdue(place: &Item, now: Instant) -> bool {
+    let since = place.body.get(SINCE).and_then(Json::as_str).and_then(|text| Instant::parse(text).ok());
+    since.is_some_and(|since| since.plus_seconds(STARVATION_SECONDS) <= now)
+}
+
+/// What one that stands ahead means to those behind it.
+pub(crate) enum Ahead {
+    /// So many of the free slots are its own.
+    Takes(i64),
+    /// It cannot go, and they may.
+    Passed,
+    /// It cannot go, and they must wait for it.
+    Bars,
+}
+
+/// Judges a waiter in the line of a pool in which `free` slots are left to it.
+pub(crate) fn ahead(place: &Item, free: i64, view: &View, now: Instant) -> Result<Ahead, Stop> {
+    let wants = number(place, SLOTS);
+    let pool = view.item(&Key::new(place.key.partition.clone(), crate::slots::POOL))?;
+    if pool.is_some_and(|pool| wants > number(pool, SLOTS)) {
+        // Nothing that others give back helps it: it is told, and fails.
+        return Ok(Ahead::Passed);
+    }
+    let mut fits = wants <= free;
+    if fits {
+        let wanted = several(place);
+        view.want(wanted.keys().map(|pool| pool_item(pool)))?;
+        for (pool, wants) in &wanted {
+            let item = view.item(&pool_item(pool))?;
+            fits &= item.is_some_and(|item| number(item, SLOTS) - number(item, crate::slots::USED) >= *wants);
+        }
+    }
+    Ok(match fits {
+        true => Ahead::Takes(wants),
+        false if is_overdue(place, now) => Ahead::Bars,
+        false => Ahead::Passed,
+    })
+}
+
+/// How many slots of a pool those leave who stand before `sort`. Negative: one of them bars the line.
+pub(crate) fn room(pool: &str, capacity: i64, sort: &str, view: &View, now: Instant) -> Result<i64, Stop> {
+    let key = pool_item(pool);
+    let Some(item) = view.item(&key)? else { return Ok(capacity) };
+    let mut free = capacity - number(item, crate::slots::USED);
+    if !is_awaited(item) {
+        return Ok(free);
+    }
+    for place in view.range(key.partition, LINE.to_owned())? {
+        if place.key.sort.as_str() >= sort {
+            break;
+        }
+        let Some(name) = stands_for(place) else { continue };
+        // One that was granted is among the used; one that is in the line alone has left it, or is
+        // about to join.
+        if !waits(item, name) || crate::slots::is_held(item, name, number(place, SLOTS)) {
+            continue;
+        }
+        match ahead(place, free, view, now)? {
+            Ahead::Takes(slots) => free -= slots,
+            Ahead::Passed => {}
+            Ahead::Bars => return Ok(-1),
+        }
+    }
+    Ok(free)
+}
+
+/// Whether one that wants several pools could take them all now.
+pub(crate) fn is_ready(place: &Item, view: &View, now: Instant) -> Result<bool, Stop> {
+    let wanted = several(place);
+    view.want(wanted.keys().map(|pool| pool_item(pool)))?;
+    for (pool, slots) in &wanted {
+        let Some(item) = view.item(&pool_item(pool))? else { return Ok(false) };
+        if room(pool, number(item, SLOTS), &place.key.sort, view, now)? < *slots {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// How one that stands in a line can be told.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Waiter {
+    /// By this token.
+    Waits(String),
+    /// Not at all yet: it looks itself.
+    NotYet,
+    /// It does not wait any more.
+    Gone,
+}
+
+/// Looks whether a waiter still waits.
+pub(crate) fn waiter(holder: &Holder, view: &View) -> Result<Waiter, Stop> {
+    let Some(run) = view.item(&run_item(&holder.run_key))? else {
+        return Ok(Waiter::Gone);
+    };
+    let run = RunRecord::from_item(run)?;
+    if run.generation != holder.generation || run.status.is_terminal() {
+        return Ok(Waiter::Gone);
+    }
+    let token = match &holder.attempt {
+        None => run.token,
+        Some((task, index, attempt)) => {
+            let Some(item) = view.item(&task_item(&holder.run_key, task, *index))? else {
+                return Ok(Waiter::NotYet);
+            };
+            let task = TaskRecord::from_item(item)?;
+            let is_over = task.status.is_terminal() || task.attempts.len() >= *attempt as usize;
+            if task.generation == run.generation && is_over {
+                return Ok(Waiter::Gone);
+            }
+            task.token
+        }
+    };
+    Ok(token.map_or(Waiter::NotYet, Waiter::Waits))
+}

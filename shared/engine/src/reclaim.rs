@@ -1,0 +1,89 @@
+//! Reclaim: who holds slots of a pool, and does not live any more?
+//!
+//! Slots come back when an attempt ends, whoever tells. This is for the case that nobody does: the
+//! execution died and its event was lost. The sweep asks, pool by pool. A lease names one attempt of
+//! one generation, so taking back that of a dead attempt never touches the one of a living attempt;
+//! the dead one's task is settled under its fence, so that nothing it still says counts.
+
+use crate::command::{Command, Decision, Effect, Finish, Outcome};
+use crate::slots::{self, Holder, leases, pool_item};
+use crate::stop::Stop;
+use crate::view::Liveness;
+use crate::{Settings, View};
+use cauce_model::ids::child_execution_name;
+use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
+
+/// Gives back what dead holders hold, and settles their tasks.
+pub(crate) fn decide(pool: &str, view: &View, settings: &Settings) -> Result<Decision, Stop> {
+    let mut decision = Decision::default();
+    let Some(item) = view.item(&pool_item(pool))? else {
+        return Ok(decision);
+    };
+    let held: Vec<(&str, u32, Holder)> =
+        leases(item).filter_map(|(name, slots)| Some((name, slots, Holder::parse(name)?))).collect();
+    view.want(held.iter().map(|(_, _, holder)| run_item(&holder.run_key)))?;
+    for (name, slots, holder) in held {
+        let dead = match fate(&holder, view, settings)? {
+            Fate::Lives => continue,
+            Fate::Over => None,
+            Fate::Died(finish) => Some(finish),
+        };
+        decision.effects.push(slots::give_back(pool, name, slots));
+        if let Some(finish) = dead {
+            decision.effects.push(Effect::Command(Box::new(Command::Finish(*finish))));
+        }
+    }
+    Ok(decision)
+}
+
+enum Fate {
+    Lives,
+    /// It ended, and its record says so.
+    Over,
+    /// It ended without a word.
+    Died(Box<Finish>),
+}
+
+fn fate(holder: &Holder, view: &View, settings: &Settings) -> Result<Fate, Stop> {
+    let Some(run) = view.item(&run_item(&holder.run_key))? else {
+        return Ok(Fate::Over);
+    };
+    let run = RunRecord::from_item(run)?;
+    if run.generation > holder.generation || run.status.is_terminal() {
+        return Ok(Fate::Over);
+    }
+    let Some((task, index, number)) = &holder.attempt else {
+        // A run that is under way ends by its Close, or is closed by the sweep of runs.
+        return Ok(Fate::Lives);
+    };
+    let record = view.item(&task_item(&holder.run_key, task, *index))?;
+    let record = match record {
+        Some(item) => TaskRecord::from_item(item)?,
+        None => TaskRecord::new(task.clone(), *index, run.generation),
+    };
+    let number = *number as usize;
+    let ended = record.attempts.get(number.wrapping_sub(1)).is_some_and(|attempt| attempt.ended_at.is_some());
+    let present = record.generation == run.generation;
+    if present && (record.status.is_terminal() || ended || record.attempts.len() > number) {
+        return Ok(Fate::Over);
+    }
+    let prepared = view.plan(&run.run.pipeline, &run.version)?;
+    let machine = prepared
+        .find(task)
+        .and_then(|(_, plan)| plan.kind.machine())
+        .and_then(|kind| settings.machines.get(kind));
+    let Some(machine) = machine else { return Ok(Fate::Lives) };
+    let name = child_execution_name(&holder.run_key, holder.generation, task, *index);
+    Ok(match view.execution(machine, &name)? {
+        Liveness::Closed => Fate::Died(Box::new(Finish {
+            run_key: holder.run_key.clone(),
+            generation: holder.generation,
+            task: task.clone(),
+            index: *index,
+            fence: record.fence,
+            outcome: Outcome::Died,
+        })),
+        // An execution that is unknown here may be another process's.
+        Liveness::Running | Liveness::Never => Fate::Lives,
+    })
+}
