@@ -26,7 +26,8 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("cauce-local", &["cauce-model", "cauce-ports", "cauce-system"]),
     ("cauce-aws", &["cauce-model", "cauce-ports", "cauce-system"]),
     ("cauce-lambda", &["cauce-model", "cauce-engine", "cauce-ports", "cauce-driver", "cauce-aws"]),
-    ("cauce-testkit", &["cauce-model", "cauce-ports"]),
+    // The contract of pools is one of decisions on a store: it runs the engine's through the driver.
+    ("cauce-testkit", &["cauce-model", "cauce-ports", "cauce-engine", "cauce-driver"]),
     ("cauce-worker", &[]),
     (
         "cauce",

@@ -1,4 +1,4 @@
-//! Reclaim: who holds slots of a pool, and does not live any more?
+//! Reclaim: who holds slots of a pool or stands in its line, and does not live any more?
 //!
 //! Slots come back when an attempt ends, whoever tells. This is for the case that nobody does: the
 //! execution died and its event was lost. The sweep asks, pool by pool. A lease names one attempt of
@@ -6,12 +6,15 @@
 //! the dead one's task is settled under its fence, so that nothing it still says counts.
 
 use crate::command::{Command, Decision, Effect, Finish, Outcome};
+use crate::line::{self, LINE, Waiter, stands_for};
 use crate::slots::{self, Holder, leases, pool_item};
 use crate::stop::Stop;
 use crate::view::Liveness;
 use crate::{Settings, View};
 use cauce_model::ids::child_execution_name;
+use cauce_model::item::TRANSACTION_MAX;
 use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
+use cauce_model::{Expect, Write};
 
 /// Gives back what dead holders hold, and settles their tasks.
 pub(crate) fn decide(pool: &str, view: &View, settings: &Settings) -> Result<Decision, Stop> {
@@ -32,6 +35,27 @@ pub(crate) fn decide(pool: &str, view: &View, settings: &Settings) -> Result<Dec
         if let Some(finish) = dead {
             decision.effects.push(Effect::Command(Box::new(Command::Finish(*finish))));
         }
+    }
+    // Those who died in line: what is kept for them goes to others, and their places with them. One
+    // that died before it joined, or while it left, has a place and nothing else.
+    let mut grants = false;
+    for place in view.range(pool_item(pool).partition, LINE.to_owned())? {
+        let Some((name, holder)) = stands_for(place).and_then(|name| Some((name, Holder::parse(name)?)))
+        else {
+            continue;
+        };
+        let is_gone = line::waiter(&holder, view)? == Waiter::Gone;
+        let joined = line::waits(item, name);
+        if is_gone && !joined && decision.writes.len() < TRANSACTION_MAX {
+            decision.writes.push(Write::Delete { key: place.key.clone(), expect: Expect::Any });
+        } else if is_gone && joined {
+            grants = true;
+        } else if !is_gone && let Fate::Died(finish) = fate(&holder, view, settings)? {
+            decision.effects.push(Effect::Command(Box::new(Command::Finish(*finish))));
+        }
+    }
+    if grants {
+        decision.effects.push(slots::give_back(pool, "", 0));
     }
     Ok(decision)
 }

@@ -6,6 +6,7 @@ use cauce_local::sqlite::SqliteTable;
 use cauce_model::Instant;
 use cauce_model::item::{Change, Expect, Item, Key, Step, When, Write};
 use cauce_ports::{Clock, Table, TableError};
+use cauce_testkit::pools::pool_contract;
 use cauce_testkit::table::table_contract;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +36,20 @@ async fn sqlite_keeps_the_contract() {
         SqliteTable::open(&folder.path().join(name), SystemClock).unwrap()
     })
     .await;
+}
+
+#[tokio::test]
+async fn pools_are_held_on_memory() {
+    for seed in 0..60 {
+        pool_contract(MemoryTable::new(), seed, 30).await;
+    }
+}
+
+#[tokio::test]
+async fn pools_are_held_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = open(folder.path()).unwrap();
+    pool_contract(table, 7, 20).await;
 }
 
 #[tokio::test]

@@ -14,4 +14,6 @@ pub mod faulty;
 
 pub mod table;
 
+pub mod pools;
+
 pub use fixtures::fixtures;
