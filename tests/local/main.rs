@@ -13,6 +13,7 @@ mod datavision;
 mod endings;
 mod interruption;
 mod outputs;
+mod pools;
 mod time;
 mod twice;
 mod unruly;

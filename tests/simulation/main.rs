@@ -4,7 +4,9 @@
 
 mod deployments;
 mod faults;
+
 mod graphs;
+mod pools;
 mod reference;
 mod semantics;
 mod world;

@@ -40,8 +40,8 @@ async fn sqlite_keeps_the_contract() {
 
 #[tokio::test]
 async fn pools_are_held_on_memory() {
-    for seed in 0..60 {
-        pool_contract(MemoryTable::new(), seed, 30).await;
+    for seed in 0..8 {
+        pool_contract(MemoryTable::new(), seed, 20).await;
     }
 }
 
@@ -49,7 +49,7 @@ async fn pools_are_held_on_memory() {
 async fn pools_are_held_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let table = open(folder.path()).unwrap();
-    pool_contract(table, 7, 20).await;
+    pool_contract(table, 7, 12).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,116 @@
+//! Two pipelines that share pools and a lock, with a store that loses replies: the limit holds at every
+//! instant, and everybody ends.
+
+use crate::world::{by_hand, compiled_in, deployment, epoch, host, read, script};
+use cauce_engine::Command;
+use cauce_host::simulation::{MemoryObjects, Ran};
+use cauce_local::memory::MemoryTable;
+use cauce_model::RunKey;
+use cauce_ports::Table;
+use cauce_testkit::faulty::{Faults, Faulty, Rates};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+const PROJECT: &str = "
+images: {x: {local: []}}
+pools: {sftp: 2, db: {slots: 3}}
+";
+
+const LEFT: &str = "
+pipeline: left
+tasks:
+  fetch: {container: {image: x, command: [run]}, pools: {sftp: 1}}
+  both: {container: {image: x, command: [run]}, pools: {sftp: 1, db: 2}}
+  load: {needs: [fetch], container: {image: x, command: [run]}, pools: {db: 1}, lock: \"ledger-{{ ds }}\"}
+";
+
+const RIGHT: &str = "
+pipeline: right
+max_active_tasks: 2
+tasks:
+  pull: {container: {image: x, command: [run]}, pools: {sftp: 2}}
+  load: {container: {image: x, command: [run]}, pools: {db: 1}, lock: \"ledger-{{ ds }}\"}
+  late: {needs: [pull, load], container: {image: x, command: [run]}, pools: {db: 3}, priority: 9}
+";
+
+/// What the tasks of a name hold, by pool.
+fn held(task: &str) -> &'static [(&'static str, i64)] {
+    match task {
+        "fetch" => &[("sftp", 1)],
+        "both" => &[("sftp", 1), ("db", 2)],
+        "pull" => &[("sftp", 2)],
+        "load" => &[("db", 1), ("ledger", 1)],
+        "late" => &[("db", 3)],
+        other => panic!("no task {other}"),
+    }
+}
+
+/// The most that was held of each pool at any instant. Ends count before starts.
+fn most(ran: &[Ran], seconds: impl Fn(&str) -> i64) -> BTreeMap<&'static str, i64> {
+    let mut changes = Vec::new();
+    for ran in ran {
+        let ended = ran.started_at.micros() + seconds(&ran.task) * 1_000_000;
+        for (pool, slots) in held(&ran.task) {
+            changes.push((ended, -slots, *pool));
+            changes.push((ran.started_at.micros(), *slots, *pool));
+        }
+    }
+    changes.sort_unstable();
+    let (mut now, mut most) = (BTreeMap::new(), BTreeMap::new());
+    for (_, slots, pool) in changes {
+        let now = now.entry(pool).or_insert(0);
+        *now += slots;
+        let most = most.entry(pool).or_insert(0);
+        *most = (*most).max(*now);
+    }
+    most
+}
+
+#[test]
+fn runs_of_two_pipelines_share_pools_and_all_end() {
+    let (project, problems) = cauce_spec::check_project(PROJECT.as_bytes());
+    let project = project.unwrap_or_else(|| panic!("{problems:?}"));
+    let pipelines = [compiled_in(LEFT, &project), compiled_in(RIGHT, &project)];
+    let durations = json!({"fetch": 4, "both": 7, "load": 3, "pull": 5, "late": 2});
+    let seconds = |task: &str| durations[task].as_i64().unwrap();
+    let rates = Rates { throttled: 60, conflict: 60, lost_before: 40, lost_after: 60, stale: 0 };
+    for seed in 0..crate::faults::seeds(25) {
+        let faults = Faults::seeded(seed, Rates::default());
+        let table = Faulty::new(MemoryTable::new(), &faults);
+        let host = host(table, MemoryObjects::default(), script(durations.clone(), json!({})), epoch());
+        let clock = host.world().clock.clone();
+        let names: Vec<(usize, String)> = (0..6).map(|number| (number % 2, format!("r{number}"))).collect();
+        let ended = clock
+            .block_on(async {
+                let pools = project.pools.iter().map(|(name, pool)| (name.to_string(), pool.slots));
+                host.execute(&Command::Resize { pools: pools.collect() }).await.unwrap();
+                for compiled in &pipelines {
+                    host.deploy(&deployment(compiled)).await.unwrap();
+                }
+                for (which, name) in &names {
+                    let command = Command::Trigger(Box::new(by_hand(&pipelines[*which], name)));
+                    host.execute(&command).await.unwrap();
+                }
+                faults.set_rates(rates);
+                host.run(std::future::pending()).await.unwrap();
+                faults.set_rates(Rates::default());
+                let mut ended = Vec::new();
+                for (which, name) in &names {
+                    let key = RunKey::new(&pipelines[*which].plan.pipeline, name);
+                    ended.push(read(&host, &key).await);
+                }
+                for pool in ["sftp", "db"] {
+                    let key = cauce_engine::slots::pool_item(pool);
+                    let item = host.world().table.get(&key).await.unwrap().unwrap();
+                    assert_eq!(item.body["used"], 0, "seed {seed}: {pool}");
+                }
+                ended
+            })
+            .unwrap();
+        for run in &ended {
+            assert_eq!(run.run.status.as_str(), "success", "seed {seed}: {:?}", run.reasons());
+        }
+        let most = most(&ended[0].ran, seconds);
+        assert_eq!(most, BTreeMap::from([("sftp", 2), ("db", 3), ("ledger", 1)]), "seed {seed}");
+    }
+}
