@@ -99,7 +99,8 @@ class Callbacks(unittest.TestCase):
 
     def test_branches_keep_their_tokens_and_variables_apart(self):
         branches = [{"StartAt": "One", "States": {
-            "One": token({}, Assign={"mine": number}, Output={}, Next="Two"),
+            "One": {"Type": "Pass", "Assign": {"mine": number}, "Next": "Meanwhile"},
+            "Meanwhile": token({}, Output={}, Next="Two"),  # so long that the others have assigned theirs
             "Two": {"Type": "Succeed", "Output": "{% $mine + $outer %}"}}} for number in range(12)]
         machine = CLOUD.machine("branches", jsonata(
             "Set", Set={"Type": "Pass", "Assign": {"outer": 100}, "Next": "All"},
