@@ -66,6 +66,13 @@ emulator: ## install the emulated cloud and the AWS CLI, pinned by hash (infra/e
 		$(VENVS)/awscli/$(PIP) -r infra/emulator/awscli.txt; } || \
 		{ echo "make emulator: cannot install from the package index; is the network there?" >&2; exit 1; }
 
+.PHONY: checkov
+checkov: ## check terraform/ against checkov's rules, installed pinned by hash (infra/tools/checkov.txt)
+	@test -x $(VENVS)/checkov/bin/checkov || { python3 -m venv $(VENVS)/checkov && \
+		$(VENVS)/checkov/$(PIP) -r infra/tools/checkov.txt; } || \
+		{ rm -rf $(VENVS)/checkov; echo "make checkov: cannot install from the package index; is the network there?" >&2; exit 1; }
+	$(VENVS)/checkov/bin/checkov --directory terraform --framework terraform --skip-download --quiet --compact
+
 .PHONY: clean
 clean: ## forget the runs and objects of the example pipelines
 	rm -rf pipelines/*/.cauce

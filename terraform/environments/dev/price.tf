@@ -11,5 +11,5 @@ locals {
     key       = 0
   }
 
-  idle_usd_month = merge(local.standing, { total = sum(values(local.standing)) })
+  idle_usd_month = { for part, usd in merge(local.standing, { total = sum(values(local.standing)) }) : part => tonumber(format("%.2f", usd)) }
 }

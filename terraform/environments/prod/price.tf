@@ -12,5 +12,5 @@ locals {
     key       = local.key_usd
   }
 
-  idle_usd_month = merge(local.standing, { total = sum(values(local.standing)) })
+  idle_usd_month = { for part, usd in merge(local.standing, { total = sum(values(local.standing)) }) : part => tonumber(format("%.2f", usd)) }
 }

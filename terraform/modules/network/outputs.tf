@@ -14,5 +14,5 @@ output "tasks" {
 
 output "idle_usd_month" {
   description = "What the network costs in a month in which nothing runs, in US dollars at list prices of us-east-1, by part."
-  value       = merge(local.idle, { total = sum(values(local.idle)) })
+  value       = { for part, usd in merge(local.idle, { total = sum(values(local.idle)) }) : part => tonumber(format("%.2f", usd)) }
 }
