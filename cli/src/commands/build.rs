@@ -50,6 +50,7 @@ pub(crate) fn build(args: &BuildArgs, context: &Context) -> Result<Exit, Failure
     for one in &loaded {
         write_pipeline(&out, &one.compiled)?;
     }
+    write_project(&out, &loaded)?;
     if context.json {
         let documents: Vec<_> = loaded.iter().map(|one| json!(one.compiled.manifest)).collect();
         context.output.json(&json!({"out": args.out, "pipelines": documents}))?;
@@ -89,6 +90,34 @@ fn refuse_repeats(loaded: &[Loaded]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The shape of `project.json` that this code writes.
+const PROJECT_SCHEMA: u32 = 1;
+
+/// What Terraform needs to know of the project that the pipelines share.
+fn write_project(out: &Path, loaded: &[Loaded]) -> Result<(), Failure> {
+    let Some(first) = loaded.first() else { return Ok(()) };
+    if let Some(other) = loaded.iter().find(|one| one.folder.file != first.folder.file) {
+        return Err(Failure::bad_input(format!(
+            "{} and {} belong to different projects",
+            first.path.display(),
+            other.path.display()
+        ))
+        .help("build one project at a time"));
+    }
+    let project = &first.folder.project;
+    let document = json!({
+        "schema": PROJECT_SCHEMA,
+        "project": project.project,
+        "images": project.images,
+        "channels": project.channels,
+        "pools": project.pools,
+        "environments": project.environments,
+    });
+    let mut text = serde_json::to_string_pretty(&document).map_err(|error| Failure::from_error(&error))?;
+    text.push('\n');
+    write(out, "project.json", &text)
 }
 
 fn write_pipeline(out: &Path, compiled: &Compiled) -> Result<(), Failure> {

@@ -6,18 +6,15 @@ use std::fmt;
 use cauce_model::TriggerRule;
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{Arrival, GatePlan, Plan, TaskIndex, TaskKind, TaskPlan};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::forecast::{EVENTS_MAX, Forecast, REQUEST_BYTES_MAX, request_bytes, worst_events};
 use crate::gates::Gates;
 use crate::machine::{self, Machine};
+use crate::manifest::{Manifest, definition_file, manifest};
 use crate::nest::Nest;
 use crate::order::{Cycle, Firing, Graph, Order};
 use crate::split::{Layout, WEIGHT_LIMIT};
-
-/// The shape of `manifest.json` that this code writes.
-pub const MANIFEST_SCHEMA: u32 = 1;
 
 /// An inline Map runs at most this many items at once.
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html>
@@ -50,42 +47,6 @@ pub struct Compiled {
     pub source_map: BTreeMap<String, BTreeMap<String, u32>>,
     /// What it will ask of AWS.
     pub forecast: Forecast,
-}
-
-/// What a deployment needs to know of a pipeline.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// [`MANIFEST_SCHEMA`].
-    pub schema: u32,
-    /// The pipeline's name.
-    pub pipeline: String,
-    /// The pipeline version: sha256 of plan and definitions, in hex.
-    pub version: String,
-    /// Its machines, the pipeline's own first.
-    pub machines: Vec<ManifestMachine>,
-    /// Its schedules, as in the plan.
-    #[schemars(with = "Vec<serde_json::Value>")]
-    pub schedules: Vec<cauce_model::plan::SchedulePlan>,
-    /// Events that start it.
-    pub triggers: Vec<cauce_model::Json>,
-    /// The launch kinds whose lifecycle machines its tasks start, ascending.
-    pub kinds: Vec<String>,
-    /// What it will ask of AWS.
-    pub forecast: Forecast,
-}
-
-/// A machine of a manifest.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ManifestMachine {
-    /// Its name.
-    pub name: String,
-    /// The file of its definition, beside the manifest.
-    pub file: String,
-    /// What Open's `machines` calls it, for a part; absent for the pipeline's own machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub part: Option<String>,
 }
 
 /// Why a plan cannot become machines.
@@ -310,33 +271,6 @@ fn check_budgets(forecast: &Forecast) -> Result<(), CompileError> {
         }
     }
     Ok(())
-}
-
-fn manifest(plan: &Plan, machines: &[Machine], version: String, forecast: &Forecast) -> Manifest {
-    let kinds = plan.tasks.iter().filter_map(|task| task.kind.machine());
-    let kinds: std::collections::BTreeSet<&str> = kinds.collect();
-    Manifest {
-        schema: MANIFEST_SCHEMA,
-        pipeline: plan.pipeline.clone(),
-        version,
-        machines: machines
-            .iter()
-            .map(|machine| ManifestMachine {
-                name: machine.name.clone(),
-                file: definition_file(&machine.name),
-                part: machine.part.clone(),
-            })
-            .collect(),
-        schedules: plan.schedules.clone(),
-        triggers: Vec::new(),
-        kinds: kinds.into_iter().map(ToOwned::to_owned).collect(),
-        forecast: forecast.clone(),
-    }
-}
-
-/// The file name of a definition.
-pub fn definition_file(machine: &str) -> String {
-    format!("{machine}.asl.json")
 }
 
 /// Every state that a task became, to the task's line. A part is where its first task is.

@@ -29,5 +29,8 @@ pub fn compile(pipeline: &Pipeline, project: &Project) -> Result<Compiled, Compi
     })?;
     let lines: BTreeMap<String, u32> =
         pipeline.tasks.iter().map(|(name, task)| (name.to_string(), task.position.line as u32)).collect();
-    assemble(lower(pipeline, project, order.sequence()), &lines)
+    let mut compiled = assemble(lower(pipeline, project, order.sequence()), &lines)?;
+    compiled.manifest.owner.clone_from(&pipeline.owner);
+    compiled.manifest.tags.clone_from(&pipeline.tags);
+    Ok(compiled)
 }

@@ -15,6 +15,7 @@
 mod assemble;
 mod compile;
 mod lower;
+mod manifest;
 
 mod bits;
 pub mod order;
@@ -34,8 +35,10 @@ mod resource;
 mod calendar;
 pub mod forecast;
 
-pub use assemble::{
-    CompileError, Compiled, ITEMS_MAX, MANIFEST_SCHEMA, Manifest, ManifestMachine, assemble, definition_file,
-};
+pub use assemble::{CompileError, Compiled, ITEMS_MAX, assemble};
 pub use compile::compile;
+pub use manifest::{
+    MANIFEST_SCHEMA, Manifest, ManifestMachine, ManifestSchedule, ManifestTaskDefinition, ManifestTrigger,
+    definition_file,
+};
 pub use resource::{GATE_WAIT_MAX_SECONDS, PLACEHOLDERS};

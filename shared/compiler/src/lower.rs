@@ -7,12 +7,14 @@ use crate::bits::{descending, insert, words_for};
 use cauce_model::Json;
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{
-    BranchChoice, ContainerPlan, DeadlinePlan, MapPlan, NotifyPlan, PLAN_SCHEMA, PipelineTaskPlan, Plan,
-    RetryPlan, SchedulePlan, TaskIndex, TaskKind, TaskPlan, Tick, WaitForPlan,
+    BranchChoice, ContainerPlan, DeadlinePlan, FileTriggerPlan, MapPlan, NotifyPlan, PLAN_SCHEMA,
+    PipelineTaskPlan, Plan, RetryPlan, SchedulePlan, TaskIndex, TaskKind, TaskPlan, Tick, TriggerPlan,
+    WaitForPlan,
 };
 use cauce_spec::file::kind::{Branch, Resources};
 use cauce_spec::file::pipeline::{DataInterval, Notifications, Schedule};
 use cauce_spec::file::task::{Map, Retry};
+use cauce_spec::file::trigger::{Quorum, Trigger};
 use cauce_spec::{Kind, Name, Pipeline, Project, Task};
 use cauce_template::{Template, TemplateValue};
 use serde_json::json;
@@ -67,8 +69,22 @@ pub(crate) fn lower(pipeline: &Pipeline, project: &Project, sequence: &[usize]) 
             action: deadline.action,
         }),
         notify: notify(&pipeline.notify),
+        paused: pipeline.paused,
+        triggers: pipeline.triggers.iter().filter_map(trigger).collect(),
         tasks,
     }
+}
+
+fn trigger(trigger: &Trigger) -> Option<TriggerPlan> {
+    // The checks refuse a trigger that says nothing, and those that a later release brings.
+    let file = trigger.file.as_ref()?;
+    Some(TriggerPlan::File(FileTriggerPlan {
+        bucket: text(&file.bucket),
+        keys: file.keys.clone(),
+        all: file.wait_for == Quorum::All,
+        logical_date: file.logical_date.clone(),
+        min_bytes: file.min_bytes,
+    }))
 }
 
 fn schedule(schedule: &Schedule) -> Option<SchedulePlan> {

@@ -2,8 +2,9 @@
 //! payloads; both sides are held together by every run of every test.
 
 use cauce_engine::Command;
-use cauce_engine::command::{Begin, Close, Deploy, Finish, Open, Outcome};
-use cauce_model::{Deployment, Json, RunKey};
+use cauce_engine::command::{Begin, Close, Deploy, Event, Finish, Open, Outcome};
+use cauce_model::event::Object;
+use cauce_model::{Deployment, Instant, Json, RunKey};
 
 /// The functions that states call, with the placeholder of each in a definition.
 pub const FUNCTIONS: [(&str, &str); 5] = [
@@ -102,6 +103,43 @@ pub fn deployment(payload: &Json) -> Result<Command, PayloadError> {
     Ok(Command::Deploy(Box::new(Deploy { plan: reader.text("plan")?, deployment, by })))
 }
 
+/// Reads an event that may start runs, as trigger-run receives it: a tick of EventBridge Scheduler
+/// (`{"source": "cauce.schedule", "detail": {"pipeline", "schedule", "scheduled_at"}}`), or S3's own event.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
+///
+/// # Errors
+/// Another source; a field that is missing.
+pub fn event(payload: &Json) -> Result<Command, PayloadError> {
+    let none = Json::Null;
+    let function = "trigger-run";
+    let detail = payload.get("detail").unwrap_or(&none);
+    let whole = Reader { function, payload };
+    let reader = Reader { function, payload: detail };
+    let event = match whole.text("source")?.as_str() {
+        "cauce.schedule" => Event::Tick {
+            pipeline: reader.text("pipeline")?,
+            schedule: reader.text("schedule")?,
+            scheduled_at: reader.moment("scheduled_at")?,
+        },
+        "aws.s3" => {
+            let bucket = Reader { function, payload: detail.get("bucket").unwrap_or(&none) };
+            let object = Reader { function, payload: detail.get("object").unwrap_or(&none) };
+            Event::Object(Object {
+                bucket: bucket.text("name")?,
+                // Raw, not encoded: EventBridge sends the key as it is.
+                key: object.text("key")?,
+                version_id: object.text("version-id").ok().filter(|version| !version.is_empty()),
+                etag: object.text("etag").ok(),
+                sequencer: object.text("sequencer").ok(),
+                size: object.payload.get("size").and_then(Json::as_u64).unwrap_or(0),
+                at: whole.moment("time")?,
+            })
+        }
+        other => return Err(PayloadError::NoFunction(format!("{function} for {other}"))),
+    };
+    Ok(Command::Event(Box::new(event)))
+}
+
 struct Reader<'a> {
     function: &'a str,
     payload: &'a Json,
@@ -115,6 +153,14 @@ impl Reader<'_> {
     fn text(&self, field: &'static str) -> Result<String, PayloadError> {
         let text = self.payload.get(field).and_then(Json::as_str);
         text.map(str::to_owned).ok_or_else(|| self.missing(field))
+    }
+
+    fn moment(&self, field: &'static str) -> Result<Instant, PayloadError> {
+        Instant::parse(&self.text(field)?).map_err(|error| PayloadError::Unreadable {
+            function: self.function.to_owned(),
+            field,
+            reason: error.to_string(),
+        })
     }
 
     fn number(&self, field: &'static str) -> Result<u32, PayloadError> {

@@ -157,6 +157,7 @@ fn after_close(run: &RunRecord) -> Vec<Effect> {
             .iter()
             .map(|notice| Effect::Deliver { key: key.clone(), notice: Box::new(notice.clone()) }),
     );
+    effects.extend(crate::event::wish(run));
     effects
 }
 

@@ -1,5 +1,6 @@
 //! What can be asked of the core, and what a decision consists of.
 
+use cauce_model::event::Object;
 use cauce_model::record::{Notice, TriggerRecord};
 use cauce_model::{Deployment, Instant, Json, Key, RunKey, Write};
 use std::collections::BTreeMap;
@@ -69,6 +70,20 @@ pub enum Command {
         /// Which run.
         run_key: RunKey,
     },
+    /// Something happened that may start runs.
+    Event(Box<Event>),
+    /// An object arrived that a pipeline wants.
+    File {
+        /// The pipeline.
+        pipeline: String,
+        /// The object.
+        object: Box<Object>,
+    },
+    /// A run ended on which a further generation waits.
+    Again {
+        /// Which run.
+        run_key: RunKey,
+    },
     /// A pipeline version was deployed: new runs take it.
     Deploy(Box<Deploy>),
     /// A pipeline is no longer deployed. Runs under way go on with what they are pinned to.
@@ -104,11 +119,30 @@ impl Command {
             Self::Cancel { .. } => "cancel",
             Self::Mark { .. } => "mark",
             Self::Deadline { .. } => "deadline",
+            Self::Event(_) => "event",
+            Self::File { .. } => "file",
+            Self::Again { .. } => "again",
             Self::Deploy(_) => "deploy",
             Self::Undeploy { .. } => "undeploy",
             Self::Delivered { .. } => "delivered",
         }
     }
+}
+
+/// Something that may start runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A schedule ticked.
+    Tick {
+        /// The pipeline.
+        pipeline: String,
+        /// The schedule's name, as `cauce_model::plan::schedule_name` gives it.
+        schedule: String,
+        /// The moment it was set to.
+        scheduled_at: Instant,
+    },
+    /// An object arrived in a bucket.
+    Object(Object),
 }
 
 /// A pipeline version was deployed.

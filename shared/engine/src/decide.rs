@@ -3,7 +3,7 @@
 use crate::command::{Command, Decision};
 use crate::stop::Stop;
 use crate::{Need, Settings, View};
-use crate::{begin, close, deploy, finish, gate, open, operate, reclaim, slots, trigger};
+use crate::{begin, close, deploy, event, files, finish, gate, open, operate, reclaim, slots, trigger};
 use cauce_model::Instant;
 
 /// Decides. `now` is the caller's clock; nothing else comes from outside the arguments.
@@ -25,6 +25,9 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Cancel { run_key, reason } => operate::cancel(run_key, reason, view, settings, now),
         Command::Mark { run_key, task, success, by } => operate::mark(run_key, task, *success, by, view, now),
         Command::Deadline { run_key } => operate::deadline(run_key, view, now),
+        Command::Event(event) => event::decide(event, view, now),
+        Command::File { pipeline, object } => files::file(pipeline, object, view, settings, now),
+        Command::Again { run_key } => event::again(run_key, view, now),
         Command::Deploy(request) => deploy::deploy(request, view, settings, now),
         Command::Undeploy { deployment, by } => {
             deploy::undeploy(deployment, by.as_deref(), view, settings, now)

@@ -6,14 +6,19 @@
 use crate::command::{Decision, Deploy, Reply};
 use crate::stop::Stop;
 use crate::view::Document;
-use crate::{Settings, View};
+use crate::{Settings, View, files};
 use cauce_model::deployment::{DEPLOYMENT_SCHEMA, PLAN_BYTES_MAX, VersionRecord, plan_uri, version_item};
+use cauce_model::event::{InterestRecord, interest_item};
 use cauce_model::ids::is_name;
 use cauce_model::item::Expect;
-use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskKind};
+use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskKind, TriggerPlan};
 use cauce_model::record::{PipelineRecord, Record, pipeline_item};
 use cauce_model::{AuditRecord, Deployment, Instant, Item, Write, names};
 use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Most buckets whose objects a pipeline may wait for: all of them, old and new, change in one write.
+const BUCKETS_MAX: usize = 40;
 
 /// Makes a version the one that new runs take. Whether the pipeline is paused is kept.
 pub(crate) fn deploy(
@@ -39,6 +44,7 @@ pub(crate) fn deploy(
         .map_err(|error| rejected(format!("{} is not a plan: {error}", request.plan)))?;
     check_plan(&plan, deployment, &request.plan)?;
 
+    let interests = interests(&plan, &settings.pinned(deployment))?;
     let item = view.item(&key)?;
     let known = item.map(PipelineRecord::from_item).transpose()?;
     let uri = deployment.uri(&settings.documents);
@@ -49,7 +55,7 @@ pub(crate) fn deploy(
         parts: deployment.parts(),
         paused: known.as_ref().is_some_and(|known| known.paused),
         deployment: Some(uri.clone()),
-        buckets: Vec::new(),
+        buckets: interests.keys().cloned().collect(),
     };
     let reply = Reply::Ok(json!({
         "pipeline": record.pipeline,
@@ -69,20 +75,27 @@ pub(crate) fn deploy(
     entry.detail = json!({
         "deployment": uri,
         "environment": deployment.environment,
-        "replaced": known.map(|known| known.version),
+        "replaced": known.as_ref().map(|known| &known.version),
     });
     let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+    let mut writes = forget(&record.pipeline, known.as_ref(), &record.buckets);
+    writes.extend(interests.into_iter().map(|(bucket, keys)| {
+        let interest = InterestRecord { pipeline: record.pipeline.clone(), keys };
+        let item = Item::new(interest_item(&bucket, &record.pipeline), interest.to_body());
+        Write::Put { item, expect: Expect::Any }
+    }));
     let version_key = version_item(&record.pipeline, &record.version);
+    writes.extend([
+        Write::Put { item: Item::new(key, record.to_body()), expect },
+        Write::Put { item: Item::new(version_key, version.to_body()), expect: Expect::Any },
+        entry.write(),
+    ]);
     Ok(Decision {
         documents: vec![
             (plan_uri(&settings.documents, &record.pipeline, &record.version), bytes.clone()),
             (uri, deployment.to_bytes()),
         ],
-        writes: vec![
-            Write::Put { item: Item::new(key, record.to_body()), expect },
-            Write::Put { item: Item::new(version_key, version.to_body()), expect: Expect::Any },
-            entry.write(),
-        ],
+        writes,
         reply,
         ..Decision::default()
     })
@@ -108,11 +121,31 @@ pub(crate) fn undeploy(
     }
     let mut entry = entry(now, "undeploy", by, deployment);
     entry.detail = json!({"deployment": uri, "environment": deployment.environment});
-    Ok(Decision {
-        writes: vec![Write::Delete { key, expect: Expect::Version(item.version) }, entry.write()],
-        reply: answer("undeployed"),
-        ..Decision::default()
-    })
+    let mut writes = forget(&deployment.pipeline, Some(&known), &[]);
+    writes.extend([Write::Delete { key, expect: Expect::Version(item.version) }, entry.write()]);
+    Ok(Decision { writes, reply: answer("undeployed"), ..Decision::default() })
+}
+
+/// The patterns of keys that a plan waits for, by bucket.
+fn interests(plan: &Plan, settings: &Settings) -> Result<BTreeMap<String, Vec<String>>, Stop> {
+    let mut interests: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for TriggerPlan::File(trigger) in &plan.triggers {
+        let bucket = files::bucket(trigger, settings).map_err(rejected)?;
+        interests.entry(bucket).or_default().extend(trigger.keys.iter().cloned());
+    }
+    if interests.len() > BUCKETS_MAX {
+        return Err(rejected(format!(
+            "the triggers name {} buckets; at most {BUCKETS_MAX} are taken",
+            interests.len()
+        )));
+    }
+    Ok(interests)
+}
+
+/// Takes away the interests of an earlier deployment that a new one does not have.
+fn forget(pipeline: &str, known: Option<&PipelineRecord>, kept: &[String]) -> Vec<Write> {
+    let gone = known.iter().flat_map(|known| &known.buckets).filter(|bucket| !kept.contains(bucket));
+    gone.map(|bucket| Write::Delete { key: interest_item(bucket, pipeline), expect: Expect::Any }).collect()
 }
 
 fn entry(now: Instant, action: &str, by: Option<&str>, deployment: &Deployment) -> AuditRecord {

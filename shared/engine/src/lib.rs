@@ -61,9 +61,13 @@ mod operate;
 
 mod deploy;
 
+mod event;
+
+mod files;
+
 pub mod status;
 
-pub mod schedule;
+pub use cauce_model::schedule;
 
 pub use close::statuses;
 pub use command::{Command, Decision, Effect, Reply};

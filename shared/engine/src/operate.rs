@@ -56,6 +56,7 @@ pub(crate) fn cancel(
             run.status = RunStatus::Cancelled;
             run.ended_at = Some(now);
             run.message = Some(reason.to_owned());
+            decision.effects.extend(crate::event::wish(&run));
         }
         decision.writes.push(Write::Put { item: run_row(&run), expect });
     }

@@ -248,6 +248,7 @@ pub(crate) fn plan_run(
         deadline_at,
         message: None,
         outbox: Vec::new(),
+        next: None,
         history,
     };
     let mut writes = vec![Write::Put { item: run_row(&run), expect }, audited(trigger, &run, now).write()];

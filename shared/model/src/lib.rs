@@ -25,6 +25,12 @@ pub mod audit;
 
 pub mod deployment;
 
+pub mod event;
+
+pub mod pattern;
+
+pub mod schedule;
+
 pub mod params;
 
 pub use audit::AuditRecord;

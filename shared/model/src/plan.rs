@@ -49,6 +49,12 @@ pub struct Plan {
     /// Who is told of what.
     #[serde(default, skip_serializing_if = "NotifyPlan::is_empty")]
     pub notify: NotifyPlan,
+    /// Whether its file says that schedules and triggers start nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub paused: bool,
+    /// Events that start it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<TriggerPlan>,
     /// The tasks, every one after those it needs.
     pub tasks: Vec<TaskPlan>,
 }
@@ -62,6 +68,32 @@ impl Plan {
     pub fn index_of(&self, task: &str) -> Option<TaskIndex> {
         self.tasks.iter().position(|t| t.name == task).map(|i| i as TaskIndex)
     }
+}
+
+/// An event that starts runs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TriggerPlan {
+    /// Objects that arrive in a bucket.
+    File(FileTriggerPlan),
+}
+
+/// Objects that start runs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileTriggerPlan {
+    /// The bucket's name; `${{ env.x }}` stays in it.
+    pub bucket: String,
+    /// Patterns of keys; see [`crate::pattern::KeyPattern`].
+    pub keys: Vec<String>,
+    /// Whether a run needs a file for each pattern, else for one.
+    pub all: bool,
+    /// The run's date, made of captures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logical_date: Option<String>,
+    /// Smaller objects start nothing.
+    #[serde(default)]
+    pub min_bytes: u64,
 }
 
 /// One schedule of a pipeline.
@@ -84,6 +116,18 @@ pub struct SchedulePlan {
     pub catchup: Catchup,
     /// What becomes of a local time that a clock change skips.
     pub dst_gap: DstGap,
+}
+
+/// The name of a pipeline's schedule where something outside ticks for it: by its position from 1; a
+/// schedule that takes two of them there has a second name.
+pub fn schedule_name(index: usize, second: bool) -> String {
+    format!("schedule-{}{}", index + 1, if second { "-b" } else { "" })
+}
+
+/// The position of the schedule that a name of [`schedule_name`] stands for.
+pub fn schedule_index(name: &str) -> Option<usize> {
+    let number = name.strip_prefix("schedule-")?;
+    number.strip_suffix("-b").unwrap_or(number).parse::<usize>().ok()?.checked_sub(1)
 }
 
 /// What makes a schedule tick.

@@ -180,6 +180,9 @@ pub struct RunRecord {
     /// Notices not yet delivered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outbox: Vec<Notice>,
+    /// A further generation that new data asked for while this one was under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<TriggerRecord>,
     /// How earlier generations ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<GenerationRecord>,
@@ -516,6 +519,7 @@ mod tests {
             deadline_at: None,
             message: None,
             outbox: Vec::new(),
+            next: None,
             history: Vec::new(),
         }
     }

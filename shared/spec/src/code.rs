@@ -67,6 +67,8 @@ codes! {
     TaskKind = "C112",
     /// A regular expression cannot be read.
     BadPattern = "C113",
+    /// A pattern of object keys, or what is made of its captures, is wrong.
+    BadKeyPattern = "C114",
     // The graph of tasks.
     /// A task named here does not exist.
     UnknownTask = "C201",

@@ -4,6 +4,7 @@ mod flow;
 mod graph;
 mod names;
 mod pools;
+mod triggers;
 mod values;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub(crate) fn run(pipeline: &Pipeline, root: &Node, project: &Project, reader: &
     }
     names::check(&draft, graph.as_ref(), project, reader);
     values::check(&draft, project, reader);
+    triggers::check(&draft, reader);
 }
 
 /// The pipeline beside its tree, tasks by position.

@@ -8,46 +8,6 @@ use serde_json::Value as Json;
 use crate::shape::{Name, Seconds, choice, record};
 
 record! {
-    /// Trigger: one event that starts runs.
-    pub struct Trigger {
-        /// File: objects that arrive in a bucket.
-        file: Option<FileTrigger> = None;
-        /// Dataset: datasets that other tasks write.
-        dataset: Option<DatasetTrigger> = None;
-        /// Webhook: a signed call from outside.
-        webhook: Option<WebhookTrigger> = None;
-    }
-}
-
-record! {
-    /// File trigger: objects that arrive in a bucket.
-    pub struct FileTrigger {
-        /// Bucket: the bucket's name.
-        bucket: Template;
-        /// Keys: patterns of object keys; `{name:type}` captures a part.
-        keys: Vec<String>;
-        /// Wait for: whether all patterns must have a file, or one is enough.
-        wait_for: Quorum = Quorum::Any;
-        /// Logical date: the capture that gives the run's date.
-        logical_date: Option<String> = None;
-        /// Deadline: how long after the first file the set must be complete.
-        deadline: Option<Seconds> = None;
-        /// Settle: how long no further file may arrive before the run starts.
-        settle: Option<Seconds> = None;
-    }
-}
-
-choice! {
-    /// Quorum: how many of several things are needed.
-    pub enum Quorum {
-        /// Each of them.
-        All = "all";
-        /// One of them.
-        Any = "any";
-    }
-}
-
-record! {
     /// Dataset trigger: updates of datasets.
     pub struct DatasetTrigger {
         /// Any: one update of one of these datasets starts a run.

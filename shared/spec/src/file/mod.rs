@@ -11,4 +11,5 @@ pub mod params;
 pub mod pipeline;
 pub mod project;
 pub mod task;
+pub mod trigger;
 mod words;

@@ -4,8 +4,9 @@ use cauce_model::params::ParamSpec;
 use cauce_model::plan::{Catchup, DeadlineAction, DeadlineFrom, DstGap};
 use indexmap::IndexMap;
 
-use crate::file::later::{Matrix, Trigger};
+use crate::file::later::Matrix;
 use crate::file::task::{Defaults, Task};
+use crate::file::trigger::Trigger;
 use crate::shape::{Cron, Moment, Name, Seconds, TimeZoneName, choice, record};
 
 record! {
@@ -26,7 +27,7 @@ record! {
         /// Schedule: when runs start by the clock; several schedules may stand in a list.
         schedule: Vec<Schedule> = Vec::new();
         /// Triggers: events that start a run.
-        triggers: Vec<Trigger> = Vec::new() => later;
+        triggers: Vec<Trigger> = Vec::new();
         /// Active runs: how many runs may be under way at once; further ones are queued.
         max_active_runs: u32 = 16, within 1..=1000;
         /// Active tasks: how many tasks of this pipeline may run at once, over all its runs.

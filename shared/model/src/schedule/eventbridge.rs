@@ -7,7 +7,7 @@
 use super::cron::Field;
 use super::set::Set;
 use super::{Cron, Rhythm, Schedule};
-use cauce_model::time::MICROS;
+use crate::time::MICROS;
 use jiff::tz::TimeZone;
 
 /// The longest expression that CreateSchedule takes.

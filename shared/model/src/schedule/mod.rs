@@ -39,9 +39,9 @@ pub use eventbridge::{EXPRESSION_CHARACTERS_MAX, SchedulerExpression};
 pub use interval::Interval;
 pub use zone::{UnknownZone, Zone};
 
-use cauce_model::Instant;
-use cauce_model::plan::{Catchup, DstGap, SchedulePlan, Tick};
-use cauce_model::time::MICROS;
+use crate::Instant;
+use crate::plan::{Catchup, DstGap, SchedulePlan, Tick};
+use crate::time::MICROS;
 
 /// The longest period of a rate: a century of 365.25 days, in seconds.
 pub const RATE_SECONDS_MAX: u64 = 36_525 * 86_400;

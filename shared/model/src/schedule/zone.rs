@@ -8,7 +8,7 @@
 //!
 //! Rules come from the copy of the IANA database that jiff carries, never from the machine.
 
-use cauce_model::Instant;
+use crate::Instant;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};

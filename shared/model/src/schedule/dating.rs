@@ -1,7 +1,7 @@
 //! What the runs of a pipeline are dated and called, with a schedule or without.
 
 use super::{Interval, Schedule, ScheduleError, Zone};
-use cauce_model::{Instant, Plan};
+use crate::{Instant, Plan};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 

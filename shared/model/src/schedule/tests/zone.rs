@@ -1,8 +1,8 @@
 //! Clock changes, leap days, bounds and rates, one table row per expectation.
 
 use super::{at, planned, schedule, shown};
+use crate::plan::{DstGap, SchedulePlan, Tick};
 use crate::schedule::{Schedule, ScheduleError};
-use cauce_model::plan::{DstGap, SchedulePlan, Tick};
 
 /// The local times of the ticks after `from` up to and with `until`.
 fn ticks(plan: &SchedulePlan, from: &str, until: &str) -> Vec<String> {
@@ -272,10 +272,10 @@ fn impossible_schedules_are_refused() {
 #[test]
 fn the_ends_of_the_calendar_end_the_ticks() {
     let schedule = schedule("0 0 1 1 *", "America/New_York");
-    let forever = cauce_model::Instant::from_micros(i64::MAX);
+    let forever = crate::Instant::from_micros(i64::MAX);
     assert_eq!(schedule.next_tick(forever), None);
     assert!(schedule.previous_tick(forever).is_some());
-    let never = cauce_model::Instant::from_micros(i64::MIN);
+    let never = crate::Instant::from_micros(i64::MIN);
     assert_eq!(schedule.previous_tick(never), None);
     assert!(schedule.next_tick(never).is_some());
 }

@@ -2,8 +2,8 @@
 
 use super::zone::{Place, last_minute_before, whole_minute_at_or_after};
 use super::{Cron, Rhythm, Schedule, Zone};
-use cauce_model::Instant;
-use cauce_model::plan::DstGap;
+use crate::Instant;
+use crate::plan::DstGap;
 use jiff::Timestamp;
 use jiff::civil::Time;
 

@@ -1,7 +1,7 @@
 //! Reading expressions, refusing them, and writing them for EventBridge.
 
+use crate::plan::Tick;
 use crate::schedule::{Cron, EXPRESSION_CHARACTERS_MAX, Schedule};
-use cauce_model::plan::Tick;
 use jiff::civil::{DateTime, date};
 use proptest::prelude::*;
 

@@ -1,9 +1,9 @@
 //! Which ticks are made up for after a pause.
 
 use super::{Interval, Schedule};
-use cauce_model::Instant;
-use cauce_model::plan::Catchup;
-use cauce_model::time::MICROS;
+use crate::Instant;
+use crate::plan::Catchup;
+use crate::time::MICROS;
 
 /// A tick younger than this is on time, not missed: EventBridge Scheduler fires within the minute.
 /// Source: <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html>.

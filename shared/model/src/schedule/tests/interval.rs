@@ -1,9 +1,9 @@
 //! Data intervals and what is made up for.
 
 use super::{at, planned, schedule};
+use crate::Instant;
+use crate::plan::{Catchup, Tick};
 use crate::schedule::{Interval, Schedule};
-use cauce_model::Instant;
-use cauce_model::plan::{Catchup, Tick};
 use jiff::civil::date;
 
 fn between(start: &str, end: &str) -> Interval {

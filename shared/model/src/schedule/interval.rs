@@ -5,7 +5,7 @@
 //! (`data_interval: none`) and one-time schedules have empty intervals at their ticks.
 
 use super::{Rhythm, Schedule};
-use cauce_model::Instant;
+use crate::Instant;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 

@@ -8,8 +8,8 @@ mod naming;
 mod zone;
 
 use super::Schedule;
-use cauce_model::Instant;
-use cauce_model::plan::{Catchup, DstGap, SchedulePlan, Tick};
+use crate::Instant;
+use crate::plan::{Catchup, DstGap, SchedulePlan, Tick};
 
 /// A cron schedule with data intervals and no bounds.
 pub(super) fn planned(cron: &str, timezone: &str) -> SchedulePlan {

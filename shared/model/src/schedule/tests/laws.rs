@@ -5,9 +5,9 @@
 //! nothing.
 
 use super::planned;
+use crate::Instant;
+use crate::plan::DstGap;
 use crate::schedule::Schedule;
-use cauce_model::Instant;
-use cauce_model::plan::DstGap;
 use jiff::ToSpan;
 use jiff::civil::{Date, date};
 use proptest::prelude::*;

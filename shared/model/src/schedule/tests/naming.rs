@@ -1,9 +1,9 @@
 //! Run ids, dates, and what a date names.
 
 use super::{at, planned};
+use crate::Plan;
+use crate::plan::{SchedulePlan, Tick};
 use crate::schedule::{Dating, DayError, Interval};
-use cauce_model::Plan;
-use cauce_model::plan::{SchedulePlan, Tick};
 use jiff::civil::date;
 
 fn dating(schedules: Vec<SchedulePlan>, timezone: &str) -> Dating {

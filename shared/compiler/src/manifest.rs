@@ -1,0 +1,246 @@
+//! The manifest: what Terraform needs to know of a pipeline, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cauce_model::pattern::KeyPattern;
+use cauce_model::plan::{FileTriggerPlan, Plan, SchedulePlan, TaskKind, Tick, TriggerPlan, schedule_name};
+use cauce_model::schedule::Schedule;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::forecast::Forecast;
+use crate::machine::Machine;
+
+/// The shape of `manifest.json` that this code writes.
+pub const MANIFEST_SCHEMA: u32 = 2;
+
+/// What a deployment needs to know of a pipeline.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`MANIFEST_SCHEMA`].
+    pub schema: u32,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The pipeline version: sha256 of plan and definitions, in hex.
+    pub version: String,
+    /// Who to ask about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Words to filter by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Its machines, the pipeline's own first.
+    pub machines: Vec<ManifestMachine>,
+    /// Its schedules, as EventBridge Scheduler takes them.
+    pub schedules: Vec<ManifestSchedule>,
+    /// Events that start it.
+    pub triggers: Vec<ManifestTrigger>,
+    /// The launch kinds whose lifecycle machines its tasks start, ascending.
+    pub kinds: Vec<String>,
+    /// The ECS task definitions that its tasks start, by family, ascending.
+    pub task_definitions: Vec<ManifestTaskDefinition>,
+    /// What it will ask of AWS.
+    pub forecast: Forecast,
+}
+
+/// A machine of a manifest.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestMachine {
+    /// Its name.
+    pub name: String,
+    /// The file of its definition, beside the manifest.
+    pub file: String,
+    /// What Open's `machines` calls it, for a part; absent for the pipeline's own machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+}
+
+/// A schedule to create. `start` and `end` of the file are not among its fields: Scheduler refuses moments
+/// that have passed, so trigger-run holds them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestSchedule {
+    /// Its name in the pipeline, which its input has to carry.
+    pub name: String,
+    /// `cron(...)` of six fields, `rate(...)` or `at(...)`.
+    pub expression: String,
+    /// The IANA zone in which the expression is read.
+    pub timezone: String,
+    /// What the expression cannot say, and what happens instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Events that start a pipeline.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ManifestTrigger {
+    /// Objects that arrive in a bucket.
+    File {
+        /// The bucket; `${{ env.x }}` stays in it.
+        bucket: String,
+        /// What the keys begin with, ascending; none of them begins with another.
+        prefixes: Vec<String>,
+    },
+}
+
+/// An ECS task definition to register: what a launch cannot override.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestTaskDefinition {
+    /// Its family, as the plan names it.
+    pub family: String,
+    /// The image's name in the project file.
+    pub image: String,
+    /// References to secrets, by the variable in which a task finds each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+}
+
+pub(crate) fn manifest(plan: &Plan, machines: &[Machine], version: String, forecast: &Forecast) -> Manifest {
+    let kinds = plan.tasks.iter().filter_map(|task| task.kind.machine());
+    let kinds: BTreeSet<&str> = kinds.collect();
+    Manifest {
+        schema: MANIFEST_SCHEMA,
+        pipeline: plan.pipeline.clone(),
+        version,
+        owner: None,
+        tags: Vec::new(),
+        machines: machines
+            .iter()
+            .map(|machine| ManifestMachine {
+                name: machine.name.clone(),
+                file: definition_file(&machine.name),
+                part: machine.part.clone(),
+            })
+            .collect(),
+        schedules: plan.schedules.iter().enumerate().flat_map(|(at, plan)| schedules(at, plan)).collect(),
+        triggers: plan.triggers.iter().map(|TriggerPlan::File(trigger)| files(trigger)).collect(),
+        kinds: kinds.into_iter().map(ToOwned::to_owned).collect(),
+        task_definitions: task_definitions(plan),
+        forecast: forecast.clone(),
+    }
+}
+
+/// The file name of a definition.
+pub fn definition_file(machine: &str) -> String {
+    format!("{machine}.asl.json")
+}
+
+/// One schedule is two for EventBridge where cron restricts both day fields.
+fn schedules(at: usize, plan: &SchedulePlan) -> Vec<ManifestSchedule> {
+    // The checks refuse a schedule that cannot be read.
+    let expressions = Schedule::new(plan).map(|schedule| schedule.to_eventbridge()).unwrap_or_default();
+    let halves = expressions.len() > 1;
+    let note = match &plan.every {
+        Tick::Cron(_) if halves => {
+            Some("one of the two expressions of a cron with both day fields; a tick of both is one run")
+        }
+        _ => None,
+    };
+    (0..)
+        .zip(expressions)
+        .map(|(half, expression)| ManifestSchedule {
+            name: schedule_name(at, half > 0),
+            expression: expression.expression,
+            timezone: expression.timezone,
+            note: note.map(str::to_owned),
+        })
+        .collect()
+}
+
+fn files(trigger: &FileTriggerPlan) -> ManifestTrigger {
+    // The checks refuse patterns that cannot be read.
+    let patterns = trigger.keys.iter().filter_map(|key| KeyPattern::parse(key).ok());
+    let mut prefixes: Vec<String> = Vec::new();
+    for prefix in patterns.map(|pattern| pattern.literal_prefix().to_owned()).collect::<BTreeSet<_>>() {
+        // Ascending: a prefix of this one stands before it, and brings its keys already.
+        if prefixes.last().is_none_or(|shorter| !prefix.starts_with(shorter.as_str())) {
+            prefixes.push(prefix);
+        }
+    }
+    ManifestTrigger::File { bucket: trigger.bucket.clone(), prefixes }
+}
+
+fn task_definitions(plan: &Plan) -> Vec<ManifestTaskDefinition> {
+    let containers = plan.tasks.iter().filter_map(|task| match &task.kind {
+        TaskKind::Container(container) => Some(container),
+        _ => None,
+    });
+    let by_family: BTreeMap<&str, ManifestTaskDefinition> = containers
+        .map(|container| {
+            let definition = ManifestTaskDefinition {
+                family: container.task_definition.clone(),
+                image: container.image.clone(),
+                secrets: container.secrets.clone(),
+            };
+            (container.task_definition.as_str(), definition)
+        })
+        .collect();
+    by_family.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cauce_model::plan::{Catchup, DstGap, schedule_index};
+
+    fn planned(every: Tick) -> SchedulePlan {
+        SchedulePlan {
+            every,
+            timezone: "America/Lima".into(),
+            data_interval: true,
+            start: None,
+            end: None,
+            catchup: Catchup::Last,
+            dst_gap: DstGap::RunAfter,
+        }
+    }
+
+    #[test]
+    fn schedules_are_written_for_eventbridge() {
+        let of = |every: Tick| -> Vec<String> {
+            let written = schedules(1, &planned(every));
+            assert!(written.iter().all(|schedule| schedule_index(&schedule.name) == Some(1)));
+            written
+                .iter()
+                .map(|one| {
+                    format!(
+                        "{} {} {}{}",
+                        one.name,
+                        one.expression,
+                        one.timezone,
+                        if one.note.is_some() { " !" } else { "" }
+                    )
+                })
+                .collect()
+        };
+        assert_eq!(of(Tick::Cron("0 2 * * 1-5".into())), ["schedule-2 cron(0 2 ? * 2-6 *) America/Lima"]);
+        assert_eq!(
+            of(Tick::Cron("0 2 1 * 1".into())),
+            ["schedule-2 cron(0 2 1 * ? *) America/Lima !", "schedule-2-b cron(0 2 ? * 2 *) America/Lima !"]
+        );
+        assert_eq!(of(Tick::RateSeconds(7200)), ["schedule-2 rate(2 hours) UTC"]);
+    }
+
+    #[test]
+    fn a_prefix_that_another_one_covers_needs_no_rule() {
+        let trigger = |keys: &[&str]| FileTriggerPlan {
+            bucket: "${{ env.landing }}".into(),
+            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+            all: true,
+            logical_date: None,
+            min_bytes: 0,
+        };
+        let prefixes = |keys: &[&str]| {
+            let ManifestTrigger::File { bucket, prefixes } = files(&trigger(keys));
+            assert_eq!(bucket, "${{ env.landing }}");
+            prefixes
+        };
+        assert_eq!(prefixes(&["in/a_{d:date}.csv", "in/b_{d:date}.csv"]), ["in/a_", "in/b_"]);
+        assert_eq!(prefixes(&["in/a_{d:date}.csv", "in/{x}.csv", "in/a_b{x}"]), ["in/"]);
+        assert_eq!(prefixes(&["{x}.csv", "in/y"]), [""]);
+    }
+}

@@ -1,0 +1,242 @@
+//! Events: a tick of a schedule or an object that arrived becomes at most one run, or one more
+//! generation of one. Every event leaves an entry in the ledger, whatever became of it; the entry is
+//! also what tells a repeat, which starts again what a crash kept from starting and nothing else.
+
+use crate::command::{Again, Command, Decision, Effect, Event, Existing, Reply, Trigger};
+use crate::schedule::{Dating, Schedule};
+use crate::stop::Stop;
+use crate::trigger::{self, NewRun, Refusal};
+use crate::{View, files};
+use cauce_model::event::{Became, LedgerRecord, ledger_item};
+use cauce_model::ids::{RunRef, sha256_hex};
+use cauce_model::item::Expect;
+use cauce_model::plan::{Tick, schedule_index};
+use cauce_model::record::{PipelineRecord, Record, RunRecord, TriggerRecord, pipeline_item, run_item};
+use cauce_model::time::MICROS;
+use cauce_model::{Instant, Item, Json, RunKey, RunStatus, TriggerKind, Write};
+use serde_json::json;
+
+/// How far after its tick the moment may lie that a scheduler names: it may count from its own second.
+const TICK_TOLERANCE_SECONDS: i64 = 60;
+
+pub(crate) fn decide(event: &Event, view: &View, now: Instant) -> Result<Decision, Stop> {
+    match event {
+        Event::Tick { pipeline, schedule, scheduled_at } => {
+            tick(pipeline, schedule, *scheduled_at, view, now)
+        }
+        Event::Object(object) => files::object(object, view, now),
+    }
+}
+
+fn tick(
+    pipeline: &str,
+    schedule: &str,
+    scheduled_at: Instant,
+    view: &View,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    let entry = LedgerRecord {
+        at: scheduled_at,
+        decided_at: now,
+        kind: "schedule".to_owned(),
+        // Two schedules of one pipeline that tick together are one event.
+        identity: sha256_hex(json!(["tick", pipeline, scheduled_at]).to_string()),
+        pipeline: Some(pipeline.to_owned()),
+        event: json!({"schedule": schedule, "scheduled_at": scheduled_at}),
+        became: Became::Rejected,
+        reason: None,
+        run: None,
+    };
+    view.want([ledger_item(entry.at, &entry.identity, Some(pipeline)), pipeline_item(pipeline)])?;
+    if let Some(decision) = repeated(&entry, view)? {
+        return Ok(decision);
+    }
+    let Some(deployed) = deployed(pipeline, view)? else {
+        return Ok(rejected(entry, format!("there is no pipeline '{pipeline}'")));
+    };
+    let prepared = view.plan(pipeline, &deployed.version)?;
+    let Some(plan) = schedule_index(schedule).and_then(|index| prepared.plan.schedules.get(index)) else {
+        let version = &deployed.version;
+        return Ok(rejected(entry, format!("version {version} has no schedule '{schedule}'")));
+    };
+    if deployed.paused || prepared.plan.paused {
+        return Ok(booked(entry, Became::Paused, None));
+    }
+    let dated = Schedule::new(plan).map_err(|error| error.to_string()).and_then(|schedule| {
+        let dating = Dating::of(&prepared.plan).map_err(|error| error.to_string())?;
+        // A rate counts from its own beginning: its tick closes the newest interval, however long ago.
+        let rate = matches!(plan.every, Tick::RateSeconds(_));
+        let near =
+            |tick: &Instant| rate || scheduled_at.micros_since(*tick) < TICK_TOLERANCE_SECONDS * MICROS;
+        let tick = schedule.previous_tick(scheduled_at).filter(near);
+        let interval = tick.and_then(|tick| schedule.interval_ending_at(tick));
+        let interval = interval.ok_or_else(|| format!("no data interval ends at {scheduled_at}"))?;
+        Ok(trigger::of_interval(&dating, interval))
+    });
+    let new = match dated {
+        Ok(new) => new,
+        Err(problem) => return Ok(rejected(entry, problem)),
+    };
+    let cause = TriggerRecord {
+        kind: TriggerKind::Schedule,
+        by: Some(schedule.to_owned()),
+        detail: json!({"scheduled_at": scheduled_at}),
+    };
+    let known = view.item(&run_item(&RunKey::new(pipeline, &new.run_id)))?;
+    if let Some(run) = known.map(RunRecord::from_item).transpose()? {
+        let mut entry = entry;
+        entry.run = Some(run.run.to_string());
+        return Ok(booked(entry, Became::Duplicate, Some("the run exists".to_owned())));
+    }
+    start(entry, &deployed, new, cause, Existing::Refuse, view, now)
+}
+
+/// A pipeline's record, if it is deployed.
+pub(crate) fn deployed(pipeline: &str, view: &View) -> Result<Option<PipelineRecord>, Stop> {
+    Ok(view.item(&pipeline_item(pipeline))?.map(PipelineRecord::from_item).transpose()?)
+}
+
+/// What follows from an event that was decided before: its execution is started again in case it was
+/// not, which is safe; and the ledger says once that the event came more than once.
+pub(crate) fn repeated(entry: &LedgerRecord, view: &View) -> Result<Option<Decision>, Stop> {
+    let pipeline = entry.pipeline.as_deref();
+    let key = ledger_item(entry.at, &entry.identity, pipeline);
+    let Some(known) = view.item(&key)?.map(LedgerRecord::from_item).transpose()? else {
+        return Ok(None);
+    };
+    let mut decision = Decision::default();
+    if let (Became::Run, Some((pipeline, run_id))) =
+        (known.became, known.run.as_deref().and_then(|run| run.split_once('/')))
+    {
+        let name = RunRef { pipeline: pipeline.to_owned(), run_id: run_id.to_owned() };
+        let run = view.item(&run_item(&name.key()))?.map(RunRecord::from_item).transpose()?;
+        decision.effects.extend(run.as_ref().and_then(execution_of_queued));
+    }
+    let mut again_key = key;
+    again_key.sort.push_str("#again");
+    if view.item(&again_key)?.is_none() {
+        let mut again = entry.clone();
+        again.became = Became::Duplicate;
+        again.reason = Some("the same event was received again".to_owned());
+        again.run.clone_from(&known.run);
+        let mut item = Item::new(again_key, again.to_body());
+        item.expires_at = Some(again.decided_at.plus_seconds(cauce_model::event::LEDGER_KEPT_SECONDS));
+        decision.writes.push(Write::Put { item, expect: Expect::Absent });
+    }
+    decision.reply = reply(Became::Duplicate, known.run.as_deref(), None);
+    Ok(Some(decision))
+}
+
+/// Starts the execution of a run that was not let in yet: the crash may have come before it.
+fn execution_of_queued(run: &RunRecord) -> Option<Effect> {
+    (run.status == RunStatus::Queued).then(|| Effect::Start {
+        machine: run.machine.clone(),
+        name: run.execution.clone(),
+        input: trigger::execution_input(&run.key(), run.generation),
+    })
+}
+
+/// Books what became of an event, and nothing else.
+pub(crate) fn booked(mut entry: LedgerRecord, became: Became, reason: Option<String>) -> Decision {
+    entry.became = became;
+    entry.reason = reason;
+    let reply = reply(became, entry.run.as_deref(), entry.reason.as_deref());
+    Decision { writes: vec![entry.write()], reply, ..Decision::default() }
+}
+
+pub(crate) fn rejected(entry: LedgerRecord, reason: String) -> Decision {
+    booked(entry, Became::Rejected, Some(reason))
+}
+
+fn reply(became: Became, run: Option<&str>, reason: Option<&str>) -> Reply {
+    Reply::Ok(json!({"became": became, "run": run, "reason": reason}))
+}
+
+/// Brings a run, or its next generation, into being together with the event's entry.
+pub(crate) fn start(
+    mut entry: LedgerRecord,
+    deployed: &PipelineRecord,
+    new: NewRun,
+    cause: TriggerRecord,
+    existing: Existing,
+    view: &View,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    let request = Trigger {
+        pipeline: deployed.pipeline.clone(),
+        version: deployed.version.clone(),
+        run_id: new.run_id,
+        trigger: cause,
+        params: None,
+        logical_date: new.logical_date,
+        data_interval: new.data_interval,
+        timezone: new.timezone,
+        scheduled_at: new.scheduled_at,
+        existing,
+        only: None,
+        force: false,
+        latest: true,
+        start: true,
+    };
+    Ok(match trigger::plan_run(&request, view, now)? {
+        Ok(planned) => {
+            entry.run = Some(planned.run.run.to_string());
+            let mut decision = booked(entry, Became::Run, None);
+            decision.writes.extend(planned.writes);
+            decision.effects.extend(planned.effects);
+            decision
+        }
+        Err(refusal @ Refusal::Exists(_)) => booked(entry, Became::Duplicate, Some(refusal.message())),
+        Err(refusal) => rejected(entry, refusal.message()),
+    })
+}
+
+/// The wish that waits on a run whose present generation has ended.
+pub(crate) fn wish(run: &RunRecord) -> Option<Effect> {
+    let command = || Effect::Command(Box::new(Command::Again { run_key: run.key() }));
+    (run.status.is_terminal() && run.next.is_some()).then(command)
+}
+
+/// The next generation that new data asked for while the run was under way.
+pub(crate) fn again(run_key: &RunKey, view: &View, now: Instant) -> Result<Decision, Stop> {
+    let Some(item) = view.item(&run_item(run_key))? else {
+        return Err(Stop::no_run(run_key));
+    };
+    let mut run = RunRecord::from_item(item)?;
+    let Some(cause) = run.next.take().filter(|_| run.status.is_terminal()) else {
+        return Ok(Decision::default());
+    };
+    let refusal = match deployed(&run.run.pipeline, view)? {
+        None => Refusal::NoPipeline(run.run.pipeline.clone()).message(),
+        Some(deployed) => {
+            let request = Trigger {
+                pipeline: run.run.pipeline.clone(),
+                version: deployed.version,
+                run_id: run.run.run_id.clone(),
+                trigger: cause,
+                params: None,
+                logical_date: run.logical_date,
+                data_interval: (run.data_interval_start, run.data_interval_end),
+                timezone: run.timezone.clone(),
+                scheduled_at: None,
+                existing: Existing::Next(Again::All),
+                only: None,
+                force: false,
+                latest: true,
+                start: true,
+            };
+            match trigger::plan_run(&request, view, now)? {
+                Ok(planned) => {
+                    let reply = Reply::Ok(json!({"generation": planned.run.generation}));
+                    let (writes, effects) = (planned.writes, planned.effects);
+                    return Ok(Decision { writes, effects, reply, documents: Vec::new() });
+                }
+                Err(refusal) => refusal.message(),
+            }
+        }
+    };
+    // It can never be granted: it is given up, and the run says so.
+    run.message = Some(format!("new data came, and no further generation could start: {refusal}"));
+    let write = Write::Put { item: trigger::run_row(&run), expect: Expect::Version(item.version) };
+    Ok(Decision { writes: vec![write], reply: Reply::Ok(Json::Null), ..Decision::default() })
+}

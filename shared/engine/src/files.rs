@@ -1,0 +1,289 @@
+//! Objects that arrive: which pipelines want them, which of them belong together, and what is new.
+//!
+//! S3 delivers at least once and in any order. One arrival is one identity, so a repeat is found; of one
+//! key, only what is newer than what is known counts; a set is complete once each pattern has a file.
+
+use crate::command::{Again, Command, Decision, Effect, Existing, Reply};
+use crate::context::Renderer;
+use crate::event::{booked, deployed, rejected, repeated, start};
+use crate::stop::Stop;
+use crate::trigger::{self, NewRun, run_row};
+use crate::{Prepared, Settings, View};
+use cauce_model::event::{
+    Became, FileRecord, InterestRecord, LedgerRecord, Object, SetRecord, file_item, interest_partition,
+    ledger_item, sequence, set_item,
+};
+use cauce_model::ids::sha256_hex;
+use cauce_model::item::Expect;
+use cauce_model::pattern::KeyPattern;
+use cauce_model::plan::{FileTriggerPlan, TriggerPlan};
+use cauce_model::record::{Record, RunRecord, TriggerRecord, pipeline_item, run_item};
+use cauce_model::{Instant, Item, Json, RunKey, TriggerKind, Write};
+use cauce_template::Context;
+use serde_json::{Map, json};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// Events that a run's trigger lists; of further ones it gives the number.
+const EVENTS_LISTED_MAX: usize = 32;
+
+fn entry(object: &Object, pipeline: Option<&str>, now: Instant) -> LedgerRecord {
+    LedgerRecord {
+        at: object.at,
+        decided_at: now,
+        kind: "file".to_owned(),
+        identity: object.identity(),
+        pipeline: pipeline.map(str::to_owned),
+        event: json!(object),
+        became: Became::Rejected,
+        reason: None,
+        run: None,
+    }
+}
+
+/// An object arrived: every pipeline that wants it decides for itself.
+pub(crate) fn object(object: &Object, view: &View, now: Instant) -> Result<Decision, Stop> {
+    let mut wanted = Vec::new();
+    for item in view.range(interest_partition(&object.bucket), String::new())? {
+        let interest = InterestRecord::from_item(item)?;
+        let wants = |key: &String| KeyPattern::parse(key).is_ok_and(|key| key.matches(&object.key).is_some());
+        if interest.keys.iter().any(wants) {
+            wanted.push(interest.pipeline);
+        }
+    }
+    if wanted.is_empty() {
+        let entry = entry(object, None, now);
+        view.want([ledger_item(entry.at, &entry.identity, None)])?;
+        return Ok(match repeated(&entry, view)? {
+            Some(decision) => decision,
+            None => rejected(entry, "no pipeline wants this key".to_owned()),
+        });
+    }
+    let reply = Reply::Ok(json!({"pipelines": wanted}));
+    let command = |pipeline| Command::File { pipeline, object: Box::new(object.clone()) };
+    let effects = wanted.into_iter().map(|pipeline| Effect::Command(Box::new(command(pipeline)))).collect();
+    Ok(Decision { effects, reply, ..Decision::default() })
+}
+
+/// The trigger that an object meets.
+struct Met<'a> {
+    trigger: &'a FileTriggerPlan,
+    /// Its position among the pipeline's triggers.
+    position: usize,
+    /// The position of the pattern.
+    key: u32,
+    /// What all of its patterns capture, as this object has it.
+    captures: BTreeMap<String, String>,
+}
+
+/// One pipeline decides about an object.
+pub(crate) fn file(
+    pipeline: &str,
+    object: &Object,
+    view: &View,
+    settings: &Settings,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    let entry = entry(object, Some(pipeline), now);
+    let known_key = file_item(pipeline, object);
+    let ledger = ledger_item(entry.at, &entry.identity, Some(pipeline));
+    view.want([ledger, pipeline_item(pipeline), known_key.clone()])?;
+    if let Some(decision) = repeated(&entry, view)? {
+        return Ok(decision);
+    }
+    let Some(deployed) = deployed(pipeline, view)? else {
+        return Ok(rejected(entry, format!("there is no pipeline '{pipeline}'")));
+    };
+    let settings = match &deployed.deployment {
+        Some(uri) => view.deployment(uri)?,
+        None => settings,
+    };
+    let prepared = view.plan(pipeline, &deployed.version)?;
+    let met = match met(&prepared, object, settings) {
+        Ok(Some(met)) => met,
+        Ok(None) => {
+            return Ok(rejected(entry, format!("version {} waits for no such key", deployed.version)));
+        }
+        Err(problem) => return Ok(rejected(entry, problem)),
+    };
+    if object.size < met.trigger.min_bytes {
+        let least = met.trigger.min_bytes;
+        return Ok(rejected(entry, format!("{} bytes are fewer than min_bytes, {least}", object.size)));
+    }
+    if deployed.paused || prepared.plan.paused {
+        return Ok(booked(entry, Became::Paused, None));
+    }
+    let known_item = view.item(&known_key)?;
+    if let Some(known) = known_item.map(FileRecord::from_item).transpose()?
+        && let Some(became) = compared(&known.object, object)
+    {
+        return Ok(booked(entry, became, Some("a newer or equal arrival of this key is known".to_owned())));
+    }
+    let new = match dated(pipeline, &met, object, &prepared) {
+        Ok(new) => new,
+        Err(problem) => return Ok(rejected(entry, problem)),
+    };
+
+    let mut writes = vec![Write::Put {
+        item: Item::new(known_key, FileRecord { object: object.clone() }.to_body()),
+        expect: known_item.map_or(Expect::Absent, |item| Expect::Version(item.version)),
+    }];
+    let mut events = vec![object.clone()];
+    if met.trigger.all {
+        let key = set_item(pipeline, &set_name(&met));
+        let item = view.item(&key)?;
+        let mut set = item.map(SetRecord::from_item).transpose()?.unwrap_or_default();
+        set.captures.clone_from(&met.captures);
+        join(&mut set, met.key, object);
+        let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+        writes.push(Write::Put { item: Item::new(key, set.to_body()), expect });
+        let missing: Vec<&str> = (0..)
+            .zip(&met.trigger.keys)
+            .filter(|(key, _)| !set.members.contains_key(key))
+            .map(|(_, pattern)| pattern.as_str())
+            .collect();
+        if !missing.is_empty() {
+            let mut decision =
+                booked(entry, Became::Waiting, Some(format!("missing: {}", missing.join(", "))));
+            decision.writes.extend(writes);
+            return Ok(decision);
+        }
+        events = set.members.into_values().collect();
+    }
+    let cause = TriggerRecord {
+        kind: TriggerKind::File,
+        by: Some(format!("s3://{}/{}", object.bucket, object.key)),
+        detail: detail(&events, 0, &met.captures),
+    };
+
+    let run_item = run_item(&RunKey::new(pipeline, &new.run_id));
+    let item = view.item(&run_item)?;
+    let existing = match item.map(RunRecord::from_item).transpose()? {
+        None => Existing::Refuse,
+        Some(run) if run.status.is_terminal() => Existing::Next(Again::All),
+        Some(mut run) => {
+            // Under way: the data waits for the present generation's end, together with what else comes.
+            run.next = Some(merged(run.next.take(), cause));
+            let mut entry = entry;
+            entry.run = Some(run.run.to_string());
+            let mut decision =
+                booked(entry, Became::Run, Some("a generation follows the present one".to_owned()));
+            let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+            decision.writes.extend(writes);
+            decision.writes.push(Write::Put { item: run_row(&run), expect });
+            return Ok(decision);
+        }
+    };
+    let mut decision = start(entry, &deployed, new, cause, existing, view, now)?;
+    decision.writes.extend(writes);
+    Ok(decision)
+}
+
+/// The first trigger of the plan whose bucket and keys fit.
+fn met<'a>(prepared: &'a Prepared, object: &Object, settings: &Settings) -> Result<Option<Met<'a>>, String> {
+    let triggers = prepared.plan.triggers.iter().map(|TriggerPlan::File(trigger)| trigger);
+    for (position, trigger) in triggers.enumerate() {
+        if bucket(trigger, settings)? != object.bucket {
+            continue;
+        }
+        let patterns: Vec<KeyPattern> =
+            trigger.keys.iter().map(|key| KeyPattern::parse(key)).collect::<Result<_, _>>()?;
+        for (key, pattern) in (0..).zip(&patterns) {
+            let Some(mut captures) = pattern.matches(&object.key) else { continue };
+            let everywhere =
+                |name: &str| patterns.iter().all(|p| p.captures().any(|(other, _)| other == name));
+            captures.retain(|name, _| everywhere(name));
+            return Ok(Some(Met { trigger, position, key, captures }));
+        }
+    }
+    Ok(None)
+}
+
+/// The bucket of a trigger in an environment.
+pub(crate) fn bucket(trigger: &FileTriggerPlan, settings: &Settings) -> Result<String, String> {
+    let context = Context::new(&Map::new());
+    Renderer { context: &context, settings }.text(&trigger.bucket).map_err(|error| error.0)
+}
+
+/// What an arrival is beside the newest known of its key; `None` when it is newer.
+fn compared(known: &Object, object: &Object) -> Option<Became> {
+    if known.identity() == object.identity() {
+        return Some(Became::Duplicate);
+    }
+    match (&known.sequencer, &object.sequencer) {
+        (Some(known), Some(new)) if sequence(known, new) == Ordering::Greater => Some(Became::Stale),
+        _ => None,
+    }
+}
+
+/// A set is named by its trigger and by what its files have in common.
+fn set_name(met: &Met<'_>) -> String {
+    sha256_hex(json!([met.position, met.captures]).to_string())[..32].to_owned()
+}
+
+/// Puts an object into its place in a set. Of two keys that fit one pattern the later counts, whichever
+/// is heard of first.
+fn join(set: &mut SetRecord, key: u32, object: &Object) {
+    let later = |known: &Object| {
+        known.key == object.key || (known.at, known.key.as_str()) < (object.at, object.key.as_str())
+    };
+    if set.members.get(&key).is_none_or(later) {
+        set.members.insert(key, object.clone());
+    }
+}
+
+/// The run that an object belongs to.
+fn dated(pipeline: &str, met: &Met<'_>, object: &Object, prepared: &Prepared) -> Result<NewRun, String> {
+    if let Some(template) = &met.trigger.logical_date {
+        let mut text = template.clone();
+        for (name, value) in &met.captures {
+            for written in [format!("{{{name}}}"), format!("{{{name}:date}}"), format!("{{{name}:int}}")] {
+                text = text.replace(&written, value);
+            }
+        }
+        return trigger::dated(&prepared.plan, Some(&text), object.at);
+    }
+    let what = if met.trigger.all {
+        json!([pipeline, met.position, met.captures])
+    } else {
+        json!([pipeline, object.identity()])
+    };
+    Ok(NewRun {
+        run_id: format!("file-{}", &sha256_hex(what.to_string())[..26]),
+        logical_date: object.at,
+        data_interval: (object.at, object.at),
+        timezone: prepared.plan.timezone.clone(),
+        scheduled_at: None,
+    })
+}
+
+/// What templates read as `trigger`: the newest events, how many more there were, and the captures.
+fn detail(events: &[Object], more: usize, captures: &BTreeMap<String, String>) -> Json {
+    let listed = events.len().min(EVENTS_LISTED_MAX);
+    let more = more + events.len() - listed;
+    let mut detail = Map::new();
+    detail.insert("events".into(), json!(events[events.len() - listed..]));
+    if more > 0 {
+        detail.insert("more_events".into(), Json::from(more));
+    }
+    detail.insert("captures".into(), json!(captures));
+    Json::Object(detail)
+}
+
+/// Two requests for one further generation: the later one's words, the events of both.
+fn merged(earlier: Option<TriggerRecord>, mut later: TriggerRecord) -> TriggerRecord {
+    let Some(earlier) = earlier else { return later };
+    let list = |record: &TriggerRecord| -> Vec<Object> {
+        let events = record.detail.get("events").cloned().unwrap_or_default();
+        serde_json::from_value(events).unwrap_or_default()
+    };
+    let more = earlier.detail.get("more_events").and_then(Json::as_u64).unwrap_or(0) as usize;
+    let new = list(&later);
+    let mut events: Vec<Object> = list(&earlier);
+    events.retain(|known| new.iter().all(|object| object.key != known.key || object.bucket != known.bucket));
+    events.extend(new);
+    let captures = later.detail.get("captures").cloned().unwrap_or_default();
+    let captures: BTreeMap<String, String> = serde_json::from_value(captures).unwrap_or_default();
+    later.detail = detail(&events, more, &captures);
+    later
+}

@@ -1,0 +1,222 @@
+//! Events that may start runs, what became of them (the ledger), and what is kept of files.
+
+use crate::Json;
+use crate::ids::sha256_hex;
+use crate::item::{Expect, Item, Key, Write};
+use crate::record::Record;
+use crate::time::Instant;
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// How long the store keeps the entry of an event, in seconds. A queue redelivers for fourteen days at
+/// most. <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-basic-architecture.html>
+pub const LEDGER_KEPT_SECONDS: u64 = 90 * 86_400;
+
+/// An object that arrived in a bucket.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Object {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key, raw: a plus sign is a plus sign.
+    pub key: String,
+    /// Its version, where the bucket keeps versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// Its entity tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// Orders the events of one key; see [`sequence`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequencer: Option<String>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+impl Object {
+    /// What tells this arrival from every other: bucket, key and version; without versions, entity tag
+    /// and sequencer. In hex.
+    pub fn identity(&self) -> String {
+        let which = match &self.version_id {
+            Some(version) => vec!["version", version.as_str()],
+            None => {
+                vec!["etag", self.etag.as_deref().unwrap_or(""), self.sequencer.as_deref().unwrap_or("")]
+            }
+        };
+        // As JSON, so that no two lists of texts are the same text.
+        sha256_hex(serde_json::json!([self.bucket, self.key, which]).to_string())
+    }
+}
+
+/// How two sequencers of one key stand: the shorter one is filled up with zeros on its right, then they
+/// are compared as text. <https://repost.aws/knowledge-center/s3-duplicate-sqs-messages>
+pub fn sequence(one: &str, other: &str) -> Ordering {
+    let length = one.len().max(other.len());
+    format!("{one:0<length$}").cmp(&format!("{other:0<length$}"))
+}
+
+/// The key under which a pipeline's interest in a bucket is kept.
+pub fn interest_item(bucket: &str, pipeline: &str) -> Key {
+    Key::new(interest_partition(bucket), pipeline)
+}
+
+/// The partition of all pipelines that want objects of a bucket.
+pub fn interest_partition(bucket: &str) -> String {
+    format!("trigger#{bucket}")
+}
+
+/// A pipeline's interest in a bucket.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterestRecord {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Patterns of the keys that it wants.
+    pub keys: Vec<String>,
+}
+
+impl Record for InterestRecord {}
+
+fn files_partition(pipeline: &str) -> String {
+    format!("files#{pipeline}")
+}
+
+/// The key of what a pipeline knows of one object key.
+pub fn file_item(pipeline: &str, object: &Object) -> Key {
+    let digest = sha256_hex(serde_json::json!([object.bucket, object.key]).to_string());
+    Key::new(files_partition(pipeline), format!("K#{}", &digest[..32]))
+}
+
+/// The newest arrival of one object key that a pipeline has heard of.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRecord {
+    /// The arrival.
+    pub object: Object,
+}
+
+impl Record for FileRecord {}
+
+/// The key of a set of files.
+pub fn set_item(pipeline: &str, set: &str) -> Key {
+    Key::new(files_partition(pipeline), format!("S#{set}"))
+}
+
+/// Files that start a run together.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetRecord {
+    /// What their keys have in common.
+    #[serde(default)]
+    pub captures: BTreeMap<String, String>,
+    /// The newest arrival for each pattern, by the pattern's position.
+    #[serde(default)]
+    pub members: BTreeMap<u32, Object>,
+}
+
+impl Record for SetRecord {}
+
+/// What became of an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Became {
+    /// It started a run or a generation, or will once the present one has ended.
+    Run,
+    /// It brought nothing new.
+    Duplicate,
+    /// A newer arrival of the same key was known.
+    Stale,
+    /// The pipeline is paused.
+    Paused,
+    /// Other files of its set are missing.
+    Waiting,
+    /// It cannot start anything; the reason says why.
+    Rejected,
+}
+
+/// What became of one event for one pipeline.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerRecord {
+    /// When the event happened.
+    pub at: Instant,
+    /// When it was first decided about.
+    pub decided_at: Instant,
+    /// `schedule` or `file`.
+    pub kind: String,
+    /// What tells the event from every other.
+    pub identity: String,
+    /// The pipeline; absent when none wanted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// The event.
+    pub event: Json,
+    /// What became of it.
+    pub became: Became,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The run, as `pipeline/run_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+}
+
+impl Record for LedgerRecord {}
+
+/// The key of an event's entry: in the partition of the day on which it happened, so that a repeat finds
+/// it however late it comes.
+pub fn ledger_item(at: Instant, identity: &str, pipeline: Option<&str>) -> Key {
+    let day = at.to_timestamp().strftime("%Y-%m-%d");
+    Key::new(
+        format!("ledger#{day}"),
+        format!("{}#{}", &identity[..identity.len().min(64)], pipeline.unwrap_or("")),
+    )
+}
+
+impl LedgerRecord {
+    /// The write that appends it. Who finds it there decides anew, as for a repeat.
+    pub fn write(&self) -> Write {
+        let key = ledger_item(self.at, &self.identity, self.pipeline.as_deref());
+        let mut item = Item::new(key, self.to_body());
+        item.expires_at = Some(self.decided_at.plus_seconds(LEDGER_KEPT_SECONDS));
+        Write::Put { item, expect: Expect::Absent }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(key: &str) -> Object {
+        Object {
+            bucket: "drop".into(),
+            key: key.into(),
+            version_id: None,
+            etag: Some("e".into()),
+            sequencer: Some("0055".into()),
+            size: 1,
+            at: Instant::from_micros(0),
+        }
+    }
+
+    #[test]
+    fn sequencers_of_different_lengths_are_filled_on_the_right() {
+        assert_eq!(sequence("0055AED6DCD90281E5", "0055AED6DCD90281E500"), Ordering::Equal);
+        assert_eq!(sequence("0055", "00550001"), Ordering::Less);
+        assert_eq!(sequence("0056", "00550001"), Ordering::Greater);
+    }
+
+    #[test]
+    fn an_arrival_is_told_by_its_version_else_by_tag_and_sequencer() {
+        let plain = object("a b+ñ");
+        assert_eq!(plain.identity(), object("a b+ñ").identity());
+        assert_ne!(plain.identity(), object("a b ñ").identity());
+        assert_ne!(plain.identity(), Object { sequencer: Some("0056".into()), ..plain.clone() }.identity());
+        let one = Object { version_id: Some("v1".into()), ..plain.clone() };
+        assert_eq!(one.identity(), Object { sequencer: Some("0056".into()), ..one.clone() }.identity());
+        assert_ne!(one.identity(), Object { version_id: Some("v2".into()), ..one.clone() }.identity());
+    }
+}

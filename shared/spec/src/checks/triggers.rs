@@ -1,0 +1,113 @@
+//! File triggers: their patterns, and what a set of files has in common.
+
+use std::collections::BTreeSet;
+
+use cauce_model::pattern::KeyPattern;
+
+use crate::checks::Draft;
+use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::file::trigger::{FileTrigger, Quorum};
+use crate::shape::Reader;
+use crate::tree::{Node, Value};
+
+pub(crate) fn check(draft: &Draft<'_>, reader: &mut Reader) {
+    let Some(list) = draft.root.get("triggers") else { return };
+    let nodes: Vec<&Node> = match &list.value.value {
+        Value::List(nodes) => nodes.iter().collect(),
+        _ => vec![&list.value],
+    };
+    for (at, (trigger, node)) in draft.pipeline.triggers.iter().zip(nodes).enumerate() {
+        let kinds = [trigger.file.is_some(), trigger.dataset.is_some(), trigger.webhook.is_some()];
+        if kinds.iter().filter(|given| **given).count() != 1 {
+            reader.report(
+                Diagnostic::error(
+                    Code::Conflict,
+                    node.span,
+                    "a trigger waits for exactly one thing".to_owned(),
+                )
+                .help("give each its own item: `- file: {...}`")
+                .at(format!("triggers[{at}]")),
+            );
+        }
+        if let (Some(file), Some(entry)) = (&trigger.file, node.get("file")) {
+            self::file(file, &entry.value, &format!("triggers[{at}].file"), reader);
+        }
+    }
+}
+
+fn file(trigger: &FileTrigger, node: &Node, route: &str, reader: &mut Reader) {
+    let span = |key: &str| node.get(key).map_or(node.span, |entry| entry.value.span);
+    let mut report = |code: Code, span: Span, message: String, help: &str, key: &str| {
+        reader.report(Diagnostic::error(code, span, message).help(help).at(format!("{route}.{key}")));
+    };
+    if trigger.bucket.names().iter().any(|name| !name.placeholder) {
+        report(
+            Code::UnknownName,
+            span("bucket"),
+            "a bucket is known before there is a run".to_owned(),
+            "write its name, or `${{ env.<name> }}`",
+            "bucket",
+        );
+    }
+    if trigger.keys.is_empty() {
+        report(
+            Code::OutOfRange,
+            span("keys"),
+            "no key is waited for".to_owned(),
+            "name one: `keys: [\"exports/sales_{date:date}.csv\"]`",
+            "keys",
+        );
+    }
+    let items: &[Node] = match node.get("keys").map(|entry| &entry.value.value) {
+        Some(Value::List(items)) => items,
+        _ => &[],
+    };
+    let mut captured: Vec<BTreeSet<String>> = Vec::new();
+    for (at, key) in trigger.keys.iter().enumerate() {
+        match KeyPattern::parse(key) {
+            Ok(pattern) => captured.push(pattern.captures().map(|(name, _)| name.to_owned()).collect()),
+            Err(problem) => report(
+                Code::BadKeyPattern,
+                items.get(at).map_or(span("keys"), |item| item.span),
+                format!("`{key}` is no pattern of keys: {problem}"),
+                "captures are `{name}`, `{name:int}` and `{name:date}`; `*` matches within one folder",
+                &format!("keys[{at}]"),
+            ),
+        }
+    }
+    if captured.len() < trigger.keys.len() || captured.is_empty() {
+        return;
+    }
+    let common = captured.iter().skip(1).fold(captured[0].clone(), |common, names| &common & names);
+    if trigger.wait_for == Quorum::All && trigger.keys.len() > 1 && common.is_empty() {
+        report(
+            Code::BadKeyPattern,
+            span("keys"),
+            "the patterns capture nothing in common, so nobody can tell which files belong together"
+                .to_owned(),
+            "capture the same part in each of them, such as `{date:date}`",
+            "keys",
+        );
+    }
+    if let Some(date) = &trigger.logical_date {
+        let unknown = match KeyPattern::parse(date) {
+            Ok(parsed) => {
+                let names: Vec<String> = parsed.captures().map(|(name, _)| name.to_owned()).collect();
+                names
+                    .into_iter()
+                    .find(|name| !common.contains(name))
+                    .map(|name| format!("not every pattern captures `{name}`"))
+            }
+            Err(problem) => Some(format!("`{date}` cannot be read: {problem}")),
+        };
+        if let Some(message) = unknown {
+            report(
+                Code::BadKeyPattern,
+                span("logical_date"),
+                message,
+                "name a capture that stands in every pattern of `keys`: `logical_date: \"{date}\"`",
+                "logical_date",
+            );
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Events that start runs: [`Trigger`].
+
+use cauce_template::Template;
+
+use crate::file::later::{DatasetTrigger, WebhookTrigger};
+use crate::shape::{Seconds, choice, record};
+
+record! {
+    /// Trigger: one event that starts runs.
+    pub struct Trigger {
+        /// File: objects that arrive in a bucket.
+        file: Option<FileTrigger> = None;
+        /// Dataset: datasets that other tasks write.
+        dataset: Option<DatasetTrigger> = None => later;
+        /// Webhook: a signed call from outside.
+        webhook: Option<WebhookTrigger> = None => later;
+    }
+}
+
+record! {
+    /// File trigger: objects that arrive in a bucket.
+    pub struct FileTrigger {
+        /// Bucket: the bucket's name.
+        bucket: Template;
+        /// Keys: patterns of object keys; `{name}`, `{name:int}` and `{name:date}` capture a part, `*` matches within one folder.
+        keys: Vec<String>;
+        /// Wait for: whether all patterns must have a file, or one is enough.
+        wait_for: Quorum = Quorum::Any;
+        /// Logical date: the run's date, made of captures, such as `{date}`.
+        logical_date: Option<String> = None;
+        /// Least bytes: smaller objects start nothing.
+        min_bytes: u64 = 0;
+        /// Deadline: how long after the first file the set must be complete.
+        deadline: Option<Seconds> = None => later;
+        /// Settle: how long no further file may arrive before the run starts.
+        settle: Option<Seconds> = None => later;
+    }
+}
+
+choice! {
+    /// Quorum: how many of several things are needed.
+    pub enum Quorum {
+        /// Each of them.
+        All = "all";
+        /// One of them.
+        Any = "any";
+    }
+}
