@@ -17,7 +17,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Gates, a branch, a map, a limit, a retry, an early rule: every kind of decision in nine tasks.
-const EVERYTHING: &str = "
+pub(crate) const EVERYTHING: &str = "
 pipeline: everything
 max_active_tasks: 2
 tasks:
@@ -33,7 +33,7 @@ tasks:
   always: {needs: [decide, each], trigger_rule: none_failed, container: {image: x, command: [run]}}
 ";
 
-fn durations() -> Script {
+pub(crate) fn durations() -> Script {
     script(json!({"a": 3, "b": 2, "c": 1, "d": 4, "each": [2], "always": 1}), json!({"b": [1, "success"]}))
 }
 

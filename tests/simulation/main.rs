@@ -9,5 +9,7 @@ mod faults;
 mod graphs;
 mod pools;
 mod reference;
+mod repair;
 mod semantics;
+mod teardown;
 mod world;

@@ -40,6 +40,7 @@ const PAGES: [(&str, &str); 46] = [
     ("C209", include_str!("../../../docs/errors/C209.md")),
     ("C210", include_str!("../../../docs/errors/C210.md")),
     ("C211", include_str!("../../../docs/errors/C211.md")),
+    ("C212", include_str!("../../../docs/errors/C212.md")),
     ("C301", include_str!("../../../docs/errors/C301.md")),
     ("C302", include_str!("../../../docs/errors/C302.md")),
     ("C303", include_str!("../../../docs/errors/C303.md")),

@@ -38,7 +38,8 @@ pub(crate) fn cancel(args: &CancelArgs, context: &Context) -> Result<Exit, Failu
             return Ok(Exit::Good);
         }
         // Nobody else closes a run whose engine is gone.
-        let close = cauce_engine::command::Close { run_key: key.clone(), generation: run.generation };
+        let close =
+            cauce_engine::command::Close { run_key: key.clone(), generation: run.generation, redrives: 0 };
         local.host.execute(&Command::Close(close)).await?;
         drive(&local, &[], None).await?;
         let status = find_run(&local, &key).await?.map(|run| run.status.to_string()).unwrap_or_default();

@@ -18,10 +18,9 @@ use crate::order::{Cycle, Graph, Order};
 /// What keeps the pipeline from becoming machines that AWS takes.
 pub fn compile(pipeline: &Pipeline, project: &Project) -> Result<Compiled, CompileError> {
     let mut graph = Graph::new();
-    for task in pipeline.tasks.values() {
-        let needs = task.settings.needs.iter();
-        let needs = needs.filter_map(|need| pipeline.tasks.get_index_of(need));
-        graph.add(needs, firing(task.settings.trigger_rule));
+    let needs = cauce_spec::teardown::needs(pipeline);
+    for (task, needs) in pipeline.tasks.values().zip(&needs) {
+        graph.add(needs.iter().copied(), firing(task.settings.rule()));
     }
     let order = Order::new(&graph).map_err(|Cycle { tasks }| {
         let names = tasks.iter().filter_map(|&task| pipeline.tasks.get_index(task));
@@ -29,7 +28,7 @@ pub fn compile(pipeline: &Pipeline, project: &Project) -> Result<Compiled, Compi
     })?;
     let lines: BTreeMap<String, u32> =
         pipeline.tasks.iter().map(|(name, task)| (name.to_string(), task.position.line as u32)).collect();
-    let mut compiled = assemble(lower(pipeline, project, order.sequence()), &lines)?;
+    let mut compiled = assemble(lower(pipeline, project, order.sequence(), &needs), &lines)?;
     compiled.manifest.owner.clone_from(&pipeline.owner);
     compiled.manifest.tags.clone_from(&pipeline.tags);
     Ok(compiled)

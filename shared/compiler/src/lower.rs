@@ -41,8 +41,14 @@ struct Positions<'a> {
     below: Vec<Vec<TaskIndex>>,
 }
 
-/// The plan of a pipeline, its tasks in the order given (indices into the file's).
-pub(crate) fn lower(pipeline: &Pipeline, project: &Project, sequence: &[usize]) -> Plan {
+/// The plan of a pipeline, its tasks in the order given (indices into the file's). `needs` are the tasks
+/// that each one waits for, by the same indices.
+pub(crate) fn lower(
+    pipeline: &Pipeline,
+    project: &Project,
+    sequence: &[usize],
+    needs: &[Vec<usize>],
+) -> Plan {
     let entries: Vec<(&Name, &Task)> =
         sequence.iter().filter_map(|&at| pipeline.tasks.get_index(at)).collect();
     let positions = Positions::new(&entries);
@@ -50,6 +56,11 @@ pub(crate) fn lower(pipeline: &Pipeline, project: &Project, sequence: &[usize]) 
     let timezone = schedules.first().map_or("UTC", |schedule| &schedule.timezone);
     let mut tasks: Vec<TaskPlan> =
         entries.iter().map(|(name, entry)| task(name, entry, project, &positions)).collect();
+    for (task, &at) in tasks.iter_mut().zip(sequence) {
+        let needs = needs[at].iter().filter_map(|up| pipeline.tasks.get_index(*up));
+        let needs = needs.filter_map(|(name, _)| positions.by_name.get(name.as_str()).copied());
+        task.needs = needs.collect();
+    }
     for (task, priority) in tasks.iter_mut().zip(priorities(&entries, &positions)) {
         let asks = !task.pools.is_empty() || task.lock.is_some() || pipeline.max_active_tasks.is_some();
         task.priority = if asks && task.kind.holds_slots() { priority } else { 0 };
@@ -115,8 +126,8 @@ fn task(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) 
     TaskPlan {
         name: name.to_string(),
         kind: kind(name, task, project, positions),
-        needs: positions.of(&settings.needs),
-        rule: settings.trigger_rule,
+        needs: Vec::new(),
+        rule: settings.rule(),
         gate: None,
         opens: Vec::new(),
         condition: settings.condition.as_ref().map(text),
@@ -127,6 +138,7 @@ fn task(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) 
         stop_timeout_seconds: seconds(settings.stop_timeout, STOP_TIMEOUT_SECONDS),
         retry: RetryPlan { final_exit_codes: final_exit_codes(&task.kind), ..retry(&settings.retry) },
         allow_failure: settings.allow_failure,
+        teardown_of: positions.of(&settings.teardown_of),
         reads: settings.reads.iter().map(text).collect(),
         writes: settings.writes.iter().map(text).collect(),
         returns: settings.returns.iter().map(|(name, kind)| (name.to_string(), *kind)).collect(),

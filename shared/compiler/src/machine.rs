@@ -347,6 +347,8 @@ fn close() -> Task {
         "version": "{% $version %}",
         "execution": "{% $states.context.Execution.Name %}",
         "execution_arn": "{% $states.context.Execution.Id %}",
+        // Above zero: somebody had the failed execution go on, from here.
+        "redrives": "{% $exists($states.context.Execution.RedriveCount) ? $states.context.Execution.RedriveCount : 0 %}",
     });
     Task {
         arguments: invoke(CLOSE_RUN, payload),

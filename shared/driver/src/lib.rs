@@ -20,13 +20,20 @@ mod plans;
 
 pub mod payload;
 
+pub mod observed;
+
+mod sweep;
+
+pub use sweep::{Budget, CLUSTER_READS_BURST, DESCRIBES_BURST, DESCRIBES_PER_SECOND, SweepReport};
+
 pub use plans::{Plans, plan_uri};
 
 use cauce_engine::{Command, Decision, Effect, Reply, Settings, View, decide};
 use cauce_model::ids::sha256_hex;
 use cauce_model::{Instant, Write};
 use cauce_ports::{
-    Clock, Notifier, ObjectError, Objects, StateMachineError, StateMachines, Table, TableError,
+    Clock, Compute, ComputeError, Notifier, ObjectError, Objects, StateMachineError, StateMachines, Table,
+    TableError,
 };
 use futures_util::future::join_all;
 use std::future::Future;
@@ -48,6 +55,8 @@ pub trait Ports {
     type StateMachines: StateMachines;
     /// Documents.
     type Objects: Objects;
+    /// Programs under way.
+    type Compute: Compute;
     /// People.
     type Notifier: Notifier;
     /// Time.
@@ -59,6 +68,8 @@ pub trait Ports {
     fn machines(&self) -> &Self::StateMachines;
     /// Documents.
     fn objects(&self) -> &Self::Objects;
+    /// Programs under way.
+    fn compute(&self) -> &Self::Compute;
     /// People.
     fn notifier(&self) -> &Self::Notifier;
     /// Time.
@@ -81,6 +92,9 @@ pub enum DriverError {
     /// The engine of state machines.
     #[error("the state machines could not be reached")]
     StateMachines(#[from] StateMachineError),
+    /// Programs under way.
+    #[error("the compute platform could not be reached")]
+    Compute(#[from] ComputeError),
     /// Documents.
     #[error("a document could not be read or written")]
     Objects(#[from] ObjectError),

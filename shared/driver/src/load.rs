@@ -1,15 +1,32 @@
 //! Meeting needs: reading what a decision asks for into its view.
 
 use crate::{Driver, DriverError, Ports, TRIES_MAX};
+use cauce_engine::command::ExecutionEnd;
 use cauce_engine::view::{Document, Liveness, Seen};
 use cauce_engine::{Need, View};
-use cauce_ports::{ExecutionStatus, Notifier, ObjectError, Objects, StateMachines, Table, TableError};
+use cauce_ports::{
+    Described, ExecutionStatus, Notifier, ObjectError, Objects, StateMachines, Table, TableError,
+};
 
 /// Items read at a time from a range.
 const RANGE_PAGE: u32 = 1000;
 
 /// Objects read of one listing: a pattern that has more candidates is answered by the first of them.
 const LISTING_MAX: u32 = 10_000;
+
+/// How an execution ended; `None` while it is under way.
+fn end_of(described: Described) -> Option<ExecutionEnd> {
+    let cause = described.cause.unwrap_or_default();
+    match described.status {
+        ExecutionStatus::Running => None,
+        ExecutionStatus::Succeeded => Some(ExecutionEnd::Succeeded),
+        ExecutionStatus::Failed => {
+            Some(ExecutionEnd::Failed { error: described.error.unwrap_or_default(), cause })
+        }
+        ExecutionStatus::TimedOut => Some(ExecutionEnd::TimedOut),
+        ExecutionStatus::Aborted => Some(ExecutionEnd::Aborted { cause }),
+    }
+}
 
 /// Repeats a port's call while it may help.
 macro_rules! patiently {
@@ -88,11 +105,10 @@ impl<P: Ports> Driver<P> {
             }
             Need::Execution { machine, name } => {
                 let described = patiently!(self.ports().machines().describe(&machine, &name))?;
-                let liveness = match described.map(|described| described.status) {
-                    None => Liveness::Never,
-                    Some(ExecutionStatus::Running) => Liveness::Running,
-                    Some(_) => Liveness::Closed,
-                };
+                let liveness = described.map_or(Liveness::Never, |described| match end_of(described) {
+                    None => Liveness::Running,
+                    Some(end) => Liveness::Closed(end),
+                });
                 view.executions.insert(name, liveness);
             }
             Need::Delivery(notice) => {

@@ -75,6 +75,7 @@ pub fn command(function: &str, payload: &Json) -> Result<Command, PayloadError> 
         "close-run" => Ok(Command::Close(Close {
             run_key: RunKey::from_text(reader.text("run_key")?),
             generation: reader.number("generation")?,
+            redrives: if payload.get("redrives").is_some() { reader.number("redrives")? } else { 0 },
         })),
         other => Err(PayloadError::NoFunction(other.to_owned())),
     }

@@ -2,7 +2,7 @@
 
 use crate::{Driver, DriverError, Ports, TRIES_MAX};
 use cauce_engine::{Command, Effect};
-use cauce_ports::{Answer, Notifier, Started, StateMachineError, StateMachines};
+use cauce_ports::{Answer, Compute, Notifier, Started, StateMachineError, StateMachines};
 
 impl<P: Ports> Driver<P> {
     pub(crate) async fn effect(&self, effect: &Effect) -> Result<(), DriverError> {
@@ -37,6 +37,7 @@ impl<P: Ports> Driver<P> {
                 let error = cauce_model::names::DENIED;
                 self.patient(|| self.ports().machines().stop(machine, name, error, cause)).await
             }
+            Effect::StopProgram { id, reason } => Ok(self.ports().compute().stop(id, reason).await?),
             Effect::At { at, command } => {
                 self.ports().at(*at, (**command).clone());
                 Ok(())

@@ -8,7 +8,7 @@ use crate::ending::{Case, refusal};
 use crate::kinds;
 use crate::rules::{Verdict, evaluate};
 use crate::slots;
-use crate::status::{Upstreams, load_run, load_task, upstreams};
+use crate::status::{Upstreams, effective, load_run, load_task, upstreams};
 use crate::stop::Stop;
 use crate::view::Liveness;
 use crate::{Settings, View, gate, launch};
@@ -110,8 +110,8 @@ fn fresh(
 ) -> Result<Decision, Stop> {
     let run = case.run;
     let plan = case.plan();
-    if let Some(cancel) = &run.cancel {
-        let decision = case.end(TaskStatus::Cancelled, Some(cancel.reason.clone()));
+    if let Some(reason) = case.stopped() {
+        let decision = case.end(TaskStatus::Cancelled, Some(reason));
         return Ok(with_answer(begin, &case, decision));
     }
     if begin.index.is_none() && case.loaded.record.status == TaskStatus::Waiting {
@@ -253,6 +253,10 @@ fn admitted(begin: &Begin, view: &View, settings: &Settings, case: &Case<'_>) ->
     if let Some(branch) = &ups.skipped_by {
         return Ok(Admission::Ends(TaskStatus::Skipped, format!("branch {branch} took another way")));
     }
+    if plan.is_teardown() && ups.tally.all_ended() && !made(view, case)? {
+        let reason = "none of what it takes away was set up".to_owned();
+        return Ok(Admission::Ends(TaskStatus::Skipped, reason));
+    }
     Ok(match evaluate(plan.rule, ups.tally) {
         Verdict::Run => Admission::Runs,
         Verdict::Skip => Admission::Ends(TaskStatus::Skipped, because(plan.rule.as_str(), &ups)),
@@ -261,6 +265,18 @@ fn admitted(begin: &Begin, view: &View, settings: &Settings, case: &Case<'_>) ->
         }
         Verdict::Wait => Admission::NotYet(settle_upstreams(view, settings, case, &ups)?),
     })
+}
+
+/// Whether one of a teardown's setups succeeded.
+fn made(view: &View, case: &Case<'_>) -> Result<bool, Stop> {
+    for setup in &case.plan().teardown_of {
+        let key = task_item(&case.run.key(), &case.prepared.task(*setup).name, None);
+        let record = view.item(&key)?.map(TaskRecord::from_item).transpose()?;
+        if effective(case.run, *setup, record.as_ref()) == TaskStatus::Success {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn because(rule: &str, ups: &Upstreams) -> String {
@@ -296,7 +312,7 @@ fn settle_upstreams(
         let machine = plan.kind.machine().and_then(|kind| settings.machines.get(kind));
         if let (Some(machine), None) = (machine, &plan.map) {
             let name = child_execution_name(&run_key, case.run.generation, &plan.name, None);
-            if view.execution(machine, &name)? == Liveness::Running {
+            if *view.execution(machine, &name)? == Liveness::Running {
                 return Err(Stop::refuse(
                     names::UNAVAILABLE,
                     format!("upstream {} has not ended", plan.name),
@@ -311,7 +327,7 @@ fn settle_upstreams(
             task: plan.name.clone(),
             index: None,
             fence: fence.map_or(0, |record| record.fence),
-            outcome: Outcome::Died,
+            outcome: Outcome::Died(None),
         }))));
         cause.push(' ');
         cause.push_str(&plan.name);

@@ -65,6 +65,10 @@ pub enum Command {
         /// Who.
         by: String,
     },
+    /// The platform tells that something of ours ended.
+    Observed(Box<Observed>),
+    /// The sweep looks at a run: is all that is written of it still true?
+    Reconcile(Reconcile),
     /// A run's deadline passed.
     Deadline {
         /// Which run.
@@ -118,6 +122,8 @@ impl Command {
             Self::Reclaim { .. } => "reclaim",
             Self::Cancel { .. } => "cancel",
             Self::Mark { .. } => "mark",
+            Self::Observed(_) => "observed",
+            Self::Reconcile(_) => "reconcile",
             Self::Deadline { .. } => "deadline",
             Self::Event(_) => "event",
             Self::File { .. } => "file",
@@ -181,6 +187,8 @@ pub enum Again {
         /// Whether with all below it.
         downstream: bool,
     },
+    /// The teardowns that are due: what they take away is there, and they have not run.
+    Teardowns,
     /// One, whatever its upstreams.
     Only {
         /// Which.
@@ -253,6 +261,101 @@ pub struct Begin {
     pub token_order: String,
 }
 
+/// Something of ours ended, as an event of the platform tells. Events may be lost, repeated and late:
+/// each repairs what the normal path left undone, and changes nothing where that did its work.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Observed {
+    /// The execution of a task (or of one item of it).
+    Task {
+        /// The run.
+        run_key: RunKey,
+        /// The generation that the execution belongs to.
+        generation: u32,
+        /// The task.
+        task: String,
+        /// The item of a mapped task.
+        index: Option<u32>,
+        /// How it ended.
+        end: ExecutionEnd,
+    },
+    /// The execution of a pipeline's own machine.
+    Run {
+        /// The run.
+        run_key: RunKey,
+        /// The generation that the execution belongs to.
+        generation: u32,
+        /// How it ended.
+        end: ExecutionEnd,
+    },
+    /// The execution of a part of a pipeline's machine.
+    Part {
+        /// The run.
+        run_key: RunKey,
+        /// The generation that the execution belongs to.
+        generation: u32,
+        /// How it ended.
+        end: ExecutionEnd,
+    },
+    /// A program: an ECS task of ours.
+    Program {
+        /// The run.
+        run_key: RunKey,
+        /// The task.
+        task: String,
+        /// The item of a mapped task.
+        index: Option<u32>,
+        /// The attempt's number.
+        attempt: u32,
+    },
+}
+
+/// How an execution ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ExecutionEnd {
+    /// Well.
+    Succeeded,
+    /// In a failure.
+    Failed {
+        /// The error's name.
+        error: String,
+        /// Its text.
+        cause: String,
+    },
+    /// Over its time.
+    TimedOut,
+    /// Stopped from outside.
+    Aborted {
+        /// What was given as the reason; may be empty.
+        cause: String,
+    },
+}
+
+/// The sweep looks at a run.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Reconcile {
+    /// The run.
+    pub run_key: RunKey,
+    /// How many executions of its tasks may be described.
+    pub look: u32,
+    /// Only those of task runs whose sort key comes after this one; empty: from the first.
+    pub after: String,
+    /// Its programs under way; `None` when nobody asked for them.
+    pub programs: Option<Vec<Program>>,
+}
+
+/// A program under way, as its tags tell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Program {
+    /// The platform's id of it.
+    pub id: String,
+    /// The task.
+    pub task: String,
+    /// The item of a mapped task.
+    pub index: Option<u32>,
+    /// The attempt's number.
+    pub attempt: u32,
+}
+
 /// How an attempt ended, as its state tells.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Outcome {
@@ -267,8 +370,9 @@ pub enum Outcome {
     },
     /// All items of a mapped task were passed.
     Joined,
-    /// Its execution ended without a word: nobody is left to make another attempt.
-    Died,
+    /// Its execution ended without a word to us, as far as known in this manner: nobody is left to
+    /// make another attempt.
+    Died(Option<ExecutionEnd>),
 }
 
 /// An attempt ended.
@@ -295,6 +399,8 @@ pub struct Close {
     pub run_key: RunKey,
     /// Its generation.
     pub generation: u32,
+    /// How often somebody had its execution go on after a failure (Redrive).
+    pub redrives: u32,
 }
 
 /// A task ended that a gate waits for.
@@ -391,6 +497,13 @@ pub enum Effect {
         name: String,
         /// Why, in words.
         cause: String,
+    },
+    /// Stop a program.
+    StopProgram {
+        /// The platform's id of it.
+        id: String,
+        /// Why, in words.
+        reason: String,
     },
     /// Decide this at that moment. It is in the store's due list too, so losing it loses time only.
     At {

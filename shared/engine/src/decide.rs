@@ -3,7 +3,10 @@
 use crate::command::{Command, Decision};
 use crate::stop::Stop;
 use crate::{Need, Settings, View};
-use crate::{begin, close, deploy, event, files, finish, gate, open, operate, reclaim, slots, trigger};
+use crate::{
+    begin, close, deploy, event, files, finish, gate, observed, open, operate, reclaim, reconcile, slots,
+    trigger,
+};
 use cauce_model::Instant;
 
 /// Decides. `now` is the caller's clock; nothing else comes from outside the arguments.
@@ -16,7 +19,7 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Open(open) => open::decide(open, view, settings, now),
         Command::Begin(begin) => begin::decide(begin, view, settings, now),
         Command::Finish(finish) => finish::decide(finish, view, settings, now),
-        Command::Close(close) => close::decide(close, view, now),
+        Command::Close(close) => close::decide(close, view, settings, now),
         Command::Arrive(arrive) => gate::arrive(arrive, view),
         Command::Release { pool, holder, slots } => slots::release(pool, holder, *slots, view, now),
         Command::Look { pool, seconds } => slots::look_again(pool, *seconds, view, now),
@@ -24,6 +27,8 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Reclaim { pool } => reclaim::decide(pool, view, settings),
         Command::Cancel { run_key, reason } => operate::cancel(run_key, reason, view, settings, now),
         Command::Mark { run_key, task, success, by } => operate::mark(run_key, task, *success, by, view, now),
+        Command::Observed(observed) => observed::decide(observed, view, settings, now),
+        Command::Reconcile(reconcile) => reconcile::decide(reconcile, view, settings, now),
         Command::Deadline { run_key } => operate::deadline(run_key, view, now),
         Command::Event(event) => event::decide(event, view, now),
         Command::File { pipeline, object } => files::file(pipeline, object, view, settings, now),

@@ -30,6 +30,18 @@ impl<'a> Case<'a> {
         &mut self.loaded.record
     }
 
+    /// Why the task shall not go on, whatever it has reached: its run was cancelled, or is over but for its
+    /// teardowns. Teardowns go on all the same.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        if self.plan().is_teardown() {
+            return None;
+        }
+        let cancelled = self.run.cancel.as_ref().map(|cancel| cancel.reason.clone());
+        let torn_down =
+            || self.run.teardown.as_ref().map(|_| "only teardowns run in this generation".to_owned());
+        cancelled.or_else(torn_down)
+    }
+
     /// The write that stores the record.
     pub(crate) fn write(&self) -> Write {
         let record = &self.loaded.record;
@@ -43,6 +55,13 @@ impl<'a> Case<'a> {
         let mut effects = Vec::new();
         if record.index.is_none() {
             effects.extend(gate::arrivals(self.run, self.prepared, self.task, record.status));
+        }
+        if record.queued_at.is_some() {
+            // It may have stood in the line, or been granted what it could not take any more.
+            let named = self.plan().pools.keys().cloned();
+            for pool in named.chain([slots::active_tasks_pool(&self.run.run.pipeline)]) {
+                effects.push(slots::give_back(&pool, "", 0));
+            }
         }
         effects.extend(self.after_retry());
         effects
@@ -132,10 +151,19 @@ impl<'a> Case<'a> {
     /// Ends a task run that failed and cannot be tried again.
     pub(crate) fn end_badly(&mut self, failure: &Failure) -> Decision {
         self.book(failure);
-        match &self.run.cancel {
-            Some(cancel) => self.end(TaskStatus::Cancelled, Some(cancel.reason.clone())),
+        match self.stopped() {
+            Some(reason) => self.end(TaskStatus::Cancelled, Some(reason)),
             None => self.end(TaskStatus::Failed, Some(failure.message.clone())),
         }
+    }
+
+    /// Ends a task run whose whole run was cut off. A teardown is made up for in the next generation.
+    pub(crate) fn cut_off(&mut self, failure: &Failure) -> Decision {
+        if !self.plan().is_teardown() {
+            return self.end_badly(failure);
+        }
+        self.book(failure);
+        self.end(TaskStatus::Cancelled, Some(failure.message.clone()))
     }
 
     /// Books a failed attempt and decides what follows.
@@ -144,7 +172,7 @@ impl<'a> Case<'a> {
         let run_key = self.run.key();
         let plan = self.plan();
         self.book(failure);
-        let next = if self.run.cancel.is_some() {
+        let next = if self.stopped().is_some() {
             Next::Fail
         } else {
             retry::next(&plan.retry, &run_key, &self.loaded.record, failure)

@@ -8,7 +8,7 @@ use crate::ending::Case;
 use crate::retry::Next;
 use crate::status::{load_run, load_task, task_records};
 use crate::stop::Stop;
-use crate::{Settings, View};
+use crate::{Settings, View, observed};
 use cauce_model::plan::{ReturnType, TaskKind};
 use cauce_model::record::{OutputRecord, TASK_PREFIX, TaskRecord, run_item, run_partition, task_item};
 use cauce_model::{FailureClass, Instant, Json, TaskStatus, names};
@@ -97,8 +97,8 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
             Err(failure) => failure,
         },
         Outcome::Failed { error, cause } => classify::failure(error, cause),
-        Outcome::Died => {
-            let failure = Failure::new(FailureClass::Aborted, "its execution ended without a word");
+        Outcome::Died(end) => {
+            let failure = observed::failure(end.as_ref());
             let mut decision = case.end_badly(&failure);
             decision.reply = reply(&case, Some(&failure));
             return Ok(decision);
@@ -151,9 +151,8 @@ fn succeed(
     if let Some(failure) = classify::stopped(result) {
         return Ok(Err(failure));
     }
-    if case.run.cancel.is_some() {
-        let reason = case.run.cancel.as_ref().map(|cancel| cancel.reason.clone());
-        let mut decision = case.end(TaskStatus::Cancelled, reason);
+    if let Some(reason) = case.stopped() {
+        let mut decision = case.end(TaskStatus::Cancelled, Some(reason));
         decision.reply = reply(case, None);
         return Ok(Ok(decision));
     }
@@ -249,8 +248,8 @@ fn join(mut case: Case<'_>, view: &View, settings: &Settings) -> Result<Decision
     let uri =
         format!("{}/outputs/{run_key}/{}/joined-{}.json", settings.documents, plan.name, run.generation);
     let document = case.set_output(Json::Array(list), || uri);
-    let mut decision = if run.cancel.is_some() {
-        case.end(TaskStatus::Cancelled, run.cancel.as_ref().map(|cancel| cancel.reason.clone()))
+    let mut decision = if let Some(reason) = case.stopped() {
+        case.end(TaskStatus::Cancelled, Some(reason))
     } else if failed > tolerated {
         case.end(TaskStatus::Failed, Some(format!("{failed} of {count} items failed")))
     } else {

@@ -152,6 +152,78 @@ pub(crate) fn arrive(arrive: &Arrive, view: &View) -> Result<Decision, Stop> {
     Ok(decision)
 }
 
+/// The token that waits at a task's gate.
+pub(crate) fn token<'a>(
+    run: &RunRecord,
+    prepared: &Prepared,
+    task: TaskIndex,
+    gates: &'a [Item],
+) -> Option<&'a str> {
+    let root = gate_item(&run.key(), run.generation, &prepared.task(task).name, None);
+    gates.iter().find(|item| item.key == root)?.body.get(TOKEN)?.as_str()
+}
+
+/// What has to happen again at the gate of a task that nobody has decided yet, as far as its members'
+/// records tell: arrivals that are missing, and the answer to a token that waits before an open gate.
+/// `gates` are the items of all gates of the generation.
+pub(crate) fn retest(
+    run: &RunRecord,
+    prepared: &Prepared,
+    task: TaskIndex,
+    gates: &[Item],
+    statuses: &[TaskStatus],
+) -> Vec<Effect> {
+    let plan = prepared.task(task);
+    let (Some(gate), Some(token)) = (&plan.gate, token(run, prepared, task, gates)) else {
+        return Vec::new();
+    };
+    let item_of = |leaf: Option<u32>| {
+        let key = gate_item(&run.key(), run.generation, &plan.name, leaf);
+        gates.iter().find(move |item| item.key == key)
+    };
+    let Some(root) = item_of(None) else { return Vec::new() };
+    if root.body.get(STATUS).and_then(Json::as_str) == Some(OPEN) {
+        let cause = format!("the gate of {} is open", plan.name);
+        return vec![Effect::Refuse { token: token.to_owned(), error: names::AGAIN, cause }];
+    }
+    let is_ready = is_ready(root, plan.rule, gate);
+    let mut missing = Vec::new();
+    for (member, up) in (0..).zip(&gate.waits) {
+        let status = statuses[*up as usize];
+        if !status.is_terminal() {
+            continue;
+        }
+        let leaf = (gate.waits.len() > GATE_LEAF_MEMBERS).then_some(member / GATE_LEAF_MEMBERS as u32);
+        let has = |item: Option<&Item>, text: &str| {
+            let done = item.and_then(|item| item.body.get(DONE)).and_then(Json::as_array);
+            done.into_iter().flatten().filter_map(Json::as_str).any(|entry| entry.starts_with(text))
+        };
+        let noted = match leaf {
+            None => has(Some(root), &format!("{member}:")),
+            // A member of a leaf that the root does not know of arrives again: it may be the last one.
+            Some(leaf) => {
+                has(item_of(Some(leaf)), &format!("{member}:")) && has(Some(root), &format!("leaf{leaf}:"))
+            }
+        };
+        // A gate that could be open and is not was left by somebody between two steps: any arrival opens it.
+        if !noted || is_ready && missing.is_empty() {
+            missing.push((member, crate::status::counted(status, prepared.task(*up).allow_failure)));
+        }
+    }
+    let arrive = |(member, status)| {
+        Effect::Command(Box::new(Command::Arrive(Arrive {
+            run_key: run.key(),
+            generation: run.generation,
+            version: prepared.version.clone(),
+            pipeline: prepared.plan.pipeline.clone(),
+            task,
+            member,
+            status,
+        })))
+    };
+    missing.into_iter().map(arrive).collect()
+}
+
 fn open(view: &View, root: &Key) -> Result<bool, Stop> {
     let change = Change { steps: vec![Step::Set(STATUS.into(), Json::from(OPEN))] };
     let when = When { all: vec![Cond::Differs(STATUS.into(), Json::from(OPEN))] };

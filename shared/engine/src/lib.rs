@@ -55,6 +55,10 @@ mod open;
 
 mod close;
 
+mod observed;
+
+pub mod reconcile;
+
 pub mod trigger;
 
 mod operate;

@@ -32,7 +32,8 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
             (loaded.record, loaded.expect)
         }
         None => match by_hand(open, view, now)? {
-            Ok((run, expect, effects)) => {
+            Ok((run, expect, writes, effects)) => {
+                decision.writes = writes;
                 decision.effects = effects;
                 (run, expect)
             }
@@ -55,6 +56,13 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
         return Ok(refuse(cancel.reason.clone()));
     }
 
+    if run.teardown.is_some() {
+        // What is to be taken away belongs to a run that had been let in: it waits for nobody.
+        start(&mut run, &prepared, now, &mut decision);
+        decision.effects.push(let_in(open, &run, settings));
+        decision.writes.push(Write::Put { item: run_row(&run), expect });
+        return Ok(decision);
+    }
     let pool = slots::active_runs_pool(&run.run.pipeline);
     let holder = Holder { run_key: run.key(), generation: run.generation, attempt: None };
     let want = Want { pool, slots: 1, capacity: prepared.plan.max_active_runs, says: true };
@@ -108,7 +116,7 @@ fn let_in(open: &Open, run: &RunRecord, settings: &Settings) -> Effect {
     }
 }
 
-type ByHand = Result<(RunRecord, Expect, Vec<Effect>), String>;
+type ByHand = Result<(RunRecord, Expect, Vec<Write>, Vec<Effect>), String>;
 
 /// An execution that a person started from the console or the AWS CLI: the execution's own name is
 /// the run's id, its input `{}` or `{params, logical_date}`.
@@ -162,14 +170,17 @@ fn by_hand(open: &Open, view: &View, now: Instant) -> Result<ByHand, Stop> {
     if let Some(item) = known {
         // This very Open, repeated.
         let run = <RunRecord as cauce_model::record::Record>::from_item(item)?;
-        return Ok(Ok((run, Expect::Version(item.version), Vec::new())));
+        return Ok(Ok((run, Expect::Version(item.version), Vec::new(), Vec::new())));
     }
     Ok(match trigger::plan_run(&request, view, now)? {
         Ok(planned) => {
             let mut run = planned.run;
             // The execution exists already, under its own name.
             run.execution.clone_from(&open.execution);
-            Ok((run, Expect::Absent, planned.effects))
+            // The run itself is written once it is known whether it may go on.
+            let row = cauce_model::record::run_item(&run.key());
+            let writes = planned.writes.into_iter().filter(|write| *write.key() != row).collect();
+            Ok((run, Expect::Absent, writes, planned.effects))
         }
         Err(refusal) => Err(refusal.message()),
     })

@@ -1,12 +1,11 @@
 //! What people and timers ask of a run that exists.
 
-use crate::command::{Decision, Effect, Reply};
+use crate::command::{Command, Decision, Effect, ExecutionEnd, Finish, Outcome, Reply};
 use crate::ending::{Case, notice};
 use crate::status::{load_run, load_task, task_records};
 use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
-use crate::{Settings, View};
-use cauce_model::ids::child_execution_name;
+use crate::{Settings, View, close};
 use cauce_model::item::Expect;
 use cauce_model::plan::DeadlineAction;
 use cauce_model::record::{CancelRecord, TASK_PREFIX, run_partition};
@@ -32,15 +31,21 @@ pub(crate) fn cancel(
     let records = task_records(view.range(run_partition(run_key), TASK_PREFIX.to_owned())?)?;
     let mut decision = Decision { reply: Reply::Ok(json!({"status": "cancelling"})), ..Decision::default() };
     for record in records.iter().filter(|r| r.generation == run.generation && !r.status.is_terminal()) {
-        let kind = prepared.find(&record.task).and_then(|(_, plan)| plan.kind.machine());
-        let Some(machine) = kind.and_then(|kind| settings.machines.get(kind)) else {
+        // What was set up is taken away, also now; and the join of a mapped task follows its items.
+        let Some((_, plan)) = prepared.find(&record.task).filter(|(_, plan)| !plan.is_teardown()) else {
             continue;
         };
-        decision.effects.push(Effect::Stop {
-            machine: machine.clone(),
-            name: child_execution_name(run_key, run.generation, &record.task, record.index),
-            cause: reason.to_owned(),
-        });
+        let Some(stop) = close::stop_child(&run, plan, record.index, settings) else { continue };
+        decision.effects.push(stop);
+        // A stopped execution says nothing any more, and others may wait for this ending.
+        decision.effects.push(Effect::Command(Box::new(Command::Finish(Finish {
+            run_key: run_key.clone(),
+            generation: run.generation,
+            task: record.task.clone(),
+            index: record.index,
+            fence: record.fence,
+            outcome: Outcome::Died(Some(ExecutionEnd::Aborted { cause: reason.to_owned() })),
+        }))));
     }
     if let Some(token) = &run.token {
         decision.effects.push(Effect::Refuse {
@@ -114,7 +119,7 @@ pub(crate) fn deadline(run_key: &RunKey, view: &View, now: Instant) -> Result<De
         run.outbox.push(notice);
     }
     if prepared.plan.deadline.as_ref().is_some_and(|plan| plan.action == DeadlineAction::Cancel) {
-        effects.push(Effect::Command(Box::new(crate::Command::Cancel {
+        effects.push(Effect::Command(Box::new(Command::Cancel {
             run_key: run_key.clone(),
             reason: format!("over its deadline of {at}"),
         })));

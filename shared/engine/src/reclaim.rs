@@ -99,13 +99,13 @@ fn fate(holder: &Holder, view: &View, settings: &Settings) -> Result<Fate, Stop>
     let Some(machine) = machine else { return Ok(Fate::Lives) };
     let name = child_execution_name(&holder.run_key, holder.generation, task, *index);
     Ok(match view.execution(machine, &name)? {
-        Liveness::Closed => Fate::Died(Box::new(Finish {
+        Liveness::Closed(end) => Fate::Died(Box::new(Finish {
             run_key: holder.run_key.clone(),
             generation: holder.generation,
             task: task.clone(),
             index: *index,
             fence: record.fence,
-            outcome: Outcome::Died,
+            outcome: Outcome::Died(Some(end.clone())),
         })),
         // An execution that is unknown here may be another process's.
         Liveness::Running | Liveness::Never => Fate::Lives,

@@ -9,10 +9,10 @@ use crate::{Prepared, View, slots};
 use cauce_model::deployment::{VersionRecord, version_item};
 use cauce_model::ids::{RunRef, run_execution_name};
 use cauce_model::item::{Body, Expect, IndexEntry};
-use cauce_model::plan::{DeadlineFrom, Plan};
+use cauce_model::plan::{DeadlineFrom, Plan, TaskIndex, TaskPlan};
 use cauce_model::record::{
-    DUE_LIST, GenerationRecord, PipelineRecord, RUNS_LIST, Record, RunRecord, TASK_PREFIX, TaskRecord,
-    pipeline_item, run_item, run_partition,
+    ACTIVE_LIST, DUE_LIST, GenerationRecord, PipelineRecord, RUNS_LIST, Record, RunRecord, TASK_PREFIX,
+    TaskRecord, TeardownRecord, active_item, pipeline_item, run_item, run_partition,
 };
 use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunKey, TaskStatus, Write, names};
 use serde_json::{Map, json};
@@ -182,13 +182,7 @@ pub(crate) fn plan_run(
         let bits = carry(run, &prepared, &records, selection.as_ref(), trigger.force);
         carried = RunRecord::carry_bits(&bits);
         history.clone_from(&run.history);
-        history.push(GenerationRecord {
-            generation: run.generation,
-            version: run.version.clone(),
-            status: run.status,
-            started_at: run.started_at,
-            ended_at: run.ended_at,
-        });
+        history.push(past(run));
         if trigger.existing == Existing::Resume {
             // What the dead engine held.
             effects.extend(
@@ -245,6 +239,7 @@ pub(crate) fn plan_run(
         force: trigger.force,
         only,
         cancel: None,
+        teardown: None,
         deadline_at,
         message: None,
         outbox: Vec::new(),
@@ -257,12 +252,9 @@ pub(crate) fn plan_run(
         writes.push(write);
         effects.push(effect);
     }
+    writes.push(active(&run, now));
     if trigger.start {
-        effects.push(Effect::Start {
-            machine: run.machine.clone(),
-            name: run.execution.clone(),
-            input: execution_input(&run_key, generation),
-        });
+        effects.push(start(&run));
     }
     Ok(Ok(Planned { run, writes, effects }))
 }
@@ -298,6 +290,86 @@ fn audited(trigger: &Trigger, run: &RunRecord, now: Instant) -> AuditRecord {
     entry.params = run.params.clone();
     entry.detail = json!({"trigger": run.trigger.kind, "generation": run.generation});
     entry
+}
+
+/// The request for a run's next generation, on the version that it is pinned to.
+pub(crate) fn next(run: &RunRecord, again: Again) -> Trigger {
+    Trigger {
+        pipeline: run.run.pipeline.clone(),
+        version: run.version.clone(),
+        run_id: run.run.run_id.clone(),
+        trigger: run.trigger.clone(),
+        params: None,
+        logical_date: run.logical_date,
+        data_interval: (run.data_interval_start, run.data_interval_end),
+        timezone: run.timezone.clone(),
+        scheduled_at: Some(run.data_interval_end),
+        existing: Existing::Next(again),
+        latest: false,
+        only: None,
+        force: false,
+        start: true,
+    }
+}
+
+/// The generation that makes up for the teardowns which a run that was cut off left undone; `None` when
+/// there are none, or when this was that generation already.
+pub(crate) fn teardowns(run: &RunRecord, prepared: &Prepared, records: &[TaskRecord]) -> Option<RunRecord> {
+    let carried = carry(run, prepared, records, Some(&Again::Teardowns), false);
+    let is_due = prepared.plan.tasks.iter().zip(&carried).any(|(task, kept)| task.is_teardown() && !kept);
+    if run.teardown.is_some() || !is_due {
+        return None;
+    }
+    let generation = run.generation + 1;
+    let mut next = run.clone();
+    next.history.push(past(run));
+    next.generation = generation;
+    next.execution = run_execution_name(&run.run.run_id, &run.key(), generation);
+    next.status = cauce_model::RunStatus::Queued;
+    next.teardown = Some(TeardownRecord { status: run.status, message: run.message.clone() });
+    next.carried = RunRecord::carry_bits(&carried);
+    next.started_at = None;
+    next.ended_at = None;
+    next.cancel = None;
+    next.deadline_at = None;
+    next.only = None;
+    Some(next)
+}
+
+fn past(run: &RunRecord) -> GenerationRecord {
+    GenerationRecord {
+        generation: run.generation,
+        version: run.version.clone(),
+        status: run.status,
+        started_at: run.started_at,
+        ended_at: run.ended_at,
+    }
+}
+
+/// The effect that starts the execution of a run's present generation.
+pub(crate) fn start(run: &RunRecord) -> Effect {
+    Effect::Start {
+        machine: run.machine.clone(),
+        name: run.execution.clone(),
+        input: execution_input(&run.key(), run.generation),
+    }
+}
+
+/// The write that shows a run to the sweep.
+pub(crate) fn active(run: &RunRecord, since: Instant) -> Write {
+    let run_key = run.key();
+    let mut body = Body::new();
+    body.insert("run_key".into(), Json::from(run_key.as_str()));
+    body.insert("since".into(), Json::from(since.to_string()));
+    let mut item = Item::new(active_item(&run_key), body);
+    let position = format!("{:020}#{run_key}", run.created_at.micros());
+    item.index = Some(IndexEntry { list: ACTIVE_LIST.to_owned(), position });
+    Write::Put { item, expect: Expect::Any }
+}
+
+/// Since when a run is in its present generation, as its entry for the sweep tells.
+pub(crate) fn active_since(item: &Item) -> Option<Instant> {
+    Instant::parse(item.body.get("since")?.as_str()?).ok()
 }
 
 /// A run's item, with its place in the list of runs.
@@ -353,6 +425,15 @@ fn carry(
         // Resume: what ended has ended, well or badly.
         None => return status.iter().map(|status| status.is_terminal()).collect(),
         Some(Again::All) => return vec![false; status.len()],
+        Some(Again::Teardowns) => {
+            let is_due = |teardown: &TaskPlan, own: TaskStatus| {
+                let undone = !own.is_terminal() || own == TaskStatus::Cancelled;
+                let made = |setup: &TaskIndex| status[*setup as usize] == TaskStatus::Success;
+                undone && teardown.teardown_of.iter().any(made)
+            };
+            let tasks = prepared.plan.tasks.iter().zip(&status);
+            return tasks.map(|(task, own)| own.is_terminal() && !is_due(task, *own)).collect();
+        }
         Some(Again::Only { task }) => {
             return prepared
                 .plan
@@ -379,5 +460,20 @@ fn carry(
             prepared.below(&bad)
         }
     };
+    let again = with_setups(prepared, again);
     again.iter().zip(&status).map(|(again, status)| !again && status.is_terminal()).collect()
+}
+
+/// A task that runs again between a setup and its teardown needs what was set up, and that is gone: the
+/// setup runs again as well, and everything to be torn down follows from it.
+fn with_setups(prepared: &Prepared, mut again: Vec<bool>) -> Vec<bool> {
+    for (task, index) in prepared.plan.tasks.iter().zip(0_usize..) {
+        let between = task.needs.iter().filter(|up| !task.teardown_of.contains(up));
+        if again[index] && between.into_iter().any(|up| again[*up as usize]) {
+            for setup in &task.teardown_of {
+                again[*setup as usize] = true;
+            }
+        }
+    }
+    again
 }

@@ -5,6 +5,7 @@
 //! until it is made. Every answer in the view is stable, so each call goes at least as far as the
 //! one before it.
 
+use crate::command::ExecutionEnd;
 use crate::{Prepared, Settings};
 use cauce_model::item::{Change, When};
 use cauce_model::record::{Notice, RunRecord};
@@ -91,14 +92,14 @@ pub struct Seen {
 }
 
 /// What became of an execution.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Liveness {
     /// There never was one of that name.
     Never,
     /// Under way.
     Running,
     /// Over.
-    Closed,
+    Closed(ExecutionEnd),
 }
 
 /// What the decision has been shown so far.
@@ -193,10 +194,9 @@ impl View {
     }
 
     /// What became of an execution.
-    pub fn execution(&self, machine: &str, name: &str) -> Result<Liveness, Need> {
+    pub fn execution(&self, machine: &str, name: &str) -> Result<&Liveness, Need> {
         self.executions
             .get(name)
-            .copied()
             .ok_or_else(|| Need::Execution { machine: machine.to_owned(), name: name.to_owned() })
     }
 

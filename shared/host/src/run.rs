@@ -48,6 +48,7 @@ impl<W: World> Ports for HostPorts<W> {
     type Table = W::Table;
     type StateMachines = Engine;
     type Objects = W::Objects;
+    type Compute = W::Programs;
     type Notifier = W::Notifier;
     type Clock = W::Clock;
 
@@ -59,6 +60,9 @@ impl<W: World> Ports for HostPorts<W> {
     }
     fn objects(&self) -> &W::Objects {
         self.world.objects()
+    }
+    fn compute(&self) -> &W::Programs {
+        self.world.programs()
     }
     fn notifier(&self) -> &W::Notifier {
         self.world.notifier()
@@ -165,6 +169,13 @@ impl<W: World + 'static> Host<W> {
             return Some(ExecutionStatus::Running);
         }
         state.past.get(&key).map(|past| past.described.status)
+    }
+
+    /// Every execution that has ended: its machine, its name, and what became of it.
+    pub fn ended(&self) -> Vec<(String, String, Described)> {
+        let state = self.core.engine.state.borrow();
+        let ended = state.past.iter();
+        ended.map(|((machine, name), past)| (machine.clone(), name.clone(), past.described.clone())).collect()
     }
 
     /// Runs until every execution has ended, or `stop` does.

@@ -274,6 +274,8 @@ pub struct ScriptedPrograms<O> {
     ran: RefCell<Vec<Ran>>,
     stopped: RefCell<BTreeMap<String, Waker>>,
     stops: RefCell<std::collections::BTreeSet<String>>,
+    running: RefCell<BTreeMap<String, RunningTask>>,
+    deaf: Cell<u32>,
 }
 
 impl<O: Objects> ScriptedPrograms<O> {
@@ -286,7 +288,14 @@ impl<O: Objects> ScriptedPrograms<O> {
             ran: RefCell::default(),
             stopped: RefCell::default(),
             stops: RefCell::default(),
+            running: RefCell::default(),
+            deaf: Cell::new(0),
         }
+    }
+
+    /// The next so many requests to stop a program are not heard.
+    pub fn ignore_stops(&self, count: u32) {
+        self.deaf.set(count);
     }
 
     /// Every attempt that ran, in order of its end.
@@ -324,9 +333,17 @@ impl<O: Objects> TaskRunner for ScriptedPrograms<O> {
         let lasts = Script::look(&self.script.durations, &task, index.as_deref(), attempt as usize)
             .copied()
             .unwrap_or(0);
-        let stopped = self.sleep(&id, started_at.plus_micros(lasts)).await;
-        let ended_at = self.clock.now();
         let index_number = index.as_deref().and_then(|index| index.parse().ok());
+        let run_key = RunKey::new(
+            &variable("CAUCE_PIPELINE").unwrap_or_default(),
+            &variable("CAUCE_RUN_ID").unwrap_or_default(),
+        );
+        let running =
+            RunningTask { id: id.clone(), run_key, task: task.clone(), index: index_number, attempt };
+        self.running.borrow_mut().insert(id.clone(), running);
+        let stopped = self.sleep(&id, started_at.plus_micros(lasts)).await;
+        self.running.borrow_mut().remove(&id);
+        let ended_at = self.clock.now();
         self.ran.borrow_mut().push(Ran {
             task: task.clone(),
             index: index_number,
@@ -409,11 +426,16 @@ fn of_class(class: FailureClass) -> TaskFailure {
 }
 
 impl<O: Objects> Compute for ScriptedPrograms<O> {
-    async fn find(&self, _: &RunKey) -> Result<Vec<RunningTask>, ComputeError> {
-        Ok(Vec::new())
+    async fn find(&self, run_key: &RunKey) -> Result<Vec<RunningTask>, ComputeError> {
+        let running = self.running.borrow();
+        Ok(running.values().filter(|task| task.run_key == *run_key).cloned().collect())
     }
 
     async fn stop(&self, id: &str, _: &str) -> Result<(), ComputeError> {
+        if self.deaf.get() > 0 {
+            self.deaf.set(self.deaf.get() - 1);
+            return Ok(());
+        }
         if let Some(waker) = self.stopped.borrow_mut().remove(id) {
             self.stops.borrow_mut().insert(id.to_owned());
             waker.wake();

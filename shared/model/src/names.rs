@@ -1,6 +1,8 @@
 //! Error names. Functions return them as `errorType`, the compiler emits them as `ErrorEquals`:
 //! one list, so that neither can name what the other does not know.
 
+/// What every name of ours begins with.
+pub const PREFIX: &str = "Cauce.";
 /// A task token failed with this: the task was skipped.
 pub const SKIPPED: &str = "Cauce.Skipped";
 /// A task token failed with this: a failure above means that the task cannot run.

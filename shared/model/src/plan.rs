@@ -267,6 +267,10 @@ pub struct TaskPlan {
     /// A failure of this task counts as success below it and for the run.
     #[serde(default, skip_serializing_if = "is_false")]
     pub allow_failure: bool,
+    /// The setups that it takes away again: it runs once everything between has ended, however that
+    /// went, when at least one of them succeeded. A failure of it does not fail the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teardown_of: Vec<TaskIndex>,
     /// Datasets it reads (templates), for lineage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<String>,
@@ -290,6 +294,13 @@ pub struct TaskPlan {
     /// Who is told of this task, besides the pipeline's own channels.
     #[serde(default, skip_serializing_if = "NotifyPlan::is_empty")]
     pub notify: NotifyPlan,
+}
+
+impl TaskPlan {
+    /// Whether it takes away what another task set up.
+    pub const fn is_teardown(&self) -> bool {
+        !self.teardown_of.is_empty()
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]

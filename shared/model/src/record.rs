@@ -64,11 +64,14 @@ pub fn task_item(run_key: &RunKey, task: &str, index: Option<u32>) -> Key {
     Key::new(run_partition(run_key), sort)
 }
 
+/// What the sort keys of gates begin with; the generation follows.
+pub const GATE_PREFIX: &str = "G#";
+
 /// The key of a task's gate in one generation; `leaf` for a gate kept in several items.
 pub fn gate_item(run_key: &RunKey, generation: u32, task: &str, leaf: Option<u32>) -> Key {
     let sort = match leaf {
-        Some(leaf) => format!("G#{generation}#{task}#{leaf}"),
-        None => format!("G#{generation}#{task}"),
+        Some(leaf) => format!("{GATE_PREFIX}{generation}#{task}#{leaf}"),
+        None => format!("{GATE_PREFIX}{generation}#{task}"),
     };
     Key::new(run_partition(run_key), sort)
 }
@@ -78,6 +81,15 @@ pub const RUNS_LIST: &str = "runs";
 
 /// The index list of what is due at a moment: deadlines and other timers.
 pub const DUE_LIST: &str = "due";
+
+/// The index list of runs that the sweep looks at: those under way, and those that ended in a way that
+/// may have left something behind.
+pub const ACTIVE_LIST: &str = "active";
+
+/// The key of a run's entry in [`ACTIVE_LIST`].
+pub fn active_item(run_key: &RunKey) -> Key {
+    Key::new(run_partition(run_key), "A")
+}
 
 /// The key of a deployed pipeline's record.
 pub fn pipeline_item(pipeline: &str) -> Key {
@@ -171,6 +183,10 @@ pub struct RunRecord {
     /// Set once somebody asked for the run's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<CancelRecord>,
+    /// Set when the present generation only runs the teardowns that an earlier one, cut off from outside,
+    /// left undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teardown: Option<TeardownRecord>,
     /// When the present generation is late, if its pipeline has a deadline that has not passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<Instant>,
@@ -247,6 +263,17 @@ pub struct CancelRecord {
     pub at: Instant,
     /// Why, in words.
     pub reason: String,
+}
+
+/// How the generation ended whose teardowns are made up for: the run ends so again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeardownRecord {
+    /// As what.
+    pub status: RunStatus,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// How an earlier generation of a run ended.
@@ -516,6 +543,7 @@ mod tests {
             keep_items: false,
             only: None,
             cancel: None,
+            teardown: None,
             deadline_at: None,
             message: None,
             outbox: Vec::new(),

@@ -251,6 +251,11 @@ impl FailureClass {
         )
     }
 
+    /// Whether a program of the attempt may still run: whoever waited for it stopped waiting.
+    pub const fn may_outlive(self) -> bool {
+        matches!(self, Self::Timeout | Self::Heartbeat | Self::Aborted | Self::UserInitiated | Self::Unknown)
+    }
+
     /// Whether another attempt can never help.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::ImageMissing | Self::Config)

@@ -92,6 +92,8 @@ codes! {
     NeverRuns = "C210",
     /// A pipeline starts itself.
     StartsItself = "C211",
+    /// A teardown takes away a task that sets nothing up.
+    NotSetup = "C212",
     // Templates.
     /// A template cannot be parsed.
     BadTemplate = "C301",

@@ -19,6 +19,7 @@ pub mod file;
 pub mod render;
 pub mod schema;
 mod shape;
+pub mod teardown;
 mod tree;
 
 pub use check::{check, check_project};

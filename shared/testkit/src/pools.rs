@@ -18,8 +18,9 @@ use cauce_model::plan::Plan;
 use cauce_model::record::{Notice, Record, TaskRecord, run_item, task_item};
 use cauce_model::{Instant, Json, RunKey, names};
 use cauce_ports::{
-    Answer, Answered, Clock, Cursor, Described, ExecutionStatus, Notifier, NotifyError, ObjectError,
-    ObjectInfo, Objects, Page, Started, StateMachineError, StateMachines, Table, TableError,
+    Answer, Answered, Clock, Compute, ComputeError, Cursor, Described, ExecutionStatus, Notifier,
+    NotifyError, ObjectError, ObjectInfo, Objects, Page, RunningTask, Started, StateMachineError,
+    StateMachines, Table, TableError,
 };
 use futures_util::future::{join, join_all};
 use serde_json::json;
@@ -377,6 +378,7 @@ impl<T: Table> Ports for Stage<T> {
     type Table = Uneven<T>;
     type StateMachines = Self;
     type Objects = Self;
+    type Compute = Self;
     type Notifier = Self;
     type Clock = Self;
 
@@ -387,6 +389,9 @@ impl<T: Table> Ports for Stage<T> {
         self
     }
     fn objects(&self) -> &Self {
+        self
+    }
+    fn compute(&self) -> &Self {
         self
     }
     fn notifier(&self) -> &Self {
@@ -412,6 +417,15 @@ impl<T> Clock for Stage<T> {
 
 impl<T> Notifier for Stage<T> {
     async fn deliver(&self, _: &Notice) -> Result<(), NotifyError> {
+        Ok(())
+    }
+}
+
+impl<T> Compute for Stage<T> {
+    async fn find(&self, _: &RunKey) -> Result<Vec<RunningTask>, ComputeError> {
+        Ok(Vec::new())
+    }
+    async fn stop(&self, _: &str, _: &str) -> Result<(), ComputeError> {
         Ok(())
     }
 }

@@ -13,11 +13,55 @@ use crate::shape::Reader;
 pub(crate) fn check(draft: &Draft<'_>, graph: &Graph, reader: &mut Reader) {
     for (at, task) in draft.tasks.iter().enumerate() {
         rule(draft, graph, at, task, reader);
+        teardown(draft, at, task, reader);
         if let Kind::Branch(branch) = &task.task.kind {
             choices(draft, graph, at, task, branch, reader);
         }
     }
     never_run(draft, graph, reader);
+}
+
+/// What a teardown takes away was set up, and nothing but that decides whether it runs.
+fn teardown(draft: &Draft<'_>, at: usize, task: &DraftTask<'_>, reader: &mut Reader) {
+    let settings = &task.task.settings;
+    for (item, name) in settings.teardown_of.iter().enumerate() {
+        let (span, route) = task.item(&["teardown_of"], item);
+        let found = match draft.index.get(name.as_str()) {
+            None => {
+                let setups = draft.tasks.iter().filter(|task| task.task.settings.setup);
+                let help = reader.suggest(name, setups.map(|task| task.name));
+                Diagnostic::error(Code::UnknownTask, span, format!("there is no task `{name}`")).help(help)
+            }
+            Some(setup) if *setup == at => {
+                Diagnostic::error(Code::NeedsItself, span, format!("`{name}` takes itself away"))
+                    .help("name the task that sets up what it takes away")
+            }
+            Some(setup) if !draft.tasks[*setup].task.settings.setup => {
+                Diagnostic::error(Code::NotSetup, span, format!("`{name}` is not a setup"))
+                    .help(format!("add `setup: true` to `{name}`, or need it: `needs: [{name}]`"))
+            }
+            Some(_) if settings.teardown_of[..item].contains(name) => {
+                Diagnostic::error(Code::NamedTwice, span, format!("`{name}` is already named"))
+                    .help("keep one of the two")
+            }
+            Some(_) => continue,
+        };
+        reader.report(found.at(route));
+    }
+    let rule = settings.trigger_rule;
+    let is_plain = matches!(rule, TriggerRule::AllSuccess | TriggerRule::AllDone);
+    if !settings.teardown_of.is_empty() && !is_plain {
+        let (span, route) = task.place(&["trigger_rule"]);
+        reader.report(
+            Diagnostic::error(
+                Code::Conflict,
+                span,
+                format!("`{}` is a teardown, which waits for all however they end, not `{rule}`", task.name),
+            )
+            .help("remove the trigger rule")
+            .at(route),
+        );
+    }
 }
 
 fn rule(draft: &Draft<'_>, graph: &Graph, at: usize, task: &DraftTask<'_>, reader: &mut Reader) {
@@ -295,6 +339,10 @@ fn evaluate(draft: &Draft<'_>, graph: &Graph, at: usize, of: impl Fn(usize) -> E
     }
     if needs.is_empty() || settings.trigger_rule == TriggerRule::Always {
         return ran;
+    }
+    if !settings.teardown_of.is_empty() {
+        // Skipped where nothing was set up.
+        return ran | SKIPPED;
     }
     let all = |wanted: Endings| needs.iter().all(|up| of(*up) & wanted != 0);
     let any = |wanted: Endings| needs.iter().any(|up| of(*up) & wanted != 0);

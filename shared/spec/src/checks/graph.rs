@@ -69,6 +69,31 @@ pub(crate) fn check(draft: &Draft<'_>, reader: &mut Reader) -> Option<Graph> {
         circle(draft, &needs, &order, reader);
         return None;
     }
+    // Now with what teardowns wait for without saying so. The file may hold tasks that could not be read.
+    let implied = crate::teardown::needs(draft.pipeline);
+    if draft.tasks.iter().all(|task| task.task.settings.teardown_of.is_empty())
+        || implied.len() != draft.tasks.len()
+    {
+        return Some(Graph { needs, below, order });
+    }
+    let position = |at: usize| {
+        let name = draft.pipeline.tasks.get_index(at).map(|(name, _)| name.as_str());
+        name.and_then(|name| draft.index.get(name).copied())
+    };
+    for (at, ups) in implied.iter().enumerate() {
+        let Some(at) = position(at) else { continue };
+        for up in ups.iter().filter_map(|up| position(*up)) {
+            if !needs[at].contains(&up) {
+                needs[at].push(up);
+                below[up].push(at);
+            }
+        }
+    }
+    let order = sort(&needs, &below);
+    if order.len() < needs.len() {
+        circle(draft, &needs, &order, reader);
+        return None;
+    }
     Some(Graph { needs, below, order })
 }
 

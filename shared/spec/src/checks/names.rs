@@ -278,7 +278,7 @@ impl Before {
         let (mut ended, mut succeeded) = (Sets::new(count), Sets::new(count));
         for &at in &graph.order {
             let needs = &graph.needs[at];
-            let rule = draft.tasks[at].task.settings.trigger_rule;
+            let rule = draft.tasks[at].task.settings.rule();
             let early = rule.is_early() && needs.len() > 1;
             for (place, &up) in needs.iter().enumerate() {
                 if rule == TriggerRule::Always {
@@ -304,6 +304,12 @@ impl Before {
                     }
                     _ => {}
                 }
+            }
+            // A teardown runs when one of its setups succeeded.
+            if let [setup] = draft.tasks[at].task.settings.teardown_of.as_slice()
+                && let Some(&setup) = draft.index.get(setup.as_str())
+            {
+                succeeded.join(at, setup, !draft.tasks[setup].task.settings.allow_failure);
             }
         }
         Self { ended, succeeded }

@@ -75,9 +75,9 @@ record! {
         /// Rate limit: the limit that an attempt takes tokens from.
         rate_limit: Option<RateLimitUse> = None => later;
         /// Setup: whether it prepares something that a teardown takes away.
-        setup: bool = false => later;
-        /// Teardown of: the setups that it takes away, whatever happened between.
-        teardown_of: Vec<Name> = Vec::new() => later;
+        setup: bool = false;
+        /// Teardown of: the setups that it takes away once everything below them has ended, however that went.
+        teardown_of: Vec<Name> = Vec::new();
         /// Fallback for: the task whose failure it makes good.
         fallback_for: Option<Name> = None => later;
         /// After previous: whether it waits for its own success in the run before.
@@ -86,6 +86,13 @@ record! {
         uses: Option<Name> = None => later;
         /// With: the values for that template.
         with: IndexMap<Name, TemplateValue> = IndexMap::new() => later;
+    }
+}
+
+impl Settings {
+    /// The rule that decides whether the task runs. A teardown waits for all, however they end.
+    pub const fn rule(&self) -> TriggerRule {
+        if self.teardown_of.is_empty() { self.trigger_rule } else { TriggerRule::AllDone }
     }
 }
 
@@ -200,7 +207,8 @@ impl Shape for Task {
 const HELD: [&str; 2] = ["pools", "lock"];
 
 /// Settings that `defaults` may not set: they place one task in the graph.
-const PERSONAL: [&str; 7] = ["needs", "map", "returns", "teardown_of", "fallback_for", "uses", "with"];
+const PERSONAL: [&str; 8] =
+    ["needs", "map", "returns", "setup", "teardown_of", "fallback_for", "uses", "with"];
 
 /// The `defaults` of a file. They are merged into the tasks before those are read, so nothing
 /// of them is left to look at.

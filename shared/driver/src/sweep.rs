@@ -1,0 +1,271 @@
+//! The sweep: what nobody told is found out by looking.
+//!
+//! Every few minutes it performs what is due, and looks at the runs that are under way or may have left
+//! something behind. Looking costs calls of rate-limited services, so a sweep has a [`Budget`]; where it
+//! is used up, the next sweep goes on from there. Everything is safe to do twice, also at once.
+
+use crate::{Driver, DriverError, Ports, TRIES_MAX};
+use cauce_engine::command::{Program, Reconcile};
+use cauce_engine::reconcile::counted;
+use cauce_engine::{Command, Reply};
+use cauce_model::item::{Change, Step, When};
+use cauce_model::record::{ACTIVE_LIST, DUE_LIST};
+use cauce_model::{Item, Json, Key, RunKey};
+use cauce_ports::{Clock, Compute, Page, Table, TableError};
+use serde::{Deserialize, Serialize};
+
+/// What DescribeExecution takes at once, and again every second, where least is granted.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>
+pub const DESCRIBES_BURST: u32 = 250;
+
+/// See [`DESCRIBES_BURST`].
+pub const DESCRIBES_PER_SECOND: u32 = 10;
+
+/// What reads of a cluster's resources (ListTasks, DescribeTasks) take at once.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
+pub const CLUSTER_READS_BURST: u32 = 100;
+
+/// What one sweep may use. Half of what the services take at once is left to everybody else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Budget {
+    /// Executions to describe.
+    pub describes: u32,
+    /// Runs whose programs are listed; each takes two calls.
+    pub listings: u32,
+    /// Due items to perform.
+    pub due: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { describes: DESCRIBES_BURST / 2, listings: CLUSTER_READS_BURST / 4, due: 500 }
+    }
+}
+
+/// What a sweep did.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct SweepReport {
+    /// Due items performed.
+    pub due: u32,
+    /// Runs looked at.
+    pub runs: u32,
+    /// Runs started that nobody had started.
+    pub started: u32,
+    /// Runs closed whose execution was over.
+    pub closed: u32,
+    /// Task runs settled whose execution was over.
+    pub settled: u32,
+    /// Gates asked again.
+    pub gates: u32,
+    /// Programs stopped that nobody waited for.
+    pub stopped: u32,
+    /// What could not be done; the next sweep tries again.
+    pub troubles: u32,
+    /// Whether every run was looked at; otherwise the next sweep goes on where this one stopped.
+    pub complete: bool,
+    /// Each repair and each trouble, in words.
+    pub lines: Vec<String>,
+}
+
+/// Where the next sweep goes on.
+fn cursor_item() -> Key {
+    Key::new("sweep", "cursor")
+}
+
+/// The cursor's fields: the last run's place in the list, and its last task run that was looked at.
+const POSITION: &str = "position";
+const AFTER: &str = "after";
+
+/// Items of a list that are read at a time.
+const PAGE: u32 = 100;
+
+/// What of the budget is left.
+struct Left {
+    describes: u32,
+    listings: u32,
+}
+
+impl<P: Ports> Driver<P> {
+    /// Repairs what was lost, within a budget.
+    ///
+    /// # Errors
+    /// The store does not answer. Trouble with a single run is reported, and stops no other.
+    pub async fn sweep(&self, budget: &Budget) -> Result<SweepReport, DriverError> {
+        let mut report = SweepReport::default();
+        self.perform_due(budget.due, &mut report).await?;
+        let mut left = Left { describes: budget.describes, listings: budget.listings };
+        let cursor = self.ports().table().get(&cursor_item()).await?;
+        let field = |name: &str| {
+            let value = cursor.as_ref().and_then(|item| item.body.get(name)).and_then(Json::as_str);
+            value.unwrap_or_default().to_owned()
+        };
+        let (from, after) = (field(POSITION), field(AFTER));
+        let mut stopped_at = self.look_at_runs(&from, None, &after, &mut left, &mut report).await?;
+        if stopped_at.is_none() && !from.is_empty() {
+            stopped_at = self.look_at_runs("", Some(&from), "", &mut left, &mut report).await?;
+        }
+        report.complete = stopped_at.is_none();
+        let (position, after) = stopped_at.unwrap_or_default();
+        let steps = vec![
+            Step::Set(POSITION.to_owned(), Json::from(position)),
+            Step::Set(AFTER.to_owned(), Json::from(after)),
+        ];
+        self.ports().table().update(&cursor_item(), &Change { steps }, &When::always()).await?;
+        Ok(report)
+    }
+
+    async fn page(
+        &self,
+        list: &str,
+        from: &str,
+        after: Option<cauce_ports::Cursor>,
+    ) -> Result<Page, TableError> {
+        let mut left = TRIES_MAX;
+        loop {
+            left -= 1;
+            match self.ports().table().list(list, from, after.clone(), PAGE).await {
+                Err(error) if error.retryable() && left > 0 => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Performs what is due, oldest first.
+    async fn perform_due(&self, most: u32, report: &mut SweepReport) -> Result<(), DriverError> {
+        let now = format!("{:020}", self.ports().clock().now().micros());
+        let mut after = None;
+        loop {
+            let page = self.page(DUE_LIST, "", after).await?;
+            for item in &page.items {
+                let is_due = item.index.as_ref().is_some_and(|entry| entry.position <= now);
+                if !is_due || report.due == most {
+                    return Ok(());
+                }
+                report.due += 1;
+                let Some(command) = due(item) else {
+                    report.troubles += 1;
+                    report.lines.push(format!("{} is due, and not known to this version", item.key));
+                    continue;
+                };
+                if let Err(error) = self.execute(&command).await {
+                    report.troubles += 1;
+                    report.lines.push(format!("{} is due: {}", item.key, with_sources(&error)));
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks at the runs of the list from one place to before another. Where the budget ends: the place
+    /// of the run and the task run after which to go on.
+    async fn look_at_runs(
+        &self,
+        from: &str,
+        until: Option<&str>,
+        first_after: &str,
+        left: &mut Left,
+        report: &mut SweepReport,
+    ) -> Result<Option<(String, String)>, DriverError> {
+        let mut cursor = None;
+        loop {
+            let page = self.page(ACTIVE_LIST, from, cursor).await?;
+            for item in &page.items {
+                let position = item.index.as_ref().map_or("", |entry| entry.position.as_str());
+                if until.is_some_and(|until| position >= until) {
+                    return Ok(None);
+                }
+                let Some(run_key) = item.body.get("run_key").and_then(Json::as_str) else { continue };
+                let mut after = if position == from { first_after.to_owned() } else { String::new() };
+                loop {
+                    // One is for the run's own execution.
+                    if left.describes < 2 {
+                        return Ok(Some((position.to_owned(), after)));
+                    }
+                    let run_key = RunKey::from_text(run_key);
+                    match self.look_at(&run_key, &after, left, report).await {
+                        Ok(Some(next)) => after = next,
+                        Ok(None) => break,
+                        Err(error) => {
+                            report.troubles += 1;
+                            report.lines.push(format!("{run_key}: {}", with_sources(&error)));
+                            break;
+                        }
+                    }
+                }
+                report.runs += 1;
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Looks at one run. Returns the task run after which to go on, if there are more.
+    async fn look_at(
+        &self,
+        run_key: &RunKey,
+        after: &str,
+        left: &mut Left,
+        report: &mut SweepReport,
+    ) -> Result<Option<String>, DriverError> {
+        let mut programs = None;
+        if left.listings > 0 && after.is_empty() {
+            left.listings -= 1;
+            let found = self.ports().compute().find(run_key).await?;
+            programs = Some(
+                found
+                    .into_iter()
+                    .map(|task| Program {
+                        id: task.id,
+                        task: task.task,
+                        index: task.index,
+                        attempt: task.attempt,
+                    })
+                    .collect(),
+            );
+        }
+        left.describes -= 1;
+        let command = Command::Reconcile(Reconcile {
+            run_key: run_key.clone(),
+            look: left.describes,
+            after: after.to_owned(),
+            programs,
+        });
+        let Reply::Ok(told) = self.execute(&command).await? else { return Ok(None) };
+        let count = |name: &str| counted(&told, name);
+        left.describes = left.describes.saturating_sub(count("looked"));
+        report.started += count("started");
+        report.closed += count("closed");
+        report.settled += count("settled");
+        report.gates += count("gates");
+        report.stopped += count("stopped");
+        let lines = told.get("lines").and_then(Json::as_array).into_iter().flatten();
+        report.lines.extend(lines.filter_map(Json::as_str).map(str::to_owned));
+        Ok(told.get("next").and_then(Json::as_str).map(str::to_owned))
+    }
+}
+
+/// What a due item asks for.
+fn due(item: &Item) -> Option<Command> {
+    let text = |field: &str| item.body.get(field).and_then(Json::as_str);
+    match text("command")? {
+        "deadline" => Some(Command::Deadline { run_key: RunKey::from_text(text("run_key")?) }),
+        _ => None,
+    }
+}
+
+/// An error and what lies behind it, in one line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

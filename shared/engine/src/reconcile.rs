@@ -1,0 +1,319 @@
+//! The sweep's look at one run: is what the store says of it still true? Whatever an event should have
+//! told, and did not, is found out here by asking the platform, within a budget of questions.
+
+use crate::close::again_after_close;
+use crate::command::{Command, Decision, Effect, Finish, Observed, Outcome, Program, Reconcile, Reply};
+use crate::status::{effective, load_run, task_records};
+use crate::stop::Stop;
+use crate::view::Liveness;
+use crate::{Prepared, Settings, View, gate, observed, slots, trigger};
+use cauce_model::ids::child_execution_name;
+use cauce_model::plan::TaskIndex;
+use cauce_model::record::{
+    GATE_PREFIX, RunRecord, TASK_PREFIX, TaskRecord, active_item, run_item, run_partition, task_item,
+};
+use cauce_model::{Expect, Instant, Json, RunStatus, TaskStatus, Write};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// A run that was written and whose execution was not seen after this time is started again. Whoever wrote
+/// it starts it at once; a state that starts a nested run tries for about ten minutes.
+const START_AGAIN_SECONDS: u64 = 1800;
+
+/// A task run all of whose upstreams ended this long ago, and which nobody has asked about, was lost on
+/// the way: the state that was to start it gave up. States try for less than half of this.
+const LOST_SECONDS: u64 = 3600;
+
+/// What was repaired.
+#[derive(Default)]
+struct Repairs {
+    lines: Vec<String>,
+    started: u32,
+    closed: u32,
+    settled: u32,
+    gates: u32,
+    stopped: u32,
+}
+
+impl Repairs {
+    fn say(&mut self, run: &RunRecord, what: &str) {
+        self.lines.push(format!("{}: {what}", run.run));
+    }
+}
+
+pub(crate) fn decide(
+    reconcile: &Reconcile,
+    view: &View,
+    settings: &Settings,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    let run_key = &reconcile.run_key;
+    let gone = || Write::Delete { key: active_item(run_key), expect: Expect::Any };
+    if view.item(&run_item(run_key))?.is_none() {
+        return Ok(Decision { writes: vec![gone()], ..Decision::default() });
+    }
+    let run = load_run(view, run_key)?.record;
+    let records = task_records(view.range(run_partition(run_key), TASK_PREFIX.to_owned())?)?;
+    let mut repairs = Repairs::default();
+    let mut decision = Decision::default();
+    let mut looked = Looked::default();
+
+    let programs = reconcile.programs.as_deref().unwrap_or_default();
+    for program in programs.iter().filter(|program| is_orphan(program, &run, &records)) {
+        repairs.stopped += 1;
+        let what = format!("stopped attempt {} of {}, which nobody waits for", program.attempt, program.task);
+        repairs.say(&run, &what);
+        let reason = "its attempt is over".to_owned();
+        decision.effects.push(Effect::StopProgram { id: program.id.clone(), reason });
+    }
+    if run.status.is_terminal() {
+        let is_quiet = run.outbox.is_empty() && records.iter().all(|record| record.outbox.is_empty());
+        if is_quiet && reconcile.programs.as_ref().is_some_and(Vec::is_empty) {
+            decision.writes.push(gone());
+        }
+        decision.effects.extend(again_after_close(&run, &records));
+    } else {
+        decision.effects.extend(deliveries(&run, &records));
+        match view.execution(&run.machine, &run.execution)?.clone() {
+            Liveness::Running => {
+                looked =
+                    under_way(reconcile, &run, &records, view, settings, now, &mut repairs, &mut decision)?;
+            }
+            Liveness::Closed(end) => {
+                repairs.closed += 1;
+                repairs.say(&run, "closed, since its execution is over");
+                decision.effects.push(observe(&run, end));
+            }
+            Liveness::Never if run.status == RunStatus::Queued => {
+                let since = view.item(&active_item(run_key))?.and_then(trigger::active_since);
+                if since.is_none_or(|since| since.plus_seconds(START_AGAIN_SECONDS) <= now) {
+                    repairs.started += 1;
+                    repairs.say(&run, "started, since nobody had");
+                    decision.effects.push(trigger::start(&run));
+                }
+            }
+            // On one machine executions die with their process, and `cauce resume` goes on.
+            Liveness::Never if settings.one_machine => {}
+            Liveness::Never => {
+                repairs.closed += 1;
+                repairs.say(&run, "closed, since its execution is gone");
+                let error = "ExecutionDoesNotExist".to_owned();
+                let cause = "the platform does not know it any more".to_owned();
+                decision.effects.push(observe(&run, crate::command::ExecutionEnd::Failed { error, cause }));
+            }
+        }
+    }
+    decision.reply = Reply::Ok(json!({
+        "lines": repairs.lines,
+        "started": repairs.started,
+        "closed": repairs.closed,
+        "settled": repairs.settled,
+        "gates": repairs.gates,
+        "stopped": repairs.stopped,
+        "looked": looked.count,
+        "next": looked.next,
+    }));
+    Ok(decision)
+}
+
+/// How many executions were looked at, and after which one to go on.
+#[derive(Default)]
+struct Looked {
+    count: u32,
+    next: Option<String>,
+}
+
+fn observe(run: &RunRecord, end: crate::command::ExecutionEnd) -> Effect {
+    let observed = Observed::Run { run_key: run.key(), generation: run.generation, end };
+    Effect::Command(Box::new(Command::Observed(Box::new(observed))))
+}
+
+/// Whether a program belongs to an attempt that is over.
+fn is_orphan(program: &Program, run: &RunRecord, records: &[TaskRecord]) -> bool {
+    let record = records.iter().find(|record| record.task == program.task && record.index == program.index);
+    let is_current = record.is_some_and(|record| {
+        record.generation == run.generation
+            && record.status == TaskStatus::Running
+            && record.attempts.len() as u32 == program.attempt
+    });
+    run.status.is_terminal() || !is_current
+}
+
+fn deliveries(run: &RunRecord, records: &[TaskRecord]) -> Vec<Effect> {
+    let of_run = run.outbox.iter().map(|notice| (run_item(&run.key()), notice));
+    let of_tasks = records.iter().flat_map(|record| {
+        let key = task_item(&run.key(), &record.task, record.index);
+        record.outbox.iter().map(move |notice| (key.clone(), notice))
+    });
+    of_run
+        .chain(of_tasks)
+        .map(|(key, notice)| Effect::Deliver { key, notice: Box::new(notice.clone()) })
+        .collect()
+}
+
+/// The run's own execution goes on. Do its task runs?
+#[expect(clippy::too_many_arguments, reason = "what was read, and what is being decided")]
+fn under_way(
+    reconcile: &Reconcile,
+    run: &RunRecord,
+    records: &[TaskRecord],
+    view: &View,
+    settings: &Settings,
+    now: Instant,
+    repairs: &mut Repairs,
+    decision: &mut Decision,
+) -> Result<Looked, Stop> {
+    let run_key = run.key();
+    let settings = view.settings(run, settings)?;
+    let prepared = view.plan(&run.run.pipeline, &run.version)?;
+    let by_name: BTreeMap<&str, &TaskRecord> =
+        records.iter().filter(|r| r.index.is_none()).map(|r| (r.task.as_str(), r)).collect();
+    // Whoever gave back a slot may have died before it told those who wait.
+    let mut pools = Vec::new();
+    if run.status == RunStatus::Queued {
+        pools.push(slots::active_runs_pool(&run.run.pipeline));
+    }
+    if records.iter().any(|r| r.generation == run.generation && r.status == TaskStatus::Queued) {
+        pools.extend(slots::of_plan(&prepared.plan));
+    }
+    for pool in pools {
+        decision.effects.push(slots::give_back(&pool, "", 0));
+    }
+
+    let prefix = format!("{GATE_PREFIX}{}#", run.generation);
+    let gates = view.range(run_partition(&run_key), prefix)?;
+    let statuses = crate::close::statuses(run, &prepared, &by_name);
+    for (task, index) in prepared.plan.tasks.iter().zip(0..) {
+        let is_asked = by_name.get(task.name.as_str()).is_some_and(|r| r.generation == run.generation);
+        if is_asked || run.carries(index as usize) {
+            continue;
+        }
+        let effects = gate::retest(run, &prepared, index, gates, &statuses);
+        if !effects.is_empty() {
+            repairs.gates += 1;
+            repairs.say(run, &format!("asked the gate of {} again", task.name));
+            decision.effects.extend(effects);
+        }
+    }
+
+    let mut looked = Looked::default();
+    let mut last = String::new();
+    for suspect in suspects(run, &prepared, records, &by_name, &statuses, gates, now) {
+        let key = task_item(&run_key, &suspect.task, suspect.index).sort;
+        if key <= reconcile.after {
+            continue;
+        }
+        if looked.count == reconcile.look {
+            looked.next = Some(last);
+            break;
+        }
+        last = key;
+        let Some((_, plan)) = prepared.find(&suspect.task) else { continue };
+        let end = match observed::machine(plan, suspect.index, settings) {
+            None if suspect.is_lost => None,
+            // It has no execution of its own that could be asked about.
+            None => continue,
+            Some(machine) => {
+                looked.count += 1;
+                let name = child_execution_name(&run_key, run.generation, &suspect.task, suspect.index);
+                match view.execution(machine, &name)? {
+                    Liveness::Running => continue,
+                    Liveness::Never if !suspect.is_lost => continue,
+                    Liveness::Never => None,
+                    Liveness::Closed(end) => Some(end.clone()),
+                }
+            }
+        };
+        repairs.settled += 1;
+        repairs.say(run, &format!("settled {}, since its execution is over", suspect.shown()));
+        decision.effects.push(Effect::Command(Box::new(Command::Finish(Finish {
+            run_key: run_key.clone(),
+            generation: run.generation,
+            task: suspect.task,
+            index: suspect.index,
+            fence: suspect.fence,
+            outcome: Outcome::Died(end),
+        }))));
+    }
+    Ok(looked)
+}
+
+/// A task run that may have died.
+struct Suspect {
+    task: String,
+    index: Option<u32>,
+    fence: u64,
+    /// Nobody has asked about it long after everything above it ended.
+    is_lost: bool,
+}
+
+impl Suspect {
+    fn shown(&self) -> String {
+        match self.index {
+            Some(index) => format!("{}[{index}]", self.task),
+            None => self.task.clone(),
+        }
+    }
+}
+
+/// Whatever is not ended and may have an execution, in order of sort key.
+fn suspects(
+    run: &RunRecord,
+    prepared: &Prepared,
+    records: &[TaskRecord],
+    by_name: &BTreeMap<&str, &TaskRecord>,
+    statuses: &[TaskStatus],
+    gates: &[cauce_model::Item],
+    now: Instant,
+) -> Vec<Suspect> {
+    let present = |record: &&TaskRecord| record.generation == run.generation;
+    let mut found: Vec<Suspect> = records
+        .iter()
+        .filter(present)
+        .filter(|record| !record.status.is_terminal())
+        .map(|record| Suspect {
+            task: record.task.clone(),
+            index: record.index,
+            fence: record.fence,
+            is_lost: false,
+        })
+        .collect();
+    for (task, index) in prepared.plan.tasks.iter().zip(0..) {
+        let record = by_name.get(task.name.as_str()).copied();
+        if record.as_ref().is_some_and(present) || statuses[index as usize].is_terminal() {
+            continue;
+        }
+        let waits = gate::token(run, prepared, index, gates).is_some();
+        let is_lost = !waits && is_lost(run, prepared, index, by_name, statuses, now);
+        if waits || is_lost {
+            let fence = record.map_or(0, |record| record.fence);
+            found.push(Suspect { task: task.name.clone(), index: None, fence, is_lost });
+        }
+    }
+    found.sort_by_key(|suspect| task_item(&run.key(), &suspect.task, suspect.index).sort);
+    found
+}
+
+/// Whether everything above a task ended long ago, and the run began long ago.
+fn is_lost(
+    run: &RunRecord,
+    prepared: &Prepared,
+    task: TaskIndex,
+    by_name: &BTreeMap<&str, &TaskRecord>,
+    statuses: &[TaskStatus],
+    now: Instant,
+) -> bool {
+    let long_ago = |at: Option<Instant>| at.is_some_and(|at| at.plus_seconds(LOST_SECONDS) <= now);
+    long_ago(run.started_at)
+        && prepared.task(task).needs.iter().all(|up| {
+            let record = by_name.get(prepared.task(*up).name.as_str()).copied();
+            effective(run, *up, record) == statuses[*up as usize]
+                && statuses[*up as usize].is_terminal()
+                && long_ago(record.and_then(|record| record.ended_at))
+        })
+}
+
+/// What a reply of this decision counts under a name.
+pub fn counted(reply: &Json, name: &str) -> u32 {
+    reply.get(name).and_then(Json::as_u64).and_then(|count| u32::try_from(count).ok()).unwrap_or(0)
+}

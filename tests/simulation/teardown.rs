@@ -1,0 +1,177 @@
+//! What was set up is taken away, whatever happened between.
+
+use crate::repair::{events, pass, settle, stand, started, stop, stop_run, sweep, taken, tell};
+use crate::world::{script, simulate};
+use cauce_engine::Command;
+use cauce_engine::command::{Again, Close, Existing, Trigger};
+use cauce_model::ids::child_execution_name;
+use cauce_model::record::RunRecord;
+use cauce_model::{Json, RunStatus};
+use serde_json::json;
+
+const CLUSTER: &str = "
+pipeline: cluster
+notify: {failed: []}
+tasks:
+  up: {setup: true, container: {image: x, command: [run]}}
+  work: {needs: [up], container: {image: x, command: [run]}}
+  more: {needs: [work], container: {image: x, command: [run]}}
+  down: {teardown_of: [up], container: {image: x, command: [run]}}
+";
+
+fn again(run: &RunRecord, again: Again) -> Command {
+    Command::Trigger(Box::new(Trigger {
+        pipeline: run.run.pipeline.clone(),
+        version: run.version.clone(),
+        run_id: run.run.run_id.clone(),
+        trigger: run.trigger.clone(),
+        params: None,
+        logical_date: run.logical_date,
+        data_interval: (run.data_interval_start, run.data_interval_end),
+        timezone: run.timezone.clone(),
+        scheduled_at: None,
+        existing: Existing::Next(again),
+        only: None,
+        force: false,
+        latest: false,
+        start: true,
+    }))
+}
+
+#[test]
+fn a_teardown_comes_last_and_runs_after_a_failure() {
+    let durations = json!({"up": 1, "work": 2, "more": 3});
+    let ended = simulate(CLUSTER, script(durations.clone(), json!({})));
+    assert_eq!(ended.statuses(), "down:success more:success up:success work:success");
+    assert_eq!(ended.started("down"), [6.0]);
+    let failed = simulate(CLUSTER, script(durations, json!({"work": 1})));
+    assert_eq!(failed.statuses(), "down:success more:upstream_failed up:success work:failed");
+    assert_eq!(failed.started("down"), [3.0]);
+    assert_eq!(failed.run.status, RunStatus::Failed);
+}
+
+#[test]
+fn where_nothing_was_set_up_nothing_is_taken_away() {
+    let ended = simulate(CLUSTER, script(json!({}), json!({"up": 1})));
+    assert_eq!(ended.statuses(), "down:skipped more:upstream_failed up:failed work:upstream_failed");
+    let reason = ended.tasks["down"].reason.as_deref();
+    assert_eq!(reason, Some("none of what it takes away was set up"));
+}
+
+#[test]
+fn a_failed_teardown_warns_and_fails_nothing() {
+    let ended = simulate(CLUSTER, script(json!({}), json!({"down": 1})));
+    assert_eq!(ended.statuses(), "down:failed more:success up:success work:success");
+    assert_eq!(ended.run.status, RunStatus::Success);
+    assert_eq!(ended.run.message.as_deref(), Some("teardown down failed: exit code 1"));
+}
+
+#[test]
+fn a_cancelled_run_is_torn_down() {
+    let (host, key) = started(CLUSTER, script(json!({"up": 1, "work": 50, "down": 2}), json!({})));
+    pass(&host, 3);
+    tell(&host, &Command::Cancel { run_key: key.clone(), reason: "enough".to_owned() });
+    assert!(settle(&host));
+    let ended = stand(&host, &key);
+    assert_eq!(ended.statuses(), "down:success more:cancelled up:success work:cancelled");
+    assert_eq!(ended.run.status, RunStatus::Cancelled);
+    // Cancelling while it is torn down stops no teardown.
+    let (host, key) = started(CLUSTER, script(json!({"up": 1, "work": 1, "down": 20}), json!({})));
+    pass(&host, 4);
+    tell(&host, &Command::Cancel { run_key: key.clone(), reason: "enough".to_owned() });
+    assert!(settle(&host));
+    let ended = stand(&host, &key);
+    assert_eq!(
+        (ended.statuses().as_str(), ended.ran.len()),
+        ("down:success more:success up:success work:success", 4)
+    );
+}
+
+#[test]
+fn a_run_stopped_from_outside_is_torn_down_by_a_generation_of_its_own() {
+    for by_event in [true, false] {
+        let (host, key) = started(CLUSTER, script(json!({"up": 1, "work": 50, "down": 2}), json!({})));
+        pass(&host, 3);
+        stop_run(&host, &key, "maintenance");
+        settle(&host);
+        for _ in 0..2 {
+            if by_event {
+                events(&host).iter().for_each(|command| tell(&host, command));
+            } else {
+                sweep(&host);
+            }
+        }
+        assert!(settle(&host));
+        let ended = stand(&host, &key);
+        assert_eq!(ended.statuses(), "down:success more:cancelled up:success work:cancelled");
+        assert_eq!(ended.ran.iter().filter(|ran| ran.task == "down").count(), 1);
+        assert_eq!((ended.run.status, ended.run.generation), (RunStatus::Cancelled, 2));
+        assert_eq!(ended.run.message.as_deref(), Some("stopped from outside: maintenance"));
+        assert_eq!(taken(&host), 0);
+    }
+}
+
+#[test]
+fn a_teardown_that_is_stopped_from_outside_runs_again_once() {
+    let (host, key) = started(CLUSTER, script(json!({"up": 1, "work": 1, "down": 50}), json!({})));
+    pass(&host, 4);
+    stop_run(&host, &key, "");
+    settle(&host);
+    sweep(&host);
+    pass(&host, 6);
+    // Somebody really does not want it.
+    stop_run(&host, &key, "");
+    settle(&host);
+    sweep(&host);
+    assert!(settle(&host));
+    let ended = stand(&host, &key);
+    assert_eq!((ended.run.status, ended.run.generation), (RunStatus::Cancelled, 2));
+    assert_eq!(ended.tasks["down"].status.as_str(), "cancelled");
+    assert_eq!(ended.tasks["down"].attempts.len(), 2);
+}
+
+#[test]
+fn what_runs_again_between_is_set_up_and_torn_down_again() {
+    let (host, key) = started(CLUSTER, script(json!({"up": 1}), json!({"more": [1, "success"]})));
+    assert!(settle(&host));
+    let failed = stand(&host, &key);
+    assert_eq!(failed.statuses(), "down:success more:failed up:success work:success");
+    tell(&host, &again(&failed.run, Again::Failed));
+    assert!(settle(&host));
+    let ended = stand(&host, &key);
+    assert_eq!(ended.statuses(), "down:success more:success up:success work:success");
+    let ran: Vec<_> = ended.ran[failed.ran.len()..].iter().map(|ran| ran.task.as_str()).collect();
+    assert_eq!(ran, ["up", "more", "down"]);
+}
+
+#[test]
+fn a_redriven_close_starts_the_next_generation_from_the_failed_tasks() {
+    let (host, key) = started(CLUSTER, script(json!({}), json!({"more": [1, "success"]})));
+    assert!(settle(&host));
+    let failed = stand(&host, &key);
+    assert_eq!(failed.run.status, RunStatus::Failed);
+    let close = |redrives| Command::Close(Close { run_key: key.clone(), generation: 1, redrives });
+    // Asked again without a redrive, it says again how the run ended.
+    let clock = host.world().clock.clone();
+    let told = clock.block_on(host.execute(&close(0))).unwrap().unwrap();
+    assert!(matches!(told, cauce_engine::Reply::Failure { .. }), "{told:?}");
+    for _ in 0..2 {
+        // Also when its answer is lost and it is asked once more.
+        let told = clock.block_on(host.execute(&close(1))).unwrap().unwrap();
+        let cauce_engine::Reply::Ok(told) = told else { panic!("{told:?}") };
+        assert_eq!(told.get("status").and_then(Json::as_str), Some("superseded"));
+    }
+    assert!(settle(&host));
+    let ended = stand(&host, &key);
+    assert_eq!((ended.run.status, ended.run.generation), (RunStatus::Success, 2));
+}
+
+#[test]
+fn a_task_that_died_leaves_its_teardown_to_its_own_machine() {
+    let (host, key) = started(CLUSTER, script(json!({"up": 1, "work": 9}), json!({})));
+    pass(&host, 3);
+    stop(&host, "container", &child_execution_name(&key, 1, "work", None), "");
+    assert!(settle(&host));
+    let ended = stand(&host, &key);
+    assert_eq!(ended.statuses(), "down:success more:upstream_failed up:success work:failed");
+}
