@@ -26,7 +26,8 @@ pub(crate) struct Global {
     /// The state folder [default: .cauce beside cauce.yaml].
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// The environment of cauce.yaml whose values `${{ env.x }}` reads.
+    /// The environment of cauce.yaml: whose values `${{ env.x }}` reads, and where commands about runs
+    /// act. `local` is this machine; `run` and `simulate` are always here.
     #[arg(long, global = true, value_name = "ENV", default_value = "local")]
     pub(crate) env: String,
 }
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Schema(SchemaArgs),
     /// Run a pipeline on this machine.
     Run(RunArgs),
+    /// Start a run of a deployed pipeline.
+    Trigger(TriggerArgs),
     /// Run a pipeline for every data interval of a range of dates.
     Backfill(BackfillArgs),
     /// List the pipelines of the project: next tick, last run.
@@ -194,6 +197,34 @@ pub(crate) struct RunArgs {
     pub(crate) host_credentials: bool,
 }
 
+/// `cauce trigger`
+#[derive(Debug, Args)]
+pub(crate) struct TriggerArgs {
+    /// The pipeline's name.
+    pub(crate) pipeline: String,
+    /// Run this task alone, whatever its upstreams.
+    #[arg(long, value_name = "TASK")]
+    pub(crate) only: Option<String>,
+    /// A parameter; JSON where its type is not text. Repeatable.
+    #[arg(long = "param", value_name = "K=V")]
+    pub(crate) params: Vec<String>,
+    /// A JSON file of parameters; --param goes before it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) params_file: Option<PathBuf>,
+    /// The date (or moment) whose data is processed [default: the newest complete data interval].
+    #[arg(long, value_name = "D", conflicts_with = "interval")]
+    pub(crate) logical_date: Option<String>,
+    /// The half-open range of data, two dates or moments.
+    #[arg(long, value_name = "A..B")]
+    pub(crate) interval: Option<String>,
+    /// If that run has ended before: its next generation, with all tasks.
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Watch the run until it has ended; the exit code tells how.
+    #[arg(long, visible_alias = "follow")]
+    pub(crate) wait: bool,
+}
+
 /// `cauce backfill`
 #[derive(Debug, Args)]
 pub(crate) struct BackfillArgs {
@@ -221,6 +252,9 @@ pub(crate) struct BackfillArgs {
     /// Print what would run, and run nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// In a deployed environment: watch the runs until all have ended; the exit code tells how.
+    #[arg(long, visible_alias = "follow")]
+    pub(crate) wait: bool,
     /// Let tasks use this machine's AWS credentials and the real S3.
     #[arg(long)]
     pub(crate) host_credentials: bool,
@@ -324,6 +358,9 @@ pub(crate) struct RerunArgs {
     /// Run tasks that a branch skips all the same.
     #[arg(long)]
     pub(crate) force: bool,
+    /// In a deployed environment: watch the run until it has ended; the exit code tells how.
+    #[arg(long, visible_alias = "follow")]
+    pub(crate) wait: bool,
     /// Let tasks use this machine's AWS credentials and the real S3.
     #[arg(long)]
     pub(crate) host_credentials: bool,

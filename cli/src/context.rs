@@ -1,10 +1,16 @@
 //! What every command is given besides its own arguments.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use cauce_spec::Project;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::args::Global;
 use crate::error::Failure;
 use crate::output::Output;
+use crate::there::There;
 
 /// The values of the process that the program depends on, read once in `main`.
 #[derive(Clone, Debug)]
@@ -56,6 +62,11 @@ pub(crate) struct Context {
     pub(crate) env: String,
     /// Where words go.
     pub(crate) output: Output,
+    /// Made when something is first waited for. One for the whole process: connections belong to the
+    /// runtime they were opened in.
+    runtime: Rc<OnceCell<Runtime>>,
+    /// The deployed environment that `--env` names, once it was needed.
+    there: Rc<OnceCell<Rc<There>>>,
 }
 
 impl Context {
@@ -68,7 +79,26 @@ impl Context {
             state_dir: global.state_dir.clone(),
             env: global.env.clone(),
             output,
+            runtime: Rc::default(),
+            there: Rc::default(),
         }
+    }
+
+    /// The deployed environment that the command acts on; `None` on this machine, which is what
+    /// `--env local` and no `--env` mean. No client of AWS is built before this is asked, nor ever on
+    /// this machine.
+    ///
+    /// # Errors
+    /// An environment that `cauce.yaml` does not declare, or that cannot be reached.
+    pub(crate) fn there(&self) -> Result<Option<Rc<There>>, Failure> {
+        if self.env == Project::LOCAL {
+            return Ok(None);
+        }
+        if let Some(there) = self.there.get() {
+            return Ok(Some(Rc::clone(there)));
+        }
+        let there = Rc::new(There::connect(self)?);
+        Ok(Some(Rc::clone(self.there.get_or_init(|| there))))
     }
 
     /// The state folder of a project whose root is given.
@@ -89,10 +119,15 @@ impl Context {
     /// # Errors
     /// A system that does not let a runtime be made, or what the future fails with.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::system(format!("could not start the runtime: {error}")))?;
+        let runtime = match self.runtime.get() {
+            Some(runtime) => runtime,
+            None => {
+                let made = Builder::new_current_thread().enable_all().build();
+                let made = made
+                    .map_err(|error| Failure::system(format!("could not start the runtime: {error}")))?;
+                self.runtime.get_or_init(|| made)
+            }
+        };
         runtime.block_on(future)
     }
 }

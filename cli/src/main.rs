@@ -20,6 +20,10 @@ mod project;
 
 mod store;
 
+mod place;
+
+mod there;
+
 mod commands;
 
 mod progress;
@@ -89,6 +93,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Graph(args) => commands::graph::graph(args, context),
         Command::Schema(args) => commands::build::schema(args, context),
         Command::Run(args) => engine::run(args, context),
+        Command::Trigger(args) => engine::trigger(args, context),
         Command::Backfill(args) => engine::backfill(args, context),
         Command::List(args) => commands::runs::list(args, context),
         Command::Runs(args) => commands::runs::runs(args, context),

@@ -1,4 +1,5 @@
-//! The store of a project, for those who only look: runs, task runs, plans, pools.
+//! The store, for those who only look: runs, task runs, plans, pools; on this machine or in a deployed
+//! environment.
 //!
 //! Looking creates nothing: a project that has never run anything has no state folder, and keeps
 //! having none.
@@ -8,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use cauce_driver::plan_uri;
@@ -26,8 +28,10 @@ use cauce_ports::{Objects, Table};
 
 use crate::context::Context;
 use crate::error::Failure;
+use crate::place::{AnyObjects, AnyTable};
 use crate::project::{PROJECT_FILE, shown};
 use crate::suggest::nearest;
+use crate::there::There;
 
 /// Largest plan that is read, in bytes.
 const PLAN_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -45,9 +49,12 @@ pub(crate) fn documents_root(state_dir: &Path) -> String {
 
 /// A project's store.
 pub(crate) struct Store {
-    table: SqliteTable,
-    objects: FolderObjects,
-    state: StateDir,
+    table: AnyTable,
+    objects: AnyObjects,
+    /// The state folder, on this machine.
+    state: Option<StateDir>,
+    /// Below which URI documents lie.
+    documents: String,
     plans: RefCell<BTreeMap<String, Arc<Prepared>>>,
 }
 
@@ -70,6 +77,8 @@ pub(crate) struct RunView {
 pub(crate) enum Engine {
     /// A process, by its number when it has said so.
     Process(Option<u32>),
+    /// Step Functions: nobody has to stay for it to go on.
+    Platform,
     /// Nobody: it has ended, or the process that drove it is gone.
     Nobody,
 }
@@ -114,6 +123,9 @@ impl Store {
     /// # Errors
     /// A state folder or a table of a newer version, a broken one, or one that is not permitted.
     pub(crate) fn open(context: &Context) -> Result<Option<Self>, Failure> {
+        if let Some(there) = context.there()? {
+            return Ok(Some(Self::there(&there)));
+        }
         let root = state_dir(context);
         if !root.join("format").exists() {
             return Ok(None);
@@ -133,7 +145,24 @@ impl Store {
         let table = SqliteTable::open(&state.table(), SystemClock)?;
         let project = state.root().parent().unwrap_or(state.root()).to_owned();
         let objects = FolderObjects::durable(state.objects(), project);
-        Ok(Self { table, objects, state, plans: RefCell::default() })
+        Ok(Self {
+            table: AnyTable::Here(table),
+            objects: AnyObjects::Here(objects),
+            documents: documents_root(state.root()),
+            state: Some(state),
+            plans: RefCell::default(),
+        })
+    }
+
+    /// The store of a deployed environment.
+    pub(crate) fn there(there: &Rc<There>) -> Self {
+        Self {
+            table: AnyTable::There(Rc::clone(there)),
+            objects: AnyObjects::There(Rc::clone(there)),
+            documents: there.documents().to_owned(),
+            state: None,
+            plans: RefCell::default(),
+        }
     }
 
     /// Opens the store, for commands that name a run.
@@ -144,13 +173,21 @@ impl Store {
         Self::open(context)?.ok_or_else(|| nothing_yet(context))
     }
 
-    /// The state folder.
-    pub(crate) const fn state(&self) -> &StateDir {
-        &self.state
+    /// The state folder; `None` in a deployed environment.
+    pub(crate) const fn state(&self) -> Option<&StateDir> {
+        self.state.as_ref()
+    }
+
+    /// Where an attempt's log is, from its name: a file here, the name of a log stream there.
+    pub(crate) fn log_place(&self, log: &str) -> String {
+        match &self.state {
+            Some(state) => state.logs().join(log).display().to_string(),
+            None => log.to_owned(),
+        }
     }
 
     /// The table, for the few commands that change a setting.
-    pub(crate) const fn table(&self) -> &SqliteTable {
+    pub(crate) const fn table(&self) -> &AnyTable {
         &self.table
     }
 
@@ -385,7 +422,8 @@ impl Store {
         if run.status.is_terminal() {
             return Ok(Engine::Nobody);
         }
-        let path = self.state.root().join("locks").join(run.key().as_str());
+        let Some(state) = &self.state else { return Ok(Engine::Platform) };
+        let path = state.root().join("locks").join(run.key().as_str());
         let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Engine::Nobody),
@@ -404,11 +442,18 @@ impl Store {
     }
 
     async fn plan(&self, run: &RunRecord) -> Result<Arc<Prepared>, Failure> {
-        if let Some(kept) = self.plans.borrow().get(&run.version) {
+        self.plan_of(&run.run.pipeline, &run.version).await
+    }
+
+    /// The plan of a pipeline version.
+    ///
+    /// # Errors
+    /// A plan that is gone, cannot be read, or was written by a newer version of this program.
+    pub(crate) async fn plan_of(&self, pipeline: &str, version: &str) -> Result<Arc<Prepared>, Failure> {
+        if let Some(kept) = self.plans.borrow().get(version) {
             return Ok(Arc::clone(kept));
         }
-        let (pipeline, version) = (&run.run.pipeline, &run.version);
-        let uri = plan_uri(&documents_root(self.state.root()), pipeline, version);
+        let uri = plan_uri(&self.documents, pipeline, version);
         let unusable = |reason: String| {
             Failure::system(format!("the plan of {pipeline}, version {version}, cannot be used: {reason}"))
         };
@@ -418,8 +463,8 @@ impl Store {
         if plan.schema > PLAN_SCHEMA {
             return Err(unusable("a newer version of cauce wrote it".to_owned()));
         }
-        let prepared = Arc::new(Prepared::new(plan, version.as_str()));
-        self.plans.borrow_mut().insert(version.clone(), Arc::clone(&prepared));
+        let prepared = Arc::new(Prepared::new(plan, version));
+        self.plans.borrow_mut().insert(version.to_owned(), Arc::clone(&prepared));
         Ok(prepared)
     }
 

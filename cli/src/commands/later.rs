@@ -6,8 +6,7 @@ use crate::args::Cli;
 use crate::error::Failure;
 
 /// Commands that this version does not have yet, and what to do instead.
-const LATER: [(&str, &str); 16] = [
-    ("trigger", "it starts deployed pipelines; on this machine use 'cauce run FILE'"),
+const LATER: [(&str, &str); 15] = [
     ("approve", "approvals come with the approval task"),
     ("reject", "approvals come with the approval task"),
     ("breakers", "circuit breakers are not supported yet"),

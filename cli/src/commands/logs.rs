@@ -1,4 +1,4 @@
-//! `cauce logs`: what a task printed, as it is or as it grows.
+//! `cauce logs`: what a task printed, as it is or as it grows: a file here, a log stream there.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -26,6 +26,9 @@ struct Log {
 }
 
 pub(crate) fn logs(args: &LogsArgs, context: &Context) -> Result<Exit, Failure> {
+    if let Some(there) = context.there()? {
+        return super::logs_there::logs(args, &there, context);
+    }
     let store = Store::require(context)?;
     let run = context.block_on(async { Ok(store.find(&args.run).await?.run) })?;
     let mut chosen = find(&store, &run, args, context)?;
@@ -79,7 +82,7 @@ fn view(store: &Store, run: &RunRef, context: &Context) -> Result<RunView, Failu
     context.block_on(async { store.view(store.run(run).await?).await })
 }
 
-fn record<'a>(view: &'a RunView, args: &LogsArgs) -> Result<Option<&'a TaskRecord>, Failure> {
+pub(super) fn record<'a>(view: &'a RunView, args: &LogsArgs) -> Result<Option<&'a TaskRecord>, Failure> {
     let (_, plan) = view.task(&args.task)?;
     match (args.item, &plan.map) {
         (Some(item), Some(_)) => {
@@ -109,7 +112,7 @@ fn find(store: &Store, run: &RunRef, args: &LogsArgs, context: &Context) -> Resu
     };
     let Some(attempt) = attempt else { return Ok(None) };
     let Some(log) = &attempt.log else { return Ok(None) };
-    let path = store.state().logs().join(log);
+    let path = PathBuf::from(store.log_place(log));
     let is_driven = view.engine != Engine::Nobody;
     let exists = path.exists();
     let is_growing = is_driven && attempt.ended_at.is_none();
@@ -124,11 +127,15 @@ fn may_start(store: &Store, run: &RunRef, args: &LogsArgs, context: &Context) ->
     Ok(view.engine != Engine::Nobody && !ended)
 }
 
-/// Why there is no log.
 fn none(store: &Store, run: &RunRef, args: &LogsArgs, context: &Context) -> Result<Failure, Failure> {
-    let view = view(store, run, context)?;
+    no_log(&view(store, run, context)?, args)
+}
+
+/// Why there is no log.
+pub(super) fn no_log(view: &RunView, args: &LogsArgs) -> Result<Failure, Failure> {
+    let run = &view.run.run;
     let (index, plan) = view.task(&args.task)?;
-    let record = record(&view, args)?;
+    let record = record(view, args)?;
     let name = match args.item {
         Some(item) => format!("{}[{item}]", args.task),
         None => args.task.clone(),

@@ -22,6 +22,8 @@ pub(crate) mod why;
 
 pub(crate) mod logs;
 
+mod logs_there;
+
 pub(crate) mod pause;
 
 pub(crate) mod asl;

@@ -1,48 +1,38 @@
 //! `cauce pause` and `cauce unpause`: whether a pipeline's triggers start runs.
 
-use cauce_model::item::{Change, Expect, Step, When};
+use cauce_local::clock::SystemClock;
+use cauce_model::ids::sha256_hex;
+use cauce_model::item::Expect;
 use cauce_model::record::{PipelineRecord, Record, pipeline_item};
-use cauce_model::{Item, Json, Write};
-use cauce_ports::{Table, TableError};
+use cauce_model::{AuditRecord, Item, Write};
+use cauce_ports::{Clock, Table, TableError};
 
 use crate::args::PauseArgs;
 use crate::context::Context;
+use crate::engine::deployed;
 use crate::error::{Exit, Failure};
-use crate::project::{ProjectFolder, find_pipeline};
+use crate::project::{Loaded, ProjectFolder, find_pipeline};
 use crate::store::Store;
 
 /// Pauses a pipeline, or lets it go on. Runs that people start are not held back.
 pub(crate) fn pause(args: &PauseArgs, paused: bool, context: &Context) -> Result<Exit, Failure> {
-    let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
-    let loaded = find_pipeline(&args.pipeline, &folder, context)?;
-    // The mark has to be kept somewhere, so this makes the state folder when there is none.
-    let store = Store::at(cauce_local::state::StateDir::open(&folder.state_dir)?)?;
-    let key = pipeline_item(&args.pipeline);
-    let change = Change { steps: vec![Step::Set("paused".into(), Json::from(paused))] };
-    let known = When { all: vec![cauce_model::item::Cond::Exists] };
-    context.block_on(async {
-        match store.table().update(&key, &change, &known).await {
-            Ok(_) => Ok(()),
-            Err(TableError::Condition { .. }) => {
-                // It has never run here: its first run replaces the record and keeps the mark.
-                let compiled = &loaded.compiled;
-                let record = PipelineRecord {
-                    pipeline: args.pipeline.clone(),
-                    version: compiled.version().to_owned(),
-                    machine: args.pipeline.clone(),
-                    parts: std::collections::BTreeMap::new(),
-                    paused,
-                    deployment: None,
-                    buckets: Vec::new(),
-                };
-                let item = Item::new(key.clone(), record.to_body());
-                let write = Write::Put { item, expect: Expect::Absent };
-                Ok(store.table().write(&[write], &format!("pause-{}", args.pipeline)).await?)
-            }
-            Err(error) => Err(error.into()),
+    let there = context.there()?;
+    // In a deployed environment the file is not needed: what is deployed counts.
+    let loaded = match there {
+        Some(_) => None,
+        None => {
+            let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
+            Some(find_pipeline(&args.pipeline, &folder, context)?)
         }
-    })?;
-    if loaded.pipeline.paused && !paused {
+    };
+    let store = match (&there, &loaded) {
+        (Some(there), _) => Store::there(there),
+        // The mark has to be kept somewhere, so this makes the state folder when there is none.
+        (None, Some(loaded)) => Store::at(cauce_local::state::StateDir::open(&loaded.folder.state_dir)?)?,
+        (None, None) => Store::require(context)?,
+    };
+    context.block_on(mark(&store, &args.pipeline, paused, loaded.as_ref(), context))?;
+    if let Some(loaded) = loaded.filter(|loaded| loaded.pipeline.paused && !paused) {
         context.output.warn(&format!("{} says 'paused: true', which holds as well", loaded.path.display()));
     }
     if context.json {
@@ -52,4 +42,54 @@ pub(crate) fn pause(args: &PauseArgs, paused: bool, context: &Context) -> Result
         context.output.talk(&format!("{} is {word}", args.pipeline));
     }
     Ok(Exit::Good)
+}
+
+/// Writes the mark, and who did. A pipeline of this machine that has never run gets a record: its
+/// first run replaces it and keeps the mark.
+async fn mark(
+    store: &Store,
+    pipeline: &str,
+    paused: bool,
+    loaded: Option<&Loaded>,
+    context: &Context,
+) -> Result<(), Failure> {
+    let key = pipeline_item(pipeline);
+    let by = match context.there()? {
+        Some(there) => there.by().await?,
+        None => context.environment.by(),
+    };
+    loop {
+        let item = store.table().get(&key).await?;
+        let mut record = match (&item, loaded) {
+            (Some(item), _) => PipelineRecord::from_item(item)?,
+            (None, Some(loaded)) => PipelineRecord {
+                pipeline: pipeline.to_owned(),
+                version: loaded.compiled.version().to_owned(),
+                machine: pipeline.to_owned(),
+                parts: std::collections::BTreeMap::new(),
+                paused: !paused,
+                deployment: None,
+                buckets: Vec::new(),
+            },
+            (None, None) => deployed(store, pipeline, context).await?,
+        };
+        if record.paused == paused {
+            return Ok(());
+        }
+        record.paused = paused;
+        let mut entry =
+            AuditRecord::new(SystemClock.now(), if paused { "pause" } else { "unpause" });
+        entry.by = Some(by.clone());
+        entry.pipeline = Some(pipeline.to_owned());
+        entry.version = Some(record.version.clone());
+        let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+        let writes = [Write::Put { item: Item::new(key.clone(), record.to_body()), expect }, entry.write()];
+        let token = sha256_hex(serde_json::to_vec(&writes).map_err(|error| Failure::from_error(&error))?);
+        match store.table().write(&writes, &token[..36]).await {
+            Ok(()) => return Ok(()),
+            // Somebody else wrote first, a deployment or another person: what they wrote is kept.
+            Err(TableError::Condition { .. } | TableError::Conflict) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }

@@ -105,6 +105,7 @@ struct Listed {
 
 pub(crate) fn list(_: &ListArgs, context: &Context) -> Result<Exit, Failure> {
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
+    let there = context.there()?.is_some();
     let store = Store::open(context)?;
     let now = SystemClock.now();
     let mut last: BTreeMap<String, RunRecord> = BTreeMap::new();
@@ -117,14 +118,21 @@ pub(crate) fn list(_: &ListArgs, context: &Context) -> Result<Exit, Failure> {
     for found in folder.pipelines()? {
         let text = project::read(&found.path)?;
         let (pipeline, _) = cauce_spec::check(&text, &folder.project);
-        let plan = pipeline.as_ref().and_then(|pipeline| {
-            cauce_compiler::compile(pipeline, &folder.project).ok().map(|compiled| compiled.plan)
-        });
         let record = match &store {
             Some(store) => context.block_on(store.pipeline(&found.name))?,
             None => None,
         };
-        let paused = pipeline.is_some_and(|pipeline| pipeline.paused) || record.is_some_and(|r| r.paused);
+        let compiled = || cauce_compiler::compile(pipeline.as_ref()?, &folder.project).ok();
+        let plan = match (&there, &store, &record) {
+            // What is deployed counts, whatever the file says by now.
+            (true, Some(store), Some(record)) => {
+                let prepared = context.block_on(store.plan_of(&record.pipeline, &record.version))?;
+                Some(prepared.plan.clone())
+            }
+            (true, ..) => None,
+            (false, ..) => compiled().map(|compiled| compiled.plan),
+        };
+        let paused = record.is_some_and(|r| r.paused) || (!there && pipeline.is_some_and(|p| p.paused));
         let next_tick = plan.as_ref().and_then(|plan| next_tick(plan, now));
         let last = last.remove(&found.name);
         listed.push(Listed { found, plan, paused, next_tick, last });
@@ -168,9 +176,11 @@ fn tell(listed: &[Listed], folder: &ProjectFolder, context: &Context) -> Result<
     if listed.is_empty() {
         return Ok(());
     }
+    let there = context.there()?.is_some();
     let mut table = Table::new(["PIPELINE", "FILE", "TASKS", "NEXT TICK", "LAST RUN", "STATUS"]);
     for one in listed {
         let next = match (&one.plan, &one.next_tick) {
+            (None, _) if there => format!("not deployed to '{}'", context.env),
             (None, _) => "does not pass 'cauce check'".to_owned(),
             (Some(_), _) if one.paused => "paused".to_owned(),
             (Some(_), Some((at, zone))) => local(*at, zone),

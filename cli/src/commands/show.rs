@@ -128,7 +128,7 @@ fn attempts(record: &TaskRecord, store: &Store) -> Vec<Json> {
             "exit_code": attempt.exit_code,
             "class": attempt.class,
             "message": attempt.message,
-            "log": attempt.log.as_ref().map(|log| store.state().logs().join(log)),
+            "log": attempt.log.as_ref().map(|log| store.log_place(log)),
         })
     };
     record.attempts.iter().map(of_attempt).collect()
@@ -158,7 +158,10 @@ pub(crate) fn tell(view: &RunView, store: &Store, context: &Context) -> Result<(
     }
     fact("started", run.started_at.map(time::moment).unwrap_or_default());
     fact("took", spent(run));
-    fact("logs", store.state().logs().join(&run.run.pipeline).join(&run.run.run_id).display().to_string());
+    if let Some(state) = store.state() {
+        let logs = state.logs().join(&run.run.pipeline).join(&run.run.run_id);
+        fact("logs", logs.display().to_string());
+    }
     context.output.table(&head)?;
     context.output.line("")?;
     context.output.table(&tasks(view))?;

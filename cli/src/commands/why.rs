@@ -116,8 +116,10 @@ async fn of_run(view: &RunView, store: &Store) -> Result<Vec<String>, Failure> {
         RunStatus::Running => {
             let tally = tally(view);
             because.push(format!("{} of {} tasks have ended", tally.0, tally.1));
-            if let Engine::Process(Some(pid)) = view.engine {
-                because.push(format!("process {pid} drives it"));
+            match view.engine {
+                Engine::Process(Some(pid)) => because.push(format!("process {pid} drives it")),
+                Engine::Platform => because.push(format!("execution {} drives it", view.run.execution)),
+                Engine::Process(None) | Engine::Nobody => {}
             }
             if let Some(cancel) = &run.cancel {
                 because.push(format!("it is being cancelled: {}", cancel.reason));

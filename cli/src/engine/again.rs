@@ -13,15 +13,20 @@ use cauce_model::record::{RunRecord, TriggerRecord};
 
 use crate::args::{RerunArgs, ResumeArgs};
 use crate::context::Context;
+use crate::engine::actor::{Actor, accept, find_run, find_tasks};
 use crate::engine::assemble::{Local, deployment, local, register, resize, started_pipelines};
-use crate::engine::start::resolve;
-use crate::engine::start::{check_task, drive, execute, find_run, find_tasks, finish};
+use crate::engine::follow::{deployed, settle};
+use crate::engine::start::{check_task, drive, finish, resolve};
 use crate::engine::watch::Watching;
 use crate::error::{Exit, Failure};
 use crate::project::{ProjectFolder, find_pipeline};
 
 /// `cauce resume`
 pub(crate) fn resume(args: &ResumeArgs, context: &Context) -> Result<Exit, Failure> {
+    if context.there()?.is_some() {
+        return Err(Failure::bad_input("'resume' is for runs of this machine, whose engine can be gone")
+            .help("there, Step Functions goes on by itself; a run that ended badly: cauce rerun RUN --env ENV"));
+    }
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
     let (name, run) = resolve(&args.run, context)?;
     if run.status.is_terminal() {
@@ -39,8 +44,11 @@ pub(crate) fn rerun(args: &RerunArgs, context: &Context) -> Result<Exit, Failure
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
     let (name, run) = resolve(&args.run, context)?;
     if !run.status.is_terminal() {
-        return Err(Failure::bad_input(format!("{name} is {}", run.status))
-            .help(format!("if its engine is gone, go on with: cauce resume {name}")));
+        let failure = Failure::bad_input(format!("{name} is {}", run.status));
+        return Err(match context.there()? {
+            None => failure.help(format!("if its engine is gone, go on with: cauce resume {name}")),
+            Some(_) => failure.help(format!("wait until it has ended, or end it: cauce cancel {name}")),
+        });
     }
     let again = match (&args.task, &args.only) {
         (Some(task), _) => Again::Task { task: task.clone(), downstream: args.downstream },
@@ -48,7 +56,40 @@ pub(crate) fn rerun(args: &RerunArgs, context: &Context) -> Result<Exit, Failure
         (None, None) => Again::Failed,
     };
     let selection = Selection { again, latest_version: args.latest_version, force: args.force };
-    go_on(&folder, &name, &run, Some(selection), args.host_credentials, context)
+    match context.there()? {
+        Some(there) => again_there(Actor::There(there), &name, &run, selection, args.wait, context),
+        None => go_on(&folder, &name, &run, Some(selection), args.host_credentials, context),
+    }
+}
+
+/// The next generation in a deployed environment: decided here, run there.
+fn again_there(
+    actor: Actor,
+    name: &RunRef,
+    run: &RunRecord,
+    selection: Selection,
+    wait: bool,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    context.block_on(async {
+        let version = match selection.latest_version {
+            true => deployed(&actor.store()?, &name.pipeline, context).await?.version,
+            false => run.version.clone(),
+        };
+        let plan = actor.plan(&name.pipeline, &version).await?;
+        if let Again::Task { task, .. } | Again::Only { task } = &selection.again {
+            check_task(&plan.plan, Some(task))?;
+        }
+        let by = actor.by(context).await?;
+        let existing = Existing::Next(selection.again);
+        let reply = actor.execute(&next(run, &version, existing, selection.force, selection.latest_version, true, by)).await?;
+        context.output.talk(&format!("{name}: generation {}", generation(&reply)));
+        settle(&actor, std::slice::from_ref(name), &plan.plan, wait, context).await
+    })
+}
+
+fn generation(reply: &cauce_model::Json) -> u64 {
+    reply.get("generation").and_then(cauce_model::Json::as_u64).unwrap_or_default()
 }
 
 /// What a rerun runs.
@@ -106,10 +147,9 @@ fn go_on(
             }
         };
         let force = selection.as_ref().is_some_and(|selection| selection.force);
-        let command = next(run, &pinned.version, existing, force, true, context);
-        let reply = execute(&local, &command).await?;
-        let generation = reply.get("generation").and_then(cauce_model::Json::as_u64).unwrap_or_default();
-        context.output.talk(&format!("{name}: generation {generation}"));
+        let command = next(run, &pinned.version, existing, force, latest, true, context.environment.by());
+        let reply = accept(local.host.execute(&command).await?)?;
+        context.output.talk(&format!("{name}: generation {}", generation(&reply)));
         progress.begin(std::slice::from_ref(name));
         let outcome = drive(&local, std::slice::from_ref(name), Some(&progress)).await;
         let exit = finish(&local, std::slice::from_ref(name), outcome, &progress, context).await;
@@ -124,14 +164,15 @@ fn next(
     version: &str,
     existing: Existing,
     force: bool,
+    latest: bool,
     start: bool,
-    context: &Context,
+    by: String,
 ) -> Command {
     Command::Trigger(Box::new(Trigger {
         pipeline: run.run.pipeline.clone(),
         version: version.to_owned(),
         run_id: run.run.run_id.clone(),
-        trigger: TriggerRecord { by: Some(context.environment.by()), ..run.trigger.clone() },
+        trigger: TriggerRecord { by: Some(by), ..run.trigger.clone() },
         params: None,
         logical_date: run.logical_date,
         data_interval: (run.data_interval_start, run.data_interval_end),
@@ -140,7 +181,7 @@ fn next(
         existing,
         only: None,
         force,
-        latest: version != run.version,
+        latest,
         start,
     }))
 }
@@ -155,7 +196,7 @@ fn revive<'a>(
     context: &'a Context,
 ) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>> {
     Box::pin(async move {
-        let Some(run) = find_run(local, key).await? else { return Ok(()) };
+        let Some(run) = find_run(&local.host.world().table, key).await? else { return Ok(()) };
         locks.push(local.state.lock_run(key, &run.run.to_string())?);
         let survivors = local.host.world().processes.end_survivors(key).await;
         for program in survivors.map_err(|error| Failure::from_error(&error))? {
@@ -163,20 +204,22 @@ fn revive<'a>(
                 .output
                 .talk(&format!("ended what was left of {} attempt {}", program.task, program.attempt));
         }
-        for task in find_tasks(local, key).await?.iter().filter(|task| !task.status.is_terminal()) {
+        for task in find_tasks(&local.host.world().table, key).await?.iter().filter(|task| !task.status.is_terminal()) {
             let Some((pipeline, run_id)) = task.started_run.as_deref().and_then(|run| run.split_once('/'))
             else {
                 continue;
             };
             let child = RunKey::new(pipeline, run_id);
-            let Some(record) = find_run(local, &child).await?.filter(|run| !run.status.is_terminal()) else {
+            let Some(record) = find_run(&local.host.world().table, &child).await?.filter(|run| !run.status.is_terminal()) else {
                 continue;
             };
             revive(local, &child, folder, locks, context).await?;
             let pinned = local.host.deployed(pipeline, &record.version).await?;
             local.host.load(&pinned).await?;
             register(local, &pinned.plan, folder);
-            execute(local, &next(&record, &record.version, Existing::Resume, false, false, context)).await?;
+            let by = context.environment.by();
+            let command = next(&record, &record.version, Existing::Resume, false, false, false, by);
+            accept(local.host.execute(&command).await?)?;
         }
         Ok(())
     })

@@ -1,9 +1,12 @@
-//! The embedded engine behind `run`, `backfill`, `resume`, `rerun`, `cancel`, `mark`, `simulate`.
+//! The engine behind `run`, `trigger`, `backfill`, `resume`, `rerun`, `cancel`, `mark`, `simulate`.
 //!
 //! What this is: a host in one of two worlds, this machine ([`world`]) or virtual time
-//! ([`simulate`]), with the pipelines of the project deployed to it. Decisions are made by the same
-//! drivers that run on AWS; here they are only brought together with people and files.
-//! Where to start reading: [`assemble`], then [`start`].
+//! ([`simulate`]), with the pipelines of the project deployed to it; or, with `--env`, the driver
+//! alone against a deployed environment ([`actor`]). Decisions are made by the same drivers that run
+//! on AWS; here they are only brought together with people and files.
+//! Where to start reading: [`actor`], [`assemble`], then [`start`].
+
+mod actor;
 
 mod assemble;
 
@@ -13,7 +16,13 @@ mod dates;
 
 mod watch;
 
+mod follow;
+
 mod start;
+
+mod trigger;
+
+mod backfill;
 
 mod again;
 
@@ -22,6 +31,9 @@ mod operate;
 mod simulate;
 
 pub(crate) use again::{rerun, resume};
+pub(crate) use backfill::backfill;
+pub(crate) use follow::deployed;
 pub(crate) use operate::{cancel, mark};
 pub(crate) use simulate::simulate;
-pub(crate) use start::{backfill, run};
+pub(crate) use start::run;
+pub(crate) use trigger::trigger;

@@ -1,71 +1,84 @@
 //! `cauce cancel` and `cauce mark`: what people say about a run.
 
 use cauce_engine::Command;
+use cauce_local::state::StateError;
+use cauce_model::ids::RunRef;
+use cauce_model::record::RunRecord;
 
 use crate::args::{CancelArgs, MarkArgs, MarkAs};
 use crate::context::Context;
-use crate::engine::assemble::local;
-use crate::engine::start::resolve;
-use crate::engine::start::{drive, execute, find_run};
+use crate::engine::actor::Actor;
+use crate::engine::assemble::Local;
+use crate::engine::start::{check_task, drive, resolve};
 use crate::error::{Exit, Failure};
 use crate::project::ProjectFolder;
-use cauce_local::state::StateError;
 
-/// `cauce cancel`. A run under way is told through the store: the process that runs it looks there
-/// every second. A run whose engine is gone is closed here and now.
+/// `cauce cancel`. A run under way here is told through the store: the process that runs it looks
+/// there every second. A run whose engine is gone is closed here and now. There, its executions are
+/// stopped, and its own Close ends it.
 pub(crate) fn cancel(args: &CancelArgs, context: &Context) -> Result<Exit, Failure> {
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
     let (name, run) = resolve(&args.run, context)?;
-    let local = local(&folder, context, false, Box::new(|_, _| {}))?;
+    let actor = Actor::open(&folder, context, Box::new(|_, _| {}))?;
     context.block_on(async {
-        let key = name.key();
-        let lock = match local.state.lock_run(&key, &name.to_string()) {
-            Ok(lock) => Some(lock),
-            Err(StateError::Running { .. }) => None,
-            Err(error) => return Err(error.into()),
+        let by = actor.by(context).await?;
+        let reason = args.reason.clone().unwrap_or_else(|| format!("cancelled by {by}"));
+        let command = Command::Cancel { run_key: name.key(), reason };
+        let said = match &actor {
+            Actor::Here(local) => cancel_here(&actor, local, &name, &run, &command).await?,
+            Actor::There(_) => {
+                actor.execute(&command).await?;
+                format!("{name} is being cancelled; 'cauce show {name}' tells when it has ended")
+            }
         };
-        if lock.is_some() {
-            let survivors = local.host.world().processes.end_survivors(&key).await;
-            survivors.map_err(|error| Failure::from_error(&error))?;
-        }
-        let pinned = local.host.deployed(&name.pipeline, &run.version).await?;
-        local.host.load(&pinned).await?;
-        let reason =
-            args.reason.clone().unwrap_or_else(|| format!("cancelled by {}", context.environment.by()));
-        execute(&local, &Command::Cancel { run_key: key.clone(), reason }).await?;
-        if lock.is_none() {
-            context.output.talk(&format!("{name} is being cancelled by the process that runs it"));
-            return Ok(Exit::Good);
-        }
-        // Nobody else closes a run whose engine is gone.
-        let close =
-            cauce_engine::command::Close { run_key: key.clone(), generation: run.generation, redrives: 0 };
-        local.host.execute(&Command::Close(close)).await?;
-        drive(&local, &[], None).await?;
-        let status = find_run(&local, &key).await?.map(|run| run.status.to_string()).unwrap_or_default();
-        context.output.talk(&format!("{name} is {status}"));
+        context.output.talk(&said);
         Ok(Exit::Good)
     })
+}
+
+async fn cancel_here(
+    actor: &Actor,
+    local: &Local,
+    name: &RunRef,
+    run: &RunRecord,
+    command: &Command,
+) -> Result<String, Failure> {
+    let key = name.key();
+    let lock = match local.state.lock_run(&key, &name.to_string()) {
+        Ok(lock) => Some(lock),
+        Err(StateError::Running { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    if lock.is_some() {
+        let survivors = local.host.world().processes.end_survivors(&key).await;
+        survivors.map_err(|error| Failure::from_error(&error))?;
+    }
+    let pinned = local.host.deployed(&name.pipeline, &run.version).await?;
+    local.host.load(&pinned).await?;
+    actor.execute(command).await?;
+    if lock.is_none() {
+        return Ok(format!("{name} is being cancelled by the process that runs it"));
+    }
+    // Nobody else closes a run whose engine is gone.
+    let close = cauce_engine::command::Close { run_key: key.clone(), generation: run.generation, redrives: 0 };
+    local.host.execute(&Command::Close(close)).await?;
+    drive(local, &[], None).await?;
+    let status = actor.find_run(&key).await?.map(|run| run.status.to_string()).unwrap_or_default();
+    Ok(format!("{name} is {status}"))
 }
 
 /// `cauce mark`
 pub(crate) fn mark(args: &MarkArgs, context: &Context) -> Result<Exit, Failure> {
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
     let (name, run) = resolve(&args.run, context)?;
-    let local = local(&folder, context, false, Box::new(|_, _| {}))?;
+    let actor = Actor::open(&folder, context, Box::new(|_, _| {}))?;
     context.block_on(async {
-        let _lock = local.state.lock_run(&name.key(), &name.to_string())?;
-        let pinned = local.host.deployed(&name.pipeline, &run.version).await?;
-        local.host.load(&pinned).await?;
-        crate::engine::start::check_task(&pinned.plan, Some(&args.task))?;
+        let _claim = actor.claim(&name)?;
+        check_task(&actor.plan(&name.pipeline, &run.version).await?.plan, Some(&args.task))?;
         let success = args.as_status == MarkAs::Success;
-        let command = Command::Mark {
-            run_key: name.key(),
-            task: args.task.clone(),
-            success,
-            by: context.environment.by(),
-        };
-        execute(&local, &command).await?;
+        let by = actor.by(context).await?;
+        let command = Command::Mark { run_key: name.key(), task: args.task.clone(), success, by };
+        actor.execute(&command).await?;
         let word = if success { "success" } else { "failed" };
         context
             .output

@@ -1,32 +1,28 @@
-//! `cauce run` and `cauce backfill`: runs that begin.
+//! `cauce run`: a run that begins on this machine, and how runs are driven here and told of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::path::Path;
 
+use cauce_engine::Command;
 use cauce_engine::command::{Again, Existing, Trigger};
-use cauce_engine::trigger::{NewRun, of_interval};
-use cauce_engine::{Command, Reply};
+use cauce_engine::trigger::NewRun;
 use cauce_host::{HostError, Outcome};
-use cauce_local::state::RunLock;
 use cauce_model::ids::RunRef;
 use cauce_model::plan::Plan;
-use cauce_model::record::{
-    Record, RunRecord, TASK_PREFIX, TaskRecord, TriggerRecord, run_item, run_partition,
-};
-use cauce_model::{Json, RunKey, RunStatus, TriggerKind};
-use cauce_ports::{Clock, Table};
+use cauce_model::record::{RunRecord, TaskRecord, TriggerRecord};
+use cauce_model::{Json, RunStatus, TriggerKind};
+use cauce_ports::Clock;
 
-use crate::args::{BackfillArgs, ExistingRuns, RunArgs};
+use crate::args::RunArgs;
 use crate::commands::show::{document, tasks};
 use crate::context::Context;
+use crate::engine::actor::{accept, find_run};
 use crate::engine::assemble::{Local, deployment, local, register, resize, started_pipelines};
 use crate::engine::dates::{self, new_run};
 use crate::engine::simulate;
 use crate::engine::watch::Watching;
 use crate::engine::world::Watch;
 use crate::error::{Exit, Failure};
-use crate::output::{Cell, Table as Shown, Tone};
 use crate::project::{self, Loaded};
 use crate::store::Store;
 
@@ -52,8 +48,9 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
     progress.plan(plan);
     let local = prepare(&loaded, context, args.host_credentials, watch)?;
     context.block_on(async {
-        let (name, _lock) = claim(&local, &loaded.compiled.plan.pipeline, &request).await?;
-        if let Some(known) = find_run(&local, &name.key()).await? {
+        let name = request.name(&plan.pipeline);
+        let _lock = local.state.lock_run(&name.key(), &name.to_string())?;
+        if let Some(known) = find_run(&local.host.world().table, &name.key()).await? {
             if !known.status.is_terminal() {
                 return Err(Failure::bad_input(format!("{name} was interrupted"))
                     .help(format!("go on with it: cauce resume {name}")));
@@ -64,7 +61,9 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
                 known.generation + 1
             ));
         }
-        trigger(&local, &loaded, request, context).await?;
+        let by = context.environment.by();
+        let command = request.command(&plan.pipeline, loaded.compiled.version(), &by);
+        accept(local.host.execute(&command).await?)?;
         progress.begin(std::slice::from_ref(&name));
         let outcome = drive(&local, std::slice::from_ref(&name), Some(&progress)).await;
         finish(&local, &[name], outcome, &progress, context).await
@@ -78,6 +77,33 @@ pub(crate) struct Request {
     pub(crate) kind: TriggerKind,
     pub(crate) existing: Existing,
     pub(crate) only: Option<String>,
+}
+
+impl Request {
+    /// The run's name.
+    pub(crate) fn name(&self, pipeline: &str) -> RunRef {
+        RunRef { pipeline: pipeline.to_owned(), run_id: self.new.run_id.clone() }
+    }
+
+    /// The command that brings a run of a pipeline's version into being and starts it.
+    pub(crate) fn command(self, pipeline: &str, version: &str, by: &str) -> Command {
+        Command::Trigger(Box::new(Trigger {
+            pipeline: pipeline.to_owned(),
+            version: version.to_owned(),
+            run_id: self.new.run_id,
+            trigger: TriggerRecord { kind: self.kind, by: Some(by.to_owned()), detail: Json::Null },
+            params: self.params,
+            logical_date: self.new.logical_date,
+            data_interval: self.new.data_interval,
+            timezone: self.new.timezone,
+            scheduled_at: self.new.scheduled_at,
+            existing: self.existing,
+            only: self.only,
+            force: false,
+            latest: false,
+            start: true,
+        }))
+    }
 }
 
 pub(crate) fn check_task(plan: &Plan, task: Option<&str>) -> Result<(), Failure> {
@@ -112,78 +138,11 @@ pub(crate) fn prepare(
     Ok(local)
 }
 
-async fn claim(local: &Local, pipeline: &str, request: &Request) -> Result<(RunRef, RunLock), Failure> {
-    let name = RunRef { pipeline: pipeline.to_owned(), run_id: request.new.run_id.clone() };
-    let lock = local.state.lock_run(&name.key(), &name.to_string())?;
-    Ok((name, lock))
-}
-
 /// The run that a person means.
 pub(crate) fn resolve(named: &str, context: &Context) -> Result<(RunRef, RunRecord), Failure> {
     let store = Store::require(context)?;
     let run = context.block_on(store.find(named))?;
     Ok((run.run.clone(), run))
-}
-
-/// A run's record.
-pub(crate) async fn find_run(local: &Local, key: &RunKey) -> Result<Option<RunRecord>, Failure> {
-    let item = local.host.world().table.get(&run_item(key)).await?;
-    Ok(item.as_ref().map(RunRecord::from_item).transpose()?)
-}
-
-/// The records of a run's tasks and of the items of its mapped ones.
-pub(crate) async fn find_tasks(local: &Local, key: &RunKey) -> Result<Vec<TaskRecord>, Failure> {
-    let mut tasks = Vec::new();
-    let mut after = None;
-    loop {
-        let page = local.host.world().table.query(&run_partition(key), TASK_PREFIX, after, 1000).await?;
-        for item in &page.items {
-            tasks.push(TaskRecord::from_item(item)?);
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(tasks);
-        }
-    }
-}
-
-/// Brings a run into being and starts it.
-pub(crate) async fn trigger(
-    local: &Local,
-    loaded: &Loaded,
-    request: Request,
-    context: &Context,
-) -> Result<(), Failure> {
-    let by = Some(context.environment.by());
-    let command = Command::Trigger(Box::new(Trigger {
-        pipeline: loaded.compiled.plan.pipeline.clone(),
-        version: loaded.compiled.version().to_owned(),
-        run_id: request.new.run_id,
-        trigger: TriggerRecord { kind: request.kind, by, detail: Json::Null },
-        params: request.params,
-        logical_date: request.new.logical_date,
-        data_interval: request.new.data_interval,
-        timezone: request.new.timezone,
-        scheduled_at: request.new.scheduled_at,
-        existing: request.existing,
-        only: request.only,
-        force: false,
-        latest: false,
-        start: true,
-    }));
-    execute(local, &command).await.map(|_| ())
-}
-
-/// Carries out a command; a refusal is bad input.
-pub(crate) async fn execute(local: &Local, command: &Command) -> Result<Json, Failure> {
-    match local.host.execute(command).await? {
-        Reply::Ok(result) => Ok(result),
-        Reply::None => Ok(Json::Null),
-        Reply::Failure { error, cause } if error == cauce_model::names::UNAVAILABLE => {
-            Err(Failure::system(cause))
-        }
-        Reply::Failure { cause, .. } => Err(Failure::bad_input(cause)),
-    }
 }
 
 /// Runs everything under way to its end, or until a signal.
@@ -229,7 +188,7 @@ async fn heed_cancels(local: &Local, names: &[RunRef]) -> Infallible {
         interval.tick().await;
         for key in names.iter().map(RunRef::key) {
             // A store that cannot be read stops the run by itself; here it is only asked again.
-            let Ok(Some(run)) = find_run(local, &key).await else { continue };
+            let Ok(Some(run)) = find_run(&local.host.world().table, &key).await else { continue };
             let Some(cancel) = run.cancel.filter(|_| !run.status.is_terminal() && !heeded.contains(&key))
             else {
                 continue;
@@ -243,7 +202,7 @@ async fn heed_cancels(local: &Local, names: &[RunRef]) -> Infallible {
 }
 
 /// Ends at SIGINT, SIGTERM or SIGHUP.
-async fn signalled() {
+pub(crate) async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
     let of = |kind| signal(kind);
     let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
@@ -282,15 +241,19 @@ pub(crate) async fn finish(
     progress.end();
     if outcome == Outcome::Stopped {
         for name in names {
-            if find_run(local, &name.key()).await?.is_some_and(|run| !run.status.is_terminal()) {
+            if find_run(&local.host.world().table, &name.key()).await?.is_some_and(|run| !run.status.is_terminal()) {
                 context.output.talk(&format!("interrupted; go on with: cauce resume {name}"));
             }
         }
         return Ok(Exit::Interrupted);
     }
+    conclude(&Store::at(local.state.clone())?, names, context).await
+}
+
+/// Tells how runs ended that have, wherever they ran.
+pub(crate) async fn conclude(store: &Store, names: &[RunRef], context: &Context) -> Result<Exit, Failure> {
     let mut exit = Exit::Good;
     let mut documents = Vec::new();
-    let store = Store::at(local.state.clone())?;
     for name in names {
         let view = store.view(store.run(name).await?).await?;
         let (status, message) = (view.run.status, view.run.message.clone());
@@ -299,7 +262,7 @@ pub(crate) async fn finish(
             exit = Exit::RunFailed;
         }
         if context.json {
-            documents.push(document(&view, &store).await?);
+            documents.push(document(&view, store).await?);
             continue;
         }
         if names.len() == 1 {
@@ -317,131 +280,6 @@ pub(crate) async fn finish(
         }
     }
     Ok(exit)
-}
-
-/// `cauce backfill`
-pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, Failure> {
-    let loaded = find(&args.pipeline, context)?;
-    let plan = &loaded.compiled.plan;
-    let params = dates::params(&plan.params, &args.params, None, context)?;
-    let dating = dates::dating(plan)?;
-    let (from, to) = (dates::date(&args.from)?, dates::date(&args.to)?);
-    if to < from {
-        return Err(Failure::bad_input(format!("the range ends ({to}) before it starts ({from})")));
-    }
-    let mut news: Vec<NewRun> = dating
-        .intervals_between(from, to)
-        .into_iter()
-        .map(|interval| of_interval(&dating, interval))
-        .collect();
-    if news.is_empty() {
-        return Err(Failure::bad_input(format!(
-            "no data interval of {} starts from {from} to {to}",
-            plan.pipeline
-        )));
-    }
-    if args.reverse {
-        news.reverse();
-    }
-    let (watch, progress) = Watching::new(context);
-    progress.plan(plan);
-    let local = prepare(&loaded, context, args.host_credentials, watch)?;
-    if let Some(most) = args.max_active {
-        // The word of the caller, for this process: the plan's version stays what it is.
-        let mut plan = plan.clone();
-        plan.max_active_runs = most;
-        let prepared = cauce_engine::Prepared::new(plan, loaded.compiled.version());
-        local.host.driver().plans().keep(std::sync::Arc::new(prepared));
-    }
-    context.block_on(async {
-        let mut names = Vec::new();
-        let mut locks = Vec::new();
-        let mut table = Shown::new(["run", "data from", "data to", "what"]);
-        for new in news {
-            let name = RunRef { pipeline: plan.pipeline.clone(), run_id: new.run_id.clone() };
-            let known = find_run(&local, &name.key()).await?;
-            let (what, existing) = choose(known.as_ref(), args.existing);
-            let at = |instant: cauce_model::Instant| Cell::new(cauce_engine::moment(instant), Tone::Plain);
-            table.row([
-                Cell::new(name.to_string(), Tone::Plain),
-                at(new.data_interval.0),
-                at(new.data_interval.1),
-                Cell::new(what, Tone::Plain),
-            ]);
-            let Some(existing) = existing else { continue };
-            if args.dry_run {
-                continue;
-            }
-            locks.push(local.state.lock_run(&name.key(), &name.to_string())?);
-            let request = Request {
-                new,
-                params: Some(params.clone()),
-                kind: TriggerKind::Backfill,
-                existing,
-                only: None,
-            };
-            trigger(&local, &loaded, request, context).await?;
-            names.push(name);
-        }
-        if args.dry_run {
-            context.output.table(&table)?;
-            return Ok(Exit::Good);
-        }
-        progress.begin(&names);
-        let outcome = drive(&local, &names, Some(&progress)).await;
-        let exit = finish(&local, &names, outcome, &progress, context).await?;
-        if !context.json {
-            summary(&local, &names, context).await?;
-        }
-        drop(locks);
-        Ok(exit)
-    })
-}
-
-/// What a backfill does about a run.
-fn choose(known: Option<&RunRecord>, existing: ExistingRuns) -> (String, Option<Existing>) {
-    let Some(run) = known else { return ("new".to_owned(), Some(Existing::Refuse)) };
-    let next = |again: Again| Existing::Next(again);
-    if !run.status.is_terminal() {
-        // Interrupted, or another process's: its lock tells.
-        return (format!("{}: resumed", run.status), Some(Existing::Resume));
-    }
-    let good = matches!(run.status, RunStatus::Success | RunStatus::Skipped);
-    match existing {
-        ExistingRuns::All => (format!("{}: again, all tasks", run.status), Some(next(Again::All))),
-        ExistingRuns::Failed if !good => {
-            (format!("{}: again, from its failed tasks", run.status), Some(next(Again::Failed)))
-        }
-        _ => (format!("{}: kept", run.status), None),
-    }
-}
-
-async fn summary(local: &Local, names: &[RunRef], context: &Context) -> Result<(), Failure> {
-    let mut table = Shown::new(["run", "status", "seconds", "note"]);
-    for name in names {
-        let Some(run) = find_run(local, &name.key()).await? else { continue };
-        let seconds = match (run.started_at, run.ended_at) {
-            (Some(from), Some(to)) => format!("{:.1}", to.micros_since(from) as f64 / 1e6),
-            _ => String::new(),
-        };
-        table.row([
-            Cell::new(name.to_string(), Tone::Plain),
-            Cell::status(run.status.as_str()),
-            Cell::new(seconds, Tone::Plain),
-            Cell::new(run.message.unwrap_or_default(), Tone::Faint),
-        ]);
-    }
-    context.output.table(&table)
-}
-
-/// A pipeline by its file, or by its name in the project around the current folder.
-fn find(pipeline: &str, context: &Context) -> Result<Loaded, Failure> {
-    let path = Path::new(pipeline);
-    if context.absolute(path).is_file() || pipeline.contains(['/', '.']) {
-        return project::load(path, context);
-    }
-    let folder = project::ProjectFolder::around(&context.environment.current_dir, context)?;
-    project::find_pipeline(pipeline, &folder, context)
 }
 
 /// Every task of a plan by name: those without a record have not been reached.

@@ -8,7 +8,7 @@ use cauce_local::clock::SystemClock;
 use cauce_model::Json;
 use cauce_model::ids::RunRef;
 use cauce_model::plan::Plan;
-use cauce_model::record::{Record, TASK_PREFIX, TaskRecord};
+use cauce_model::record::{Record, RunRecord, TASK_PREFIX, TaskRecord};
 use cauce_ports::Clock;
 
 use crate::context::Context;
@@ -73,6 +73,22 @@ impl Watching {
         }
     }
 
+    /// A task run of the one run that is shown, as the store has it.
+    pub(crate) fn tell(&self, record: &TaskRecord) {
+        if let Display::One { progress, .. } = &mut self.0.borrow_mut().display {
+            progress.update(&change(record));
+        }
+    }
+
+    /// One of several runs ended.
+    pub(crate) fn tell_run(&self, run: &RunRecord) {
+        let state = self.0.borrow();
+        if !state.context.json {
+            let note = run.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+            state.context.output.talk(&format!("{} {}{note}", run.run, run.status));
+        }
+    }
+
     /// Nothing follows: the display is taken away.
     pub(crate) fn end(&self) {
         if let Display::One { progress, .. } = &mut self.0.borrow_mut().display {
@@ -96,21 +112,12 @@ impl State {
         match &mut self.display {
             Display::Nothing => {}
             Display::One { key, progress } => {
-                let at = SystemClock.now();
                 if is_queued(decision, key) {
                     let words = "waits for a slot of max_active_runs; who holds it: cauce why";
                     self.context.output.talk(&format!("{words} {}", progress.run()));
                 }
                 for record in task_changes(decision, key) {
-                    progress.update(&Change {
-                        task: &record.task,
-                        index: record.index,
-                        status: record.status,
-                        attempt: record.attempts.len() as u32,
-                        note: record.reason.as_deref(),
-                        allowed: record.allowed_failure,
-                        at,
-                    });
+                    progress.update(&change(&record));
                 }
             }
             Display::Many => self.tell_runs(decision),
@@ -134,6 +141,18 @@ impl State {
                 self.context.output.talk(&format!("{pipeline}/{run_id} {status}{note}"));
             }
         }
+    }
+}
+
+fn change(record: &TaskRecord) -> Change<'_> {
+    Change {
+        task: &record.task,
+        index: record.index,
+        status: record.status,
+        attempt: record.attempts.len() as u32,
+        note: record.reason.as_deref(),
+        allowed: record.allowed_failure,
+        at: SystemClock.now(),
     }
 }
 

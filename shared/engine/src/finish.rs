@@ -91,6 +91,12 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
         return join(case, view, settings);
     }
 
+    if let TaskKind::Container(container) = &plan.kind
+        && let Some(stream) = log_stream(&finish.outcome, &container.task_definition)
+        && let Some(attempt) = case.record().attempts.last_mut()
+    {
+        attempt.log = Some(stream);
+    }
     let failure = match &finish.outcome {
         Outcome::Succeeded(result) => match succeed(&mut case, view, result, &plan.kind, &plan.returns)? {
             Ok(decision) => return Ok(decision),
@@ -114,6 +120,21 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
 }
 
 /// What an attempt hears that no longer counts: its execution ends, and nothing else does.
+/// The log stream of a container that ran on ECS: prefix, container, id of the task. The prefix is the
+/// family, as the task definitions are made. On one machine a task has no ARN, and keeps its file's name.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html>
+fn log_stream(outcome: &Outcome, family: &str) -> Option<String> {
+    let of = |task: &Json| {
+        let arn = task.get("TaskArn")?.as_str().filter(|arn| arn.starts_with("arn:"))?;
+        Some(cauce_model::ids::log_stream(family, arn.rsplit('/').next()?))
+    };
+    match outcome {
+        Outcome::Succeeded(task) => of(task),
+        Outcome::Failed { cause, .. } => of(&serde_json::from_str(cause).ok()?),
+        Outcome::Joined | Outcome::Died => None,
+    }
+}
+
 fn replaced(cause: String) -> Decision {
     let reply = json!({"decision": "fail", "seconds": 0, "error": names::DENIED, "cause": cause});
     Decision { reply: Reply::Ok(reply), ..Decision::default() }

@@ -21,7 +21,7 @@ pub const OVERRIDES_BUDGET: usize = 7500;
 pub const CLIENT_TOKEN_MAX: usize = 64;
 
 /// The name of the container that the overrides concern, in every task definition of ours.
-pub const CONTAINER_NAME: &str = "task";
+pub use cauce_model::ids::CONTAINER_NAME;
 
 /// The attempt that is launched.
 pub(crate) struct Attempt<'a> {

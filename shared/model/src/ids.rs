@@ -117,6 +117,16 @@ pub fn log_name(run: &RunRef, task: &str, index: Option<u32>, attempt: u32) -> S
     format!("{}/{}/{task}{item}/{attempt}.log", run.pipeline, run.run_id)
 }
 
+/// The name of the container in every task definition.
+pub const CONTAINER_NAME: &str = "task";
+
+/// The log stream in which ECS keeps what a container printed: the prefix that its task definition
+/// gives (the family), the container's name, the task's id.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html>
+pub fn log_stream(family: &str, task_id: &str) -> String {
+    format!("{family}/{CONTAINER_NAME}/{task_id}")
+}
+
 /// The lower-case hex of the sha256 of a text.
 pub fn sha256_hex(text: impl AsRef<[u8]>) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(text))

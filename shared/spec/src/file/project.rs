@@ -85,6 +85,32 @@ record! {
         profile: NetworkProfile = NetworkProfile::Minimal;
         /// Values: what `env` templates read, by name.
         values: IndexMap<Name, Json> = IndexMap::new();
+        /// AWS: names of what is deployed, where they are not made from project and environment.
+        aws: Option<AwsNames> = None;
+        /// Terraform: the folder of the root module that deploys this environment, from the folder of the project file.
+        terraform: Option<String> = None;
+        /// Functions: the folder of the functions' packages, from the folder of the project file.
+        functions: Option<String> = None;
+    }
+}
+
+record! {
+    /// AWS names: what a deployed environment consists of. Each is made from `<project>-<environment>` when it is absent.
+    pub struct AwsNames {
+        /// Name: the prefix of all other names, `<project>-<environment>`.
+        name: Option<String> = None;
+        /// Table: the store's table.
+        table: Option<String> = None;
+        /// Documents: the bucket of plans, inputs and large outputs.
+        documents: Option<String> = None;
+        /// Cluster: the name or ARN of the ECS cluster.
+        cluster: Option<String> = None;
+        /// Notices: the URL of the queue of notices.
+        notices: Option<String> = None;
+        /// Dead letters: the URL of the queue for what nobody could work on.
+        dead_letters: Option<String> = None;
+        /// Logs: what the names of the log groups of tasks begin with; the pipeline follows.
+        logs: Option<String> = None;
     }
 }
 
@@ -105,6 +131,20 @@ record! {
         ecr: Option<String> = None;
         /// Local: the program and first arguments that run it as a process; an empty list runs the command as it is; absent means podman or docker.
         local: Option<Argv> = None;
+        /// Build: how `cauce deploy` makes the image before it pushes it to `ecr`; absent means that somebody else does.
+        build: Option<ImageBuild> = None;
+    }
+}
+
+record! {
+    /// Image build: what podman or docker build an image from.
+    pub struct ImageBuild (short "context") {
+        /// Context: the folder that is built, from the folder of the project file.
+        context: String;
+        /// File: the Dockerfile, from the context.
+        file: Option<String> = None;
+        /// Arguments: values of the Dockerfile's `ARG`s; never secrets, which stay in the image's history.
+        arguments: IndexMap<String, String> = IndexMap::new();
     }
 }
 

@@ -1,0 +1,157 @@
+//! Who carries out decisions: the embedded engine of this machine, which also has to run what they
+//! start, or this process alone against a deployed environment, where Step Functions runs it.
+//!
+//! Both are the same driver. What differs is told apart by those who wait for a run to end.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use cauce_engine::{Command, Prepared, Reply};
+use cauce_local::state::RunLock;
+use cauce_model::ids::RunRef;
+use cauce_model::record::{Record, RunRecord, TASK_PREFIX, TaskRecord, run_item, run_partition};
+use cauce_model::{Json, RunKey};
+use cauce_ports::Table;
+
+use crate::context::Context;
+use crate::engine::assemble::{Local, local};
+use crate::engine::world::Watch;
+use crate::error::Failure;
+use crate::project::ProjectFolder;
+use crate::store::Store;
+use crate::there::There;
+
+/// Who carries out decisions.
+pub(crate) enum Actor {
+    /// The embedded engine.
+    Here(Box<Local>),
+    /// A deployed environment.
+    There(Rc<There>),
+}
+
+impl Actor {
+    /// Whoever `--env` means. On this machine nothing of a run is loaded yet.
+    ///
+    /// # Errors
+    /// A state folder that cannot be opened; an environment that cannot be reached.
+    pub(crate) fn open(folder: &ProjectFolder, context: &Context, watch: Watch) -> Result<Self, Failure> {
+        Ok(match context.there()? {
+            Some(there) => Self::There(there),
+            None => Self::Here(Box::new(local(folder, context, false, watch)?)),
+        })
+    }
+
+    /// Carries out a command; a refusal is bad input.
+    ///
+    /// # Errors
+    /// The refusal, or a port that does not answer.
+    pub(crate) async fn execute(&self, command: &Command) -> Result<Json, Failure> {
+        let reply = match self {
+            Self::Here(local) => local.host.execute(command).await?,
+            Self::There(there) => there.execute(command).await?,
+        };
+        accept(reply)
+    }
+
+    /// Claims a run for this process while it drives it. There, nobody drives a run but its own
+    /// execution: the conditions of the store's writes decide between two people.
+    ///
+    /// # Errors
+    /// Another process of this machine drives it.
+    pub(crate) fn claim(&self, run: &RunRef) -> Result<Option<RunLock>, Failure> {
+        match self {
+            Self::Here(local) => Ok(Some(local.state.lock_run(&run.key(), &run.to_string())?)),
+            Self::There(_) => Ok(None),
+        }
+    }
+
+    /// The plan of a version.
+    ///
+    /// # Errors
+    /// A plan that is gone or cannot be read.
+    pub(crate) async fn plan(&self, pipeline: &str, version: &str) -> Result<Arc<Prepared>, Failure> {
+        Ok(match self {
+            Self::Here(local) => local.host.driver().plan(pipeline, version).await?,
+            Self::There(there) => there.driver().plan(pipeline, version).await?,
+        })
+    }
+
+    /// Who asks, for records: the user of this machine, or the caller's ARN.
+    ///
+    /// # Errors
+    /// Credentials that AWS does not accept.
+    pub(crate) async fn by(&self, context: &Context) -> Result<String, Failure> {
+        match self {
+            Self::Here(_) => Ok(context.environment.by()),
+            Self::There(there) => there.by().await,
+        }
+    }
+
+    /// A view of the same store.
+    ///
+    /// # Errors
+    /// A table that cannot be opened.
+    pub(crate) fn store(&self) -> Result<Store, Failure> {
+        match self {
+            Self::Here(local) => Store::at(local.state.clone()),
+            Self::There(there) => Ok(Store::there(there)),
+        }
+    }
+
+    /// A run's record.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn find_run(&self, key: &RunKey) -> Result<Option<RunRecord>, Failure> {
+        match self {
+            Self::Here(local) => find_run(&local.host.world().table, key).await,
+            Self::There(there) => {
+                use cauce_driver::Ports;
+                find_run(there.ports().table(), key).await
+            }
+        }
+    }
+}
+
+/// What a decision answered; a refusal is bad input.
+///
+/// # Errors
+/// The refusal.
+pub(crate) fn accept(reply: Reply) -> Result<Json, Failure> {
+    match reply {
+        Reply::Ok(result) => Ok(result),
+        Reply::None => Ok(Json::Null),
+        Reply::Failure { error, cause } if error == cauce_model::names::UNAVAILABLE => {
+            Err(Failure::system(cause))
+        }
+        Reply::Failure { cause, .. } => Err(Failure::bad_input(cause)),
+    }
+}
+
+/// A run's record.
+///
+/// # Errors
+/// A table that cannot be read.
+pub(crate) async fn find_run(table: &impl Table, key: &RunKey) -> Result<Option<RunRecord>, Failure> {
+    let item = table.get(&run_item(key)).await?;
+    Ok(item.as_ref().map(RunRecord::from_item).transpose()?)
+}
+
+/// The records of a run's tasks and of the items of its mapped ones.
+///
+/// # Errors
+/// A table that cannot be read.
+pub(crate) async fn find_tasks(table: &impl Table, key: &RunKey) -> Result<Vec<TaskRecord>, Failure> {
+    let mut tasks = Vec::new();
+    let mut after = None;
+    loop {
+        let page = table.query(&run_partition(key), TASK_PREFIX, after, 1000).await?;
+        for item in &page.items {
+            tasks.push(TaskRecord::from_item(item)?);
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(tasks);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! `cauce backfill`: a run for every data interval of a range of dates.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cauce_compiler::forecast::Forecast;
+use cauce_engine::Prepared;
+use cauce_engine::command::{Again, Existing};
+use cauce_engine::trigger::{NewRun, of_interval};
+use cauce_model::TriggerKind;
+use cauce_model::ids::RunRef;
+use cauce_model::record::RunRecord;
+
+use crate::args::{BackfillArgs, ExistingRuns};
+use crate::context::Context;
+use crate::engine::actor::Actor;
+use crate::engine::dates;
+use crate::engine::follow::{deployed, settle};
+use crate::engine::start::{Request, drive, finish, prepare};
+use crate::engine::watch::Watching;
+use crate::error::{Exit, Failure};
+use crate::output::{Cell, Table as Shown, Tone};
+use crate::project::{self, Loaded};
+
+/// What is to be run, and who decides about it.
+struct Target {
+    actor: Actor,
+    prepared: Arc<Prepared>,
+    progress: Watching,
+    /// Of the file, where the version that runs was compiled from it.
+    forecast: Option<Forecast>,
+}
+
+/// `cauce backfill`
+pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, Failure> {
+    let target = match context.there()? {
+        Some(there) => target_there(args, Actor::There(there), context)?,
+        None => target_here(args, context)?,
+    };
+    let plan = &target.prepared.plan;
+    let params = dates::params(&plan.params, &args.params, None, context)?;
+    let news = news(args, plan)?;
+    context.block_on(async {
+        let actor = &target.actor;
+        let (mut names, mut locks) = (Vec::new(), Vec::new());
+        let by = if args.dry_run { String::new() } else { actor.by(context).await? };
+        let mut table = Shown::new(["run", "data from", "data to", "what"]);
+        for new in news {
+            let request = Request {
+                new,
+                params: Some(params.clone()),
+                kind: TriggerKind::Backfill,
+                existing: Existing::Refuse,
+                only: None,
+            };
+            let name = request.name(&plan.pipeline);
+            let known = actor.find_run(&name.key()).await?;
+            let (what, existing) = choose(known.as_ref(), args.existing, matches!(actor, Actor::There(_)));
+            let at = |instant: cauce_model::Instant| Cell::new(cauce_engine::moment(instant), Tone::Plain);
+            table.row([
+                Cell::new(name.to_string(), Tone::Plain),
+                at(request.new.data_interval.0),
+                at(request.new.data_interval.1),
+                Cell::new(what, Tone::Plain),
+            ]);
+            let Some(existing) = existing else { continue };
+            if !args.dry_run {
+                locks.extend(actor.claim(&name)?);
+                let request = Request { existing, ..request };
+                actor
+                    .execute(&request.command(&plan.pipeline, &target.prepared.version, &by))
+                    .await?;
+            }
+            names.push(name);
+        }
+        if args.dry_run {
+            context.output.table(&table)?;
+            price(&target, names.len(), context);
+            return Ok(Exit::Good);
+        }
+        let exit = match actor {
+            Actor::There(_) => {
+                if names.is_empty() {
+                    context.output.talk("nothing to run: every run of the range is kept as it is");
+                }
+                settle(actor, &names, plan, args.wait, context).await?
+            }
+            Actor::Here(local) => {
+                target.progress.begin(&names);
+                let outcome = drive(local, &names, Some(&target.progress)).await;
+                finish(local, &names, outcome, &target.progress, context).await?
+            }
+        };
+        let is_over = args.wait || matches!(actor, Actor::Here(_));
+        if is_over && !context.json {
+            summary(actor, &names, context).await?;
+        }
+        drop(locks);
+        Ok(exit)
+    })
+}
+
+fn target_here(args: &BackfillArgs, context: &Context) -> Result<Target, Failure> {
+    let loaded = find(&args.pipeline, context)?;
+    let compiled = &loaded.compiled;
+    let (watch, progress) = Watching::new(context);
+    progress.plan(&compiled.plan);
+    let local = prepare(&loaded, context, args.host_credentials, watch)?;
+    let mut plan = compiled.plan.clone();
+    if let Some(most) = args.max_active {
+        // The word of the caller, for this process: the plan's version stays what it is.
+        plan.max_active_runs = most;
+    }
+    let prepared = Arc::new(Prepared::new(plan, compiled.version()));
+    local.host.driver().plans().keep(Arc::clone(&prepared));
+    let forecast = Some(compiled.forecast.clone());
+    Ok(Target { actor: Actor::Here(Box::new(local)), prepared, progress, forecast })
+}
+
+fn target_there(args: &BackfillArgs, actor: Actor, context: &Context) -> Result<Target, Failure> {
+    if args.max_active.is_some() {
+        return Err(Failure::bad_input("--max-active cannot change what is deployed")
+            .help("the pipeline's own max_active_runs holds; change it in its file and deploy"));
+    }
+    if args.host_credentials {
+        return Err(Failure::bad_input("--host-credentials is for tasks of this machine").help("leave it out"));
+    }
+    let pipeline = match Path::new(&args.pipeline) {
+        path if context.absolute(path).is_file() => project::load(path, context)?.compiled.plan.pipeline,
+        _ => args.pipeline.clone(),
+    };
+    let (prepared, forecast) = context.block_on(async {
+        let record = deployed(&actor.store()?, &pipeline, context).await?;
+        let prepared = actor.plan(&record.pipeline, &record.version).await?;
+        Ok((prepared, None))
+    })?;
+    let forecast = forecast.or_else(|| forecast_of_file(&prepared, context));
+    let (_, progress) = Watching::new(context);
+    progress.plan(&prepared.plan);
+    Ok(Target { actor, prepared, progress, forecast })
+}
+
+/// The forecast of the file, if it compiles to the very version that is deployed.
+fn forecast_of_file(prepared: &Prepared, context: &Context) -> Option<Forecast> {
+    let here = &context.environment.current_dir;
+    let folder = project::ProjectFolder::around(here, context).ok()?;
+    let found = folder.pipelines().ok()?.into_iter().find(|found| found.name == prepared.plan.pipeline)?;
+    let text = project::read(&found.path).ok()?;
+    let pipeline = cauce_spec::check(&text, &folder.project).0?;
+    let compiled = cauce_compiler::compile(&pipeline, &folder.project).ok()?;
+    (compiled.version() == prepared.version).then_some(compiled.forecast)
+}
+
+/// The runs of the range, in the order in which they start.
+fn news(args: &BackfillArgs, plan: &cauce_model::plan::Plan) -> Result<Vec<NewRun>, Failure> {
+    let dating = dates::dating(plan)?;
+    let (from, to) = (dates::date(&args.from)?, dates::date(&args.to)?);
+    if to < from {
+        return Err(Failure::bad_input(format!("the range ends ({to}) before it starts ({from})")));
+    }
+    let intervals = dating.intervals_between(from, to).into_iter();
+    let mut news: Vec<NewRun> = intervals.map(|interval| of_interval(&dating, interval)).collect();
+    if news.is_empty() {
+        return Err(Failure::bad_input(format!(
+            "no data interval of {} starts from {from} to {to}",
+            plan.pipeline
+        )));
+    }
+    if args.reverse {
+        news.reverse();
+    }
+    Ok(news)
+}
+
+/// What a backfill does about a run.
+fn choose(
+    known: Option<&RunRecord>,
+    existing: ExistingRuns,
+    there: bool,
+) -> (String, Option<Existing>) {
+    let Some(run) = known else { return ("new".to_owned(), Some(Existing::Refuse)) };
+    let next = |again: Again| Existing::Next(again);
+    if !run.status.is_terminal() {
+        return match there {
+            // It goes on by itself.
+            true => (format!("{}: left alone", run.status), None),
+            // Interrupted, or another process's: its lock tells.
+            false => (format!("{}: resumed", run.status), Some(Existing::Resume)),
+        };
+    }
+    let good = matches!(run.status, cauce_model::RunStatus::Success | cauce_model::RunStatus::Skipped);
+    match existing {
+        ExistingRuns::All => (format!("{}: again, all tasks", run.status), Some(next(Again::All))),
+        ExistingRuns::Failed if !good => {
+            (format!("{}: again, from its failed tasks", run.status), Some(next(Again::Failed)))
+        }
+        _ => (format!("{}: kept", run.status), None),
+    }
+}
+
+/// What the runs would cost on AWS, orchestration alone.
+fn price(target: &Target, runs: usize, context: &Context) {
+    let Actor::There(_) = target.actor else { return };
+    match &target.forecast {
+        Some(forecast) => context.output.talk(&format!(
+            "{runs} of them would run: about {:.4} USD of orchestration at list prices; what tasks \
+             themselves cost is not in it",
+            forecast.price.run_usd * runs as f64
+        )),
+        None => context.output.talk(&format!(
+            "{runs} of them would run; no price, since no file here compiles to the deployed version"
+        )),
+    }
+}
+
+async fn summary(actor: &Actor, names: &[RunRef], context: &Context) -> Result<(), Failure> {
+    let mut table = Shown::new(["run", "status", "seconds", "note"]);
+    for name in names {
+        let Some(run) = actor.find_run(&name.key()).await? else { continue };
+        let seconds = match (run.started_at, run.ended_at) {
+            (Some(from), Some(to)) => format!("{:.1}", to.micros_since(from) as f64 / 1e6),
+            _ => String::new(),
+        };
+        table.row([
+            Cell::new(name.to_string(), Tone::Plain),
+            Cell::status(run.status.as_str()),
+            Cell::new(seconds, Tone::Plain),
+            Cell::new(run.message.unwrap_or_default(), Tone::Faint),
+        ]);
+    }
+    context.output.table(&table)
+}
+
+/// A pipeline by its file, or by its name in the project around the current folder.
+fn find(pipeline: &str, context: &Context) -> Result<Loaded, Failure> {
+    let path = Path::new(pipeline);
+    if context.absolute(path).is_file() || pipeline.contains(['/', '.']) {
+        return project::load(path, context);
+    }
+    let folder = project::ProjectFolder::around(&context.environment.current_dir, context)?;
+    project::find_pipeline(pipeline, &folder, context)
+}

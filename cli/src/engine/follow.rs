@@ -1,0 +1,121 @@
+//! Waiting for runs that go on without this process: the table is looked at now and then.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cauce_model::TaskStatus;
+use cauce_model::ids::RunRef;
+use cauce_model::plan::Plan;
+use cauce_model::record::PipelineRecord;
+use serde_json::json;
+
+use crate::commands::show::summary;
+use crate::context::Context;
+use crate::engine::actor::Actor;
+use crate::engine::start::{conclude, signalled};
+use crate::engine::watch::Watching;
+use crate::error::{Exit, Failure};
+use crate::store::Store;
+
+/// How often runs of a deployed environment are looked at. A look at one run reads its partition:
+/// a few read units.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// A pipeline's record in a deployed environment.
+///
+/// # Errors
+/// It is not deployed there, or the table cannot be read.
+pub(crate) async fn deployed(
+    store: &Store,
+    pipeline: &str,
+    context: &Context,
+) -> Result<PipelineRecord, Failure> {
+    store.pipeline(pipeline).await?.ok_or_else(|| {
+        Failure::bad_input(format!("the pipeline '{pipeline}' is not deployed to '{}'", context.env))
+            .help(format!("'cauce deploy --env {}' deploys the pipelines of the project", context.env))
+    })
+}
+
+/// After runs were started: tells that they were, or waits for their end when that is wanted.
+///
+/// # Errors
+/// A table that cannot be read.
+pub(crate) async fn settle(
+    actor: &Actor,
+    names: &[RunRef],
+    plan: &Plan,
+    wait: bool,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let store = actor.store()?;
+    if wait {
+        return follow(&store, names, plan, context).await;
+    }
+    if context.json {
+        let mut documents = Vec::new();
+        for name in names {
+            documents.push(summary(&store.run(name).await?));
+        }
+        context.output.json(&json!({"schema": 1, "runs": documents}))?;
+        return Ok(Exit::Good);
+    }
+    for name in names {
+        context.output.line(&name.to_string())?;
+    }
+    if let [name] = names {
+        context.output.talk(&format!("started; how it stands: cauce show {name} --env {}", context.env));
+    }
+    Ok(Exit::Good)
+}
+
+/// Watches runs until all have ended, or until a signal: they go on all the same.
+async fn follow(store: &Store, names: &[RunRef], plan: &Plan, context: &Context) -> Result<Exit, Failure> {
+    let (_, progress) = Watching::new(context);
+    progress.plan(plan);
+    progress.begin(names);
+    let outcome = tokio::select! {
+        biased;
+        outcome = look_until_ended(store, names, &progress) => outcome.map(|()| true),
+        () = signalled() => Ok(false),
+    };
+    progress.end();
+    if outcome? {
+        return conclude(store, names, context).await;
+    }
+    context.output.talk("no longer watched; the runs go on: 'cauce show' and 'cauce runs' tell how they stand");
+    Ok(Exit::Interrupted)
+}
+
+async fn look_until_ended(store: &Store, names: &[RunRef], progress: &Watching) -> Result<(), Failure> {
+    let mut interval = tokio::time::interval(LOOK_EVERY);
+    let mut seen: BTreeMap<(String, Option<u32>), (TaskStatus, usize)> = BTreeMap::new();
+    let mut left: Vec<&RunRef> = names.iter().collect();
+    while !left.is_empty() {
+        interval.tick().await;
+        let mut open = Vec::new();
+        for name in left {
+            let run = store.run(name).await?;
+            let ended = run.status.is_terminal();
+            if names.len() == 1 {
+                let view = store.view(run).await?;
+                let generation = view.run.generation;
+                let items = view.items.values().flatten();
+                let current = view.tasks.values().chain(items).filter(|task| task.generation == generation);
+                for task in current {
+                    let now = (task.status, task.attempts.len());
+                    if seen.insert((task.task.clone(), task.index), now) != Some(now) {
+                        progress.tell(task);
+                    }
+                }
+                progress.tick();
+            } else if ended {
+                progress.tell_run(&run);
+            }
+            if !ended {
+                open.push(name);
+            }
+        }
+        left = open;
+    }
+    Ok(())
+}

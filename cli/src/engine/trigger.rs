@@ -1,0 +1,58 @@
+//! `cauce trigger`: a run of a deployed pipeline. The decision is made here, the run runs there.
+
+use cauce_engine::command::{Again, Existing};
+use cauce_model::TriggerKind;
+use cauce_ports::Clock;
+
+use crate::args::TriggerArgs;
+use crate::context::Context;
+use crate::engine::actor::Actor;
+use crate::engine::dates::{self, new_run};
+use crate::engine::follow::{deployed, settle};
+use crate::engine::start::{Request, check_task};
+use crate::error::{Exit, Failure};
+
+/// `cauce trigger`
+pub(crate) fn trigger(args: &TriggerArgs, context: &Context) -> Result<Exit, Failure> {
+    let Some(there) = context.there()? else {
+        return Err(Failure::bad_input("'trigger' starts runs of a deployed environment, and none is named")
+            .help("name one with --env; on this machine: cauce run FILE"));
+    };
+    let actor = Actor::There(there);
+    context.block_on(async {
+        let record = deployed(&actor.store()?, &args.pipeline, context).await?;
+        let prepared = actor.plan(&record.pipeline, &record.version).await?;
+        let plan = &prepared.plan;
+        check_task(plan, args.only.as_deref())?;
+        let params = dates::params(&plan.params, &args.params, args.params_file.as_deref(), context)?;
+        let now = cauce_local::clock::SystemClock.now();
+        let new = new_run(plan, args.logical_date.as_deref(), args.interval.as_deref(), now)?;
+        let request = Request {
+            new,
+            params: Some(params),
+            kind: TriggerKind::Manual,
+            existing: if args.again { Existing::Next(Again::All) } else { Existing::Refuse },
+            only: args.only.clone(),
+        };
+        let name = request.name(&record.pipeline);
+        if let Some(known) = actor.find_run(&name.key()).await? {
+            if !known.status.is_terminal() {
+                return Err(Failure::bad_input(format!("{name} is {}", known.status))
+                    .help(format!("'cauce show {name} --env {}' tells how it stands", context.env)));
+            }
+            if !args.again {
+                return Err(Failure::bad_input(format!("{name} has ended before ({})", known.status)).help(
+                    "--again runs all its tasks again; 'cauce rerun' those that did not succeed; \
+                     --logical-date names another run",
+                ));
+            }
+        }
+        let by = actor.by(context).await?;
+        actor.execute(&request.command(&record.pipeline, &record.version, &by)).await?;
+        if record.paused {
+            let text = format!("{} is paused: its triggers start nothing, but this run was", record.pipeline);
+            context.output.talk(&text);
+        }
+        settle(&actor, &[name], plan, args.wait, context).await
+    })
+}
