@@ -82,7 +82,8 @@ fn again_there(
         }
         let by = actor.by(context).await?;
         let existing = Existing::Next(selection.again);
-        let reply = actor.execute(&next(run, &version, existing, selection.force, selection.latest_version, true, by)).await?;
+        let how = How { force: selection.force, latest: selection.latest_version, start: true };
+        let reply = actor.execute(&next(run, &version, existing, how, by)).await?;
         context.output.talk(&format!("{name}: generation {}", generation(&reply)));
         settle(&actor, std::slice::from_ref(name), &plan.plan, wait, context).await
     })
@@ -147,7 +148,8 @@ fn go_on(
             }
         };
         let force = selection.as_ref().is_some_and(|selection| selection.force);
-        let command = next(run, &pinned.version, existing, force, latest, true, context.environment.by());
+        let how = How { force, latest, start: true };
+        let command = next(run, &pinned.version, existing, how, context.environment.by());
         let reply = accept(local.host.execute(&command).await?)?;
         context.output.talk(&format!("{name}: generation {}", generation(&reply)));
         progress.begin(std::slice::from_ref(name));
@@ -158,14 +160,23 @@ fn go_on(
     })
 }
 
+/// How the next generation comes to be.
+#[derive(Clone, Copy, Default)]
+struct How {
+    /// Tasks that a branch skips run all the same.
+    force: bool,
+    /// On the newest deployment, not the run's own.
+    latest: bool,
+    /// Its execution is started; without, somebody else starts it.
+    start: bool,
+}
+
 /// The request for the next generation of a run, on a version.
 fn next(
     run: &RunRecord,
     version: &str,
     existing: Existing,
-    force: bool,
-    latest: bool,
-    start: bool,
+    how: How,
     by: String,
 ) -> Command {
     Command::Trigger(Box::new(Trigger {
@@ -180,9 +191,9 @@ fn next(
         scheduled_at: Some(run.data_interval_end),
         existing,
         only: None,
-        force,
-        latest,
-        start,
+        force: how.force,
+        latest: how.latest,
+        start: how.start,
     }))
 }
 
@@ -218,7 +229,7 @@ fn revive<'a>(
             local.host.load(&pinned).await?;
             register(local, &pinned.plan, folder);
             let by = context.environment.by();
-            let command = next(&record, &record.version, Existing::Resume, false, false, false, by);
+            let command = next(&record, &record.version, Existing::Resume, How::default(), by);
             accept(local.host.execute(&command).await?)?;
         }
         Ok(())
