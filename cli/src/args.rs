@@ -77,6 +77,12 @@ pub(crate) enum Command {
     Why(WhyArgs),
     /// Show pools and locks: their slots, who holds them, who waits.
     Pools(PoolsArgs),
+    /// Say what a pipeline costs on AWS: forecast, and what its runs of a month took.
+    Cost(CostArgs),
+    /// Deploy the pipelines of the project to an environment: checks, build, images, Terraform.
+    Deploy(DeployArgs),
+    /// Look whether a deployed environment is as it should be; nothing is changed.
+    Doctor(DoctorArgs),
     /// Explain an error code, a status or a failure class.
     Explain(ExplainArgs),
     /// Run a pipeline in virtual time with given durations and outcomes; nothing is called.
@@ -419,6 +425,41 @@ pub(crate) struct PoolsArgs {
     /// One pool, such as sftp, lock:NAME, active:PIPELINE or run:PIPELINE [default: those of cauce.yaml and those in use].
     pub(crate) name: Option<String>,
 }
+
+/// `cauce cost`
+#[derive(Debug, Args)]
+pub(crate) struct CostArgs {
+    /// A pipeline's file or name [default: all pipelines of the project].
+    #[arg(value_name = "FILE|PIPELINE")]
+    pub(crate) pipeline: Option<String>,
+    /// The month whose runs are counted, such as 1997-01 [default: the present one].
+    #[arg(long, value_name = "MONTH")]
+    pub(crate) month: Option<String>,
+}
+
+/// `cauce deploy`
+#[derive(Debug, Args)]
+pub(crate) struct DeployArgs {
+    /// Stop after the plan: nothing is changed.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Apply without asking.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// The folder of the functions' packages [default: what cauce.yaml names, else functions beside it].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) functions: Option<PathBuf>,
+    /// Build and push no images.
+    #[arg(long)]
+    pub(crate) skip_images: bool,
+    /// Deploy the build before the last one that was deployed from this machine.
+    #[arg(long)]
+    pub(crate) rollback: bool,
+}
+
+/// `cauce doctor`
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {}
 
 /// `cauce explain`
 #[derive(Debug, Args)]

@@ -123,8 +123,8 @@ impl Context {
             Some(runtime) => runtime,
             None => {
                 let made = Builder::new_current_thread().enable_all().build();
-                let made = made
-                    .map_err(|error| Failure::system(format!("could not start the runtime: {error}")))?;
+                let made =
+                    made.map_err(|error| Failure::system(format!("could not start the runtime: {error}")))?;
                 self.runtime.get_or_init(|| made)
             }
         };

@@ -41,7 +41,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{AslCommand, Cli, Command};
+use args::{AslCommand, Cli, Command, DoctorArgs};
 use context::{Context, Environment};
 use error::{Exit, Failure};
 
@@ -107,6 +107,9 @@ fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Unpause(args) => commands::pause::pause(args, false, context),
         Command::Why(args) => commands::why::why(args, context),
         Command::Pools(args) => commands::pools::pools(args, context),
+        Command::Cost(args) => commands::cost::cost(args, context),
+        Command::Deploy(args) => commands::deploy::deploy(args, context),
+        Command::Doctor(DoctorArgs {}) => commands::doctor::doctor(context),
         Command::Explain(args) => commands::explain::explain(args, context),
         Command::Simulate(args) => engine::simulate(args, context),
         Command::Asl(AslCommand::Run(args)) => commands::asl::run(args, context),

@@ -143,8 +143,7 @@ impl There {
             let adapters = Adapters::new(environment, connection).map_err(|error| unusable(&error))?;
             // What differs from run to run (values, network, machines) is in the deployment that a
             // run is pinned to.
-            let settings =
-                Settings { documents, cluster: names.cluster.clone(), ..Settings::default() };
+            let settings = Settings { documents, cluster: names.cluster.clone(), ..Settings::default() };
             let driver = Driver::new(Outside { adapters, output: context.output }, settings);
             let known = OnceCell::new();
             if let Some(by) = by {
@@ -305,12 +304,6 @@ impl Names {
             region,
         })
     }
-
-    /// The ARN of a function.
-    pub(crate) fn function(&self, name: &str) -> String {
-        let (arns, _) = partition(&self.region);
-        format!("arn:{arns}:lambda:{}:{}:function:{}-{name}", self.region, self.account, self.prefix)
-    }
 }
 
 #[cfg(test)]
@@ -329,10 +322,6 @@ mod tests {
         assert_eq!(names.bucket, "shop-dev-documents-123456789012");
         assert_eq!(names.cluster, "arn:aws:ecs:eu-west-1:123456789012:cluster/shop-dev");
         assert_eq!(names.notices, "https://sqs.eu-west-1.amazonaws.com/123456789012/shop-dev-notices");
-        assert_eq!(
-            names.function("begin-task"),
-            "arn:aws:lambda:eu-west-1:123456789012:function:shop-dev-begin-task"
-        );
     }
 
     #[test]
@@ -351,7 +340,8 @@ mod tests {
 
     #[test]
     fn without_a_project_nothing_has_a_name_unless_a_prefix_is_given() {
-        let new = |other: Option<&AwsNames>| Names::new(None, "dev", "1".into(), "eu-west-1".into(), other, None);
+        let new =
+            |other: Option<&AwsNames>| Names::new(None, "dev", "1".into(), "eu-west-1".into(), other, None);
         let failure = new(None).unwrap_err();
         assert_eq!(failure.exit, Exit::BadInput);
         assert!(failure.message.contains("names no project"), "{failure:?}");

@@ -1,7 +1,7 @@
 //! `cauce build` and `cauce schema`: what is generated from files, and for them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cauce_compiler::Compiled;
 use serde_json::json;
@@ -20,17 +20,35 @@ const SYSTEM: &str = "system";
 const VERSION_SHOWN: usize = 12;
 
 pub(crate) fn build(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
+    let mut files = Vec::new();
+    for path in &args.paths {
+        files.extend(files_of(path, context)?);
+    }
+    let loaded = build_into(&files, &context.absolute(&args.out), context)?;
+    if context.json {
+        let documents: Vec<_> = loaded.iter().map(|one| json!(one.compiled.manifest)).collect();
+        context.output.json(&json!({"out": args.out, "pipelines": documents}))?;
+    } else {
+        context.output.table(&summary(&loaded))?;
+        context.output.talk(&format!("written to {}", args.out.display()));
+    }
+    Ok(Exit::Good)
+}
+
+/// Compiles pipeline files into a folder; nothing is written unless all of them pass their checks.
+///
+/// # Errors
+/// What is wrong with any of them, said for each; files that cannot be written.
+pub(crate) fn build_into(files: &[PathBuf], out: &Path, context: &Context) -> Result<Vec<Loaded>, Failure> {
     let mut loaded: Vec<Loaded> = Vec::new();
     let mut failure = None;
-    for path in &args.paths {
-        for file in files_of(path, context)? {
-            // What is wrong with one file is told along with what is wrong with the next.
-            match project::load(&file, context) {
-                Ok(one) => loaded.push(one),
-                Err(error) => {
-                    context.output.failure(&error);
-                    failure = Some(Failure::told(error.exit));
-                }
+    for file in files {
+        // What is wrong with one file is told along with what is wrong with the next.
+        match project::load(file, context) {
+            Ok(one) => loaded.push(one),
+            Err(error) => {
+                context.output.failure(&error);
+                failure = Some(Failure::told(error.exit));
             }
         }
     }
@@ -41,24 +59,16 @@ pub(crate) fn build(args: &BuildArgs, context: &Context) -> Result<Exit, Failure
         one.folder.values(&context.env)?;
     }
     refuse_repeats(&loaded)?;
-    let out = context.absolute(&args.out);
     for (kind, machine) in cauce_compiler::lifecycle::machines() {
         let mut text = machine.to_pretty_json();
         text.push('\n');
         write(&out.join(SYSTEM), &cauce_compiler::definition_file(kind), &text)?;
     }
     for one in &loaded {
-        write_pipeline(&out, &one.compiled)?;
+        write_pipeline(out, &one.compiled)?;
     }
-    write_project(&out, &loaded)?;
-    if context.json {
-        let documents: Vec<_> = loaded.iter().map(|one| json!(one.compiled.manifest)).collect();
-        context.output.json(&json!({"out": args.out, "pipelines": documents}))?;
-    } else {
-        context.output.table(&summary(&loaded))?;
-        context.output.talk(&format!("written to {}", args.out.display()));
-    }
-    Ok(Exit::Good)
+    write_project(out, &loaded)?;
+    Ok(loaded)
 }
 
 pub(crate) fn schema(args: &SchemaArgs, context: &Context) -> Result<Exit, Failure> {

@@ -6,7 +6,7 @@ use crate::args::Cli;
 use crate::error::Failure;
 
 /// Commands that this version does not have yet, and what to do instead.
-const LATER: [(&str, &str); 15] = [
+const LATER: [(&str, &str); 12] = [
     ("approve", "approvals come with the approval task"),
     ("reject", "approvals come with the approval task"),
     ("breakers", "circuit breakers are not supported yet"),
@@ -15,10 +15,7 @@ const LATER: [(&str, &str); 15] = [
     ("triggers", "file and dataset triggers come with 'cauce up'; start runs with 'cauce run FILE'"),
     ("datasets", "datasets come with 'cauce up'; 'cauce show RUN' tells what each task did"),
     ("audit", "'cauce runs' and 'cauce show RUN' tell what happened"),
-    ("cost", "'cauce build' writes the forecast and its price into manifest.json"),
     ("up", "schedules are fired by it; until then start runs with 'cauce run FILE' or 'cauce backfill'"),
-    ("deploy", "'cauce build' writes the definitions that are deployed"),
-    ("doctor", "it looks at deployments"),
     ("sync", "it looks at deployments"),
     ("test-state", "'cauce asl run' runs a whole definition"),
     ("help", "use 'cauce --help' or 'cauce COMMAND --help'"),

@@ -103,9 +103,7 @@ async fn find(view: &RunView, args: &LogsArgs, there: &There) -> Result<Found, F
     })?;
     let id = running
         .iter()
-        .find(|task| {
-            task.task == args.task && task.index == record.index && task.attempt == attempt.number
-        })
+        .find(|task| task.task == args.task && task.index == record.index && task.attempt == attempt.number)
         .and_then(|task| task.id.rsplit('/').next().map(str::to_owned));
     Ok(match id {
         Some(id) => {

@@ -28,4 +28,23 @@ pub(crate) mod pause;
 
 pub(crate) mod asl;
 
+pub(crate) mod deploy;
+
+pub(crate) mod doctor;
+
+pub(crate) mod cost;
+
 pub(crate) mod later;
+
+/// The functions of a deployed environment.
+pub(crate) const FUNCTIONS: [&str; 9] = [
+    "trigger-run",
+    "open-run",
+    "begin-task",
+    "expand-map",
+    "finish-task",
+    "close-run",
+    "record-event",
+    "sweep",
+    "notify",
+];

@@ -77,8 +77,7 @@ async fn mark(
             return Ok(());
         }
         record.paused = paused;
-        let mut entry =
-            AuditRecord::new(SystemClock.now(), if paused { "pause" } else { "unpause" });
+        let mut entry = AuditRecord::new(SystemClock.now(), if paused { "pause" } else { "unpause" });
         entry.by = Some(by.clone());
         entry.pipeline = Some(pipeline.to_owned());
         entry.version = Some(record.version.clone());

@@ -25,7 +25,9 @@ use crate::project::{ProjectFolder, find_pipeline};
 pub(crate) fn resume(args: &ResumeArgs, context: &Context) -> Result<Exit, Failure> {
     if context.there()?.is_some() {
         return Err(Failure::bad_input("'resume' is for runs of this machine, whose engine can be gone")
-            .help("there, Step Functions goes on by itself; a run that ended badly: cauce rerun RUN --env ENV"));
+            .help(
+                "there, Step Functions goes on by itself; a run that ended badly: cauce rerun RUN --env ENV",
+            ));
     }
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
     let (name, run) = resolve(&args.run, context)?;
@@ -172,13 +174,7 @@ struct How {
 }
 
 /// The request for the next generation of a run, on a version.
-fn next(
-    run: &RunRecord,
-    version: &str,
-    existing: Existing,
-    how: How,
-    by: String,
-) -> Command {
+fn next(run: &RunRecord, version: &str, existing: Existing, how: How, by: String) -> Command {
     Command::Trigger(Box::new(Trigger {
         pipeline: run.run.pipeline.clone(),
         version: version.to_owned(),
@@ -215,13 +211,17 @@ fn revive<'a>(
                 .output
                 .talk(&format!("ended what was left of {} attempt {}", program.task, program.attempt));
         }
-        for task in find_tasks(&local.host.world().table, key).await?.iter().filter(|task| !task.status.is_terminal()) {
+        for task in
+            find_tasks(&local.host.world().table, key).await?.iter().filter(|task| !task.status.is_terminal())
+        {
             let Some((pipeline, run_id)) = task.started_run.as_deref().and_then(|run| run.split_once('/'))
             else {
                 continue;
             };
             let child = RunKey::new(pipeline, run_id);
-            let Some(record) = find_run(&local.host.world().table, &child).await?.filter(|run| !run.status.is_terminal()) else {
+            let Some(record) =
+                find_run(&local.host.world().table, &child).await?.filter(|run| !run.status.is_terminal())
+            else {
                 continue;
             };
             revive(local, &child, folder, locks, context).await?;

@@ -67,9 +67,7 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
             if !args.dry_run {
                 locks.extend(actor.claim(&name)?);
                 let request = Request { existing, ..request };
-                actor
-                    .execute(&request.command(&plan.pipeline, &target.prepared.version, &by))
-                    .await?;
+                actor.execute(&request.command(&plan.pipeline, &target.prepared.version, &by)).await?;
             }
             names.push(name);
         }
@@ -123,7 +121,9 @@ fn target_there(args: &BackfillArgs, actor: Actor, context: &Context) -> Result<
             .help("the pipeline's own max_active_runs holds; change it in its file and deploy"));
     }
     if args.host_credentials {
-        return Err(Failure::bad_input("--host-credentials is for tasks of this machine").help("leave it out"));
+        return Err(
+            Failure::bad_input("--host-credentials is for tasks of this machine").help("leave it out")
+        );
     }
     let pipeline = match Path::new(&args.pipeline) {
         path if context.absolute(path).is_file() => project::load(path, context)?.compiled.plan.pipeline,
@@ -173,11 +173,7 @@ fn news(args: &BackfillArgs, plan: &cauce_model::plan::Plan) -> Result<Vec<NewRu
 }
 
 /// What a backfill does about a run.
-fn choose(
-    known: Option<&RunRecord>,
-    existing: ExistingRuns,
-    there: bool,
-) -> (String, Option<Existing>) {
+fn choose(known: Option<&RunRecord>, existing: ExistingRuns, there: bool) -> (String, Option<Existing>) {
     let Some(run) = known else { return ("new".to_owned(), Some(Existing::Refuse)) };
     let next = |again: Again| Existing::Next(again);
     if !run.status.is_terminal() {

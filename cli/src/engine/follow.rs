@@ -82,7 +82,9 @@ async fn follow(store: &Store, names: &[RunRef], plan: &Plan, context: &Context)
     if outcome? {
         return conclude(store, names, context).await;
     }
-    context.output.talk("no longer watched; the runs go on: 'cauce show' and 'cauce runs' tell how they stand");
+    context
+        .output
+        .talk("no longer watched; the runs go on: 'cauce show' and 'cauce runs' tell how they stand");
     Ok(Exit::Interrupted)
 }
 

@@ -241,7 +241,10 @@ pub(crate) async fn finish(
     progress.end();
     if outcome == Outcome::Stopped {
         for name in names {
-            if find_run(&local.host.world().table, &name.key()).await?.is_some_and(|run| !run.status.is_terminal()) {
+            if find_run(&local.host.world().table, &name.key())
+                .await?
+                .is_some_and(|run| !run.status.is_terminal())
+            {
                 context.output.talk(&format!("interrupted; go on with: cauce resume {name}"));
             }
         }

@@ -27,6 +27,8 @@ pub mod delivery;
 
 pub mod identity;
 
+pub mod inspect;
+
 pub mod logs;
 
 pub mod quotas;

@@ -12,26 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::calendar;
 use crate::machine::{ITEMS_SUFFIX, Machine};
 use crate::nest::{Nest, Node};
+use crate::prices::{INVOCATION_NANO_USD, TRANSITION_NANO_USD, WRITE_UNIT_NANO_USD, WRITE_UNITS_PER_TASK};
 
 /// The escaped request size that a machine stays below: UpdateStateMachine takes a request of one
 /// MiB, and the definition is a JSON string inside it.
 pub const REQUEST_BYTES_MAX: usize = 900_000;
-
-/// The price of one state transition of a Standard execution, in billionths of a dollar.
-/// <https://aws.amazon.com/step-functions/pricing/>
-const TRANSITION_NANO_USD: u64 = 25_000;
-
-/// One Lambda invocation: a request, and 100 ms at 256 MiB, in billionths of a dollar.
-/// <https://aws.amazon.com/lambda/pricing/>
-const INVOCATION_NANO_USD: u64 = 200 + 417;
-
-/// A write request unit of an on-demand table, in billionths of a dollar.
-/// <https://aws.amazon.com/dynamodb/pricing/on-demand/>
-const WRITE_UNIT_NANO_USD: u64 = 625;
-
-/// Write units of a task that runs once: two transactions of two small items, each written twice
-/// as transactions are.
-const WRITE_UNITS_PER_TASK: u64 = 8;
 
 /// StartExecution: a bucket, and what refills it each second, in most regions.
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>

@@ -34,6 +34,7 @@ mod resource;
 
 mod calendar;
 pub mod forecast;
+pub mod prices;
 
 pub use assemble::{CompileError, Compiled, ITEMS_MAX, assemble};
 pub use compile::compile;

@@ -1,0 +1,193 @@
+//! `cauce deploy`: the project's pipelines to a deployed environment: checks, build, images, Terraform.
+//!
+//! Every program is started by its arguments, never through a shell, and its line is shown before it
+//! runs. Secrets go to a program's standard input.
+
+mod folders;
+
+mod images;
+
+mod program;
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use cauce_spec::file::project::Environment;
+
+use self::folders::Folders;
+use self::program::{Program, Programs};
+use super::build::build_into;
+use crate::args::DeployArgs;
+use crate::context::Context;
+use crate::error::{Exit, Failure};
+use crate::project::{PROJECT_FILE, ProjectFolder, shown};
+use crate::there::declared;
+
+/// Exit code of `terraform plan -detailed-exitcode` when there is something to do.
+/// <https://developer.hashicorp.com/terraform/cli/commands/plan>
+const PLAN_HAS_CHANGES: i32 = 2;
+
+/// What a deployment is made from.
+pub(super) struct Deploy<'a> {
+    context: &'a Context,
+    folder: ProjectFolder,
+    /// The Terraform root module.
+    root: PathBuf,
+    folders: Folders,
+    programs: Programs<'a>,
+}
+
+pub(crate) fn deploy(args: &DeployArgs, context: &Context) -> Result<Exit, Failure> {
+    let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
+    let environment = declared(&folder, &context.env)?;
+    if !(args.dry_run || args.yes || std::io::stdin().is_terminal()) {
+        return Err(Failure::bad_input("nobody is there to approve the plan: standard input is no terminal")
+            .help("--yes applies without asking, --dry-run stops after the plan"));
+    }
+    let folders = Folders::new(&folder.state_dir, &context.env);
+    let root = root(&folder, environment, context)?;
+    let functions = functions(args, &folder, environment, context)?;
+    let variables = vec![
+        ("TF_VAR_build_dir".to_owned(), folders.build.display().to_string()),
+        ("TF_VAR_functions_dir".to_owned(), functions.display().to_string()),
+    ];
+    let programs = Programs::new(context, variables);
+    let terraform =
+        programs.need("terraform", "install it (https://developer.hashicorp.com/terraform/install)")?;
+    let deploy = Deploy { context, folder, root, folders, programs };
+    deploy.prepare(args)?;
+    deploy.carry_out(args, &terraform)
+}
+
+impl Deploy<'_> {
+    /// Fills the build folder: with what the files compile to, or with the build before the last.
+    fn prepare(&self, args: &DeployArgs) -> Result<(), Failure> {
+        let context = self.context;
+        if args.rollback {
+            context.output.talk(&format!("the build before the last: {}", self.folders.previous.display()));
+            return self.folders.restore_previous();
+        }
+        let found = self.folder.pipelines()?;
+        if found.is_empty() {
+            return Err(Failure::bad_input(format!(
+                "no file below {} defines a pipeline",
+                self.folder.root.display()
+            )));
+        }
+        let files: Vec<PathBuf> = found.into_iter().map(|found| found.path).collect();
+        self.folders.clear_build()?;
+        let built = build_into(&files, &self.folders.build, context)?;
+        let place = shown(&self.folders.build, context);
+        let count = super::check::count(built.len() as u64, "pipeline");
+        context.output.talk(&format!("{count} checked and built into {place}"));
+        Ok(())
+    }
+
+    fn carry_out(&self, args: &DeployArgs, terraform: &Program) -> Result<Exit, Failure> {
+        let output = &self.context.output;
+        let chdir = format!("-chdir={}", self.root.display());
+        terraform.run(&[&chdir, "init", "-input=false"])?;
+        let with_images = !args.skip_images && !args.rollback;
+        let mut left = Vec::new();
+        if with_images && !args.dry_run {
+            left = self.push_images(self.images(), terraform, true)?;
+        }
+        let plan = self.folders.plan();
+        let out = format!("-out={}", plan.display());
+        let plan_args = [&*chdir, "plan", "-input=false", "-detailed-exitcode", &out];
+        let changes = match terraform.code(&plan_args)? {
+            0 => false,
+            PLAN_HAS_CHANGES => true,
+            code => return Err(terraform.failed(code)),
+        };
+        if args.dry_run {
+            output.talk("stopped after the plan (--dry-run); nothing was changed");
+            return Ok(Exit::Good);
+        }
+        if changes {
+            if !args.yes && !approved()? {
+                output.talk("nothing was applied");
+                return Ok(Exit::Good);
+            }
+            let plan = plan.display().to_string();
+            terraform.run(&[&chdir, "apply", "-input=false", &plan])?;
+        } else {
+            output.talk("nothing to apply: what is deployed is as the files say");
+        }
+        if with_images {
+            let left = self.push_images(left, terraform, false)?;
+            if let Some((name, _)) = left.first() {
+                return Err(Failure::bad_input(format!(
+                    "the image '{name}' was not pushed: {} has no output 'repositories' with its repository",
+                    self.root.display()
+                ))
+                .help("add: output \"repositories\" { value = module.pipelines.repositories }"));
+            }
+        }
+        if args.rollback {
+            self.folders.swap()?
+        } else {
+            self.folders.keep()?
+        }
+        output.talk(&format!(
+            "deployed to '{}'; 'cauce doctor --env {}' looks whether all is well",
+            self.context.env, self.context.env
+        ));
+        Ok(Exit::Good)
+    }
+}
+
+/// Asks, on the terminal.
+fn approved() -> Result<bool, Failure> {
+    let failed = |error: std::io::Error| Failure::from_error(&error);
+    let mut err = std::io::stderr().lock();
+    err.write_all(b"apply this plan? only 'yes' does: ").and_then(|()| err.flush()).map_err(failed)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+    Ok(answer.trim() == "yes")
+}
+
+/// The Terraform root module of an environment: what `cauce.yaml` names, else where `cauce init` puts it.
+fn root(folder: &ProjectFolder, environment: &Environment, context: &Context) -> Result<PathBuf, Failure> {
+    let place = match &environment.terraform {
+        Some(place) => folder.root.join(place),
+        None => folder.root.join("terraform/environments").join(&context.env),
+    };
+    let is_root = |path: &Path| {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|ending| ending == "tf"))
+    };
+    if is_root(&place) {
+        return Ok(place);
+    }
+    Err(Failure::bad_input(format!("{} holds no Terraform files", shown(&place, context))).help(format!(
+        "name the folder of the root module as environments.{}.terraform in {PROJECT_FILE}; 'cauce init' shows one",
+        context.env
+    )))
+}
+
+/// The folder of the functions' packages.
+fn functions(
+    args: &DeployArgs,
+    folder: &ProjectFolder,
+    environment: &Environment,
+    context: &Context,
+) -> Result<PathBuf, Failure> {
+    let place = match (&args.functions, &environment.functions) {
+        (Some(place), _) => context.absolute(place),
+        (None, Some(place)) => folder.root.join(place),
+        (None, None) => folder.root.join("functions"),
+    };
+    let missing: Vec<&str> =
+        super::FUNCTIONS.into_iter().filter(|name| !place.join(format!("{name}.zip")).is_file()).collect();
+    if missing.is_empty() {
+        return Ok(place);
+    }
+    Err(Failure::bad_input(format!("{} lacks {}.zip", shown(&place, context), missing.join(".zip, "))).help(
+        format!(
+            "name the folder of the functions' packages with --functions, or as environments.{}.functions in \
+             {PROJECT_FILE}; they are part of each release of cauce ('make functions' makes them from source)",
+            context.env
+        ),
+    ))
+}
