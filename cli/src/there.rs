@@ -10,6 +10,7 @@ use cauce_aws::{Adapters, AdaptersError, Connect, Connection};
 use cauce_driver::{Driver, DriverError, Ports};
 use cauce_engine::{Command, Decision, Reply, Settings};
 use cauce_model::Instant;
+use cauce_spec::Project;
 use cauce_spec::file::project::{AwsNames, Environment as Declared};
 
 use crate::context::Context;
@@ -213,8 +214,8 @@ impl There {
 pub(crate) fn declared<'a>(folder: &'a ProjectFolder, env: &str) -> Result<&'a Declared, Failure> {
     // The values are not wanted here: this says which names there are.
     folder.values(env)?;
-    let mut found = folder.project.environments.iter().filter(|(name, _)| name.as_str() == env);
-    found.next().map(|(_, declared)| declared).ok_or_else(|| {
+    let declared = folder.project.environments.get(env).filter(|_| env != Project::LOCAL);
+    declared.ok_or_else(|| {
         Failure::bad_input(format!("'{env}' is this machine, not a deployed environment"))
             .help("name one of 'environments' in cauce.yaml with --env")
     })
@@ -273,7 +274,8 @@ impl Names {
         });
         let prefix = match (other.name, project) {
             (Some(name), _) => name,
-            (None, Some(project)) => format!("{project}-{env}"),
+            // Names on AWS have hyphens where ours may have underscores.
+            (None, Some(project)) => format!("{project}-{env}").replace('_', "-"),
             (None, None) => {
                 return Err(Failure::bad_input(format!(
                     "{PROJECT_FILE} names no project, so what is deployed to '{env}' has no known name"

@@ -15,9 +15,12 @@ tasks:
 #[test]
 fn a_new_project_passes_its_checks_and_runs_at_once() {
     let project = Project::new();
-    project.cauce(&["init", "hello"]).exits(0).says("cauce run hello/hello.yaml");
-    project.cauce(&["check", "hello"]).exits(0).shows("hello/hello.yaml: hello, 6 tasks");
-    project.cauce(&["run", "hello/hello.yaml", "--logical-date", "2026-01-05"]).exits(0).shows("greet");
+    project.cauce(&["init", "hello"]).exits(0).says("cauce run hello/pipelines/hello.yaml");
+    project.cauce(&["check", "hello"]).exits(0).shows("hello/pipelines/hello.yaml: hello, 6 tasks");
+    project
+        .cauce(&["run", "hello/pipelines/hello.yaml", "--logical-date", "2026-01-05"])
+        .exits(0)
+        .shows("greet");
     project
         .cauce(&["logs", "hello/@latest", "greet", "--item", "1", "--state-dir", "hello/.cauce"])
         .exits(0)
@@ -160,7 +163,7 @@ fn codes_and_words_are_explained_and_slips_understood() {
 fn unknown_and_later_commands_say_what_to_do() {
     let project = Project::new();
     project.cauce(&["chekc", "x"]).exits(2).says("did you mean 'cauce check'?");
-    project.cauce(&["deploy", "--env", "prod"]).exits(2).says("not supported yet").says("cauce build");
+    project.cauce(&["up"]).exits(2).says("not supported yet").says("cauce run FILE");
     project.cauce(&["asl", "test-state"]).exits(2).says("not supported yet");
     project.cauce(&["run"]).exits(2).says("<FILE>");
     project.cauce(&["--help"]).exits(0).shows("backfill");

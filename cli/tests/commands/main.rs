@@ -6,6 +6,7 @@
 mod definitions;
 mod files;
 mod runs;
+mod there;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

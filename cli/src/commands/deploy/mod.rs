@@ -86,7 +86,14 @@ impl Deploy<'_> {
     fn carry_out(&self, args: &DeployArgs, terraform: &Program) -> Result<Exit, Failure> {
         let output = &self.context.output;
         let chdir = format!("-chdir={}", self.root.display());
-        terraform.run(&[&chdir, "init", "-input=false"])?;
+        let env = &self.context.env;
+        let mut init = vec![&*chdir, "init", "-input=false"];
+        let backend = format!("-backend-config={env}.tfbackend");
+        if self.root.join(format!("{env}.tfbackend")).is_file() {
+            // One root module for several environments: each has its own state.
+            init.extend(["-reconfigure", &backend]);
+        }
+        terraform.run(&init)?;
         let with_images = !args.skip_images && !args.rollback;
         let mut left = Vec::new();
         if with_images && !args.dry_run {
@@ -94,7 +101,11 @@ impl Deploy<'_> {
         }
         let plan = self.folders.plan();
         let out = format!("-out={}", plan.display());
-        let plan_args = [&*chdir, "plan", "-input=false", "-detailed-exitcode", &out];
+        let mut plan_args = vec![&*chdir, "plan", "-input=false", "-detailed-exitcode", &out];
+        let values = format!("-var-file={env}.tfvars");
+        if self.root.join(format!("{env}.tfvars")).is_file() {
+            plan_args.push(&values);
+        }
         let changes = match terraform.code(&plan_args)? {
             0 => false,
             PLAN_HAS_CHANGES => true,
@@ -147,11 +158,14 @@ fn approved() -> Result<bool, Failure> {
     Ok(answer.trim() == "yes")
 }
 
-/// The Terraform root module of an environment: what `cauce.yaml` names, else where `cauce init` puts it.
+/// The Terraform root module of an environment: what `cauce.yaml` names, else one of its own, else the
+/// one that `cauce init` makes for all.
 fn root(folder: &ProjectFolder, environment: &Environment, context: &Context) -> Result<PathBuf, Failure> {
+    let own = folder.root.join("terraform/environments").join(&context.env);
     let place = match &environment.terraform {
         Some(place) => folder.root.join(place),
-        None => folder.root.join("terraform/environments").join(&context.env),
+        None if own.is_dir() => own,
+        None => folder.root.join("terraform"),
     };
     let is_root = |path: &Path| {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
