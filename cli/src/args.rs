@@ -35,7 +35,7 @@ pub(crate) struct Global {
 /// The commands, in the order in which a pipeline meets them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a small project that runs at once.
+    /// Make a repository of one's own: a pipeline that runs at once, environments, Terraform, workflows.
     Init(InitArgs),
     /// Check pipeline files and report everything that is wrong.
     Check(CheckArgs),
@@ -100,6 +100,9 @@ pub(crate) enum Command {
 pub(crate) struct InitArgs {
     /// The folder to make the project in.
     pub(crate) dir: PathBuf,
+    /// The repository of cauce that Terraform takes its modules from, such as https://host/owner/cauce.git.
+    #[arg(long, value_name = "URL")]
+    pub(crate) source: Option<String>,
 }
 
 /// `cauce check`

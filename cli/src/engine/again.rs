@@ -117,7 +117,7 @@ fn go_on(
     let local = local(folder, context, host_credentials, watch)?;
     context.block_on(async {
         let mut locks = Vec::new();
-        execute(&local, &resize(folder)).await?;
+        accept(local.host.execute(&resize(folder)).await?)?;
         let pinned: Deployment = match &newest {
             Some(compiled) => {
                 let deployment = deployment(compiled)?;

@@ -128,7 +128,7 @@ pub(crate) fn prepare(
     let local = local(&loaded.folder, context, host_credentials, watch)?;
     let others = started_pipelines(&loaded.compiled.plan, &loaded.folder, context)?;
     context.block_on(async {
-        execute(&local, &resize(&loaded.folder)).await?;
+        accept(local.host.execute(&resize(&loaded.folder)).await?)?;
         for compiled in others.iter().chain([&loaded.compiled]) {
             register(&local, &compiled.plan, &loaded.folder);
             local.host.deploy(&deployment(compiled)?).await?;

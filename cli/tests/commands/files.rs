@@ -25,6 +25,24 @@ fn a_new_project_passes_its_checks_and_runs_at_once() {
         .cauce(&["logs", "hello/@latest", "greet", "--item", "1", "--state-dir", "hello/.cauce"])
         .exits(0)
         .shows("hello, Quito! It is 2026-01-05.");
+    let left: Vec<String> =
+        ["terraform/main.tf", "terraform/dev.tfvars", ".github/actions/cauce/action.yml", "README.md"]
+            .into_iter()
+            .filter(|file| {
+                let text = std::fs::read_to_string(project.path().join("hello").join(file)).unwrap();
+                ["{{project}}", "{{name}}", "{{source}}", "{{ref}}", "{{repository}}"]
+                    .iter()
+                    .any(|mark| text.contains(mark))
+            })
+            .map(str::to_owned)
+            .collect();
+    assert!(left.is_empty(), "marks are left in {left:?}");
+    project.cauce(&["init", "made", "--source", "https://host.example/team/cauce.git"]).exits(0);
+    let main = std::fs::read_to_string(project.path().join("made/terraform/main.tf")).unwrap();
+    assert!(
+        main.contains("git::https://host.example/team/cauce.git//terraform/modules/network?ref=v"),
+        "{main}"
+    );
     project.cauce(&["init", "hello"]).exits(2).says("hello/cauce.yaml exists already");
 }
 
