@@ -101,6 +101,11 @@ impl Context {
         Ok(Some(Rc::clone(self.there.get_or_init(|| there))))
     }
 
+    /// What a command that is named to somebody needs besides, to act where this one does.
+    pub(crate) fn env_option(&self) -> String {
+        if self.env == Project::LOCAL { String::new() } else { format!(" --env {}", self.env) }
+    }
+
     /// The state folder of a project whose root is given.
     pub(crate) fn state_dir_of(&self, project_root: &Path) -> PathBuf {
         match &self.state_dir {

@@ -28,7 +28,8 @@ pub(crate) fn cancel(args: &CancelArgs, context: &Context) -> Result<Exit, Failu
             Actor::Here(local) => cancel_here(&actor, local, &name, &run, &command).await?,
             Actor::There(_) => {
                 actor.execute(&command).await?;
-                format!("{name} is being cancelled; 'cauce show {name}' tells when it has ended")
+                let env = context.env_option();
+                format!("{name} is being cancelled; 'cauce show {name}{env}' tells when it has ended")
             }
         };
         context.output.talk(&said);
@@ -80,9 +81,11 @@ pub(crate) fn mark(args: &MarkArgs, context: &Context) -> Result<Exit, Failure> 
         let command = Command::Mark { run_key: name.key(), task: args.task.clone(), success, by };
         actor.execute(&command).await?;
         let word = if success { "success" } else { "failed" };
-        context
-            .output
-            .talk(&format!("{name} {} is marked as {word}; what is below it: cauce rerun {name}", args.task));
+        let env = context.env_option();
+        context.output.talk(&format!(
+            "{name} {} is marked as {word}; what is below it: cauce rerun {name}{env}",
+            args.task
+        ));
         Ok(Exit::Good)
     })
 }

@@ -272,7 +272,8 @@ pub(crate) async fn conclude(store: &Store, names: &[RunRef], context: &Context)
             context.output.table(&tasks(&view))?;
             if let Some(message) = message.filter(|_| !good) {
                 context.output.talk(&format!("{name} {status}: {message}"));
-                context.output.talk(&format!("why: cauce why {name}; again: cauce rerun {name}"));
+                let env = context.env_option();
+                context.output.talk(&format!("why: cauce why {name}{env}; again: cauce rerun {name}{env}"));
             }
         }
     }
