@@ -98,7 +98,7 @@ fn deployable() -> (Project, PathBuf) {
     let repository = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop-dev/shop/loader";
     let outputs = format!(r#"{{"repositories": {{"value": {{"loader": "{repository}"}}}}}}"#);
     let terraform = format!(
-        "{note}\ncase \"$*\" in *output*) echo '{outputs}';; *plan*) test -f \"$TF_VAR_build_dir/small/plan.json\" \
+        "{note}\ncase \"$*\" in *\" output \"*) echo '{outputs}';; *\" plan \"*) test -f \"$TF_VAR_build_dir/small/plan.json\" \
          || exit 1; exit 2;; esac"
     );
     let aws = format!("{note}\ncase \"$*\" in *password*) echo hush;; *) exit 1;; esac");
