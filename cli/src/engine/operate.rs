@@ -61,7 +61,8 @@ async fn cancel_here(
         return Ok(format!("{name} is being cancelled by the process that runs it"));
     }
     // Nobody else closes a run whose engine is gone.
-    let close = cauce_engine::command::Close { run_key: key.clone(), generation: run.generation, redrives: 0 };
+    let close =
+        cauce_engine::command::Close { run_key: key.clone(), generation: run.generation, redrives: 0 };
     local.host.execute(&Command::Close(close)).await?;
     drive(local, &[], None).await?;
     let status = actor.find_run(&key).await?.map(|run| run.status.to_string()).unwrap_or_default();

@@ -119,7 +119,6 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
     Ok(decision)
 }
 
-/// What an attempt hears that no longer counts: its execution ends, and nothing else does.
 /// The log stream of a container that ran on ECS: prefix, container, id of the task. The prefix is the
 /// family, as the task definitions are made. On one machine a task has no ARN, and keeps its file's name.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html>
@@ -131,10 +130,11 @@ fn log_stream(outcome: &Outcome, family: &str) -> Option<String> {
     match outcome {
         Outcome::Succeeded(task) => of(task),
         Outcome::Failed { cause, .. } => of(&serde_json::from_str(cause).ok()?),
-        Outcome::Joined | Outcome::Died => None,
+        Outcome::Joined | Outcome::Died(_) => None,
     }
 }
 
+/// What an attempt hears that no longer counts: its execution ends, and nothing else does.
 fn replaced(cause: String) -> Decision {
     let reply = json!({"decision": "fail", "seconds": 0, "error": names::DENIED, "cause": cause});
     Decision { reply: Reply::Ok(reply), ..Decision::default() }
@@ -286,6 +286,18 @@ fn join(mut case: Case<'_>, view: &View, settings: &Settings) -> Result<Decision
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_of_a_container_on_ecs_is_named_after_its_task() {
+        let task = json!({"TaskArn": "arn:aws:ecs:eu-west-1:1:task/shop-dev/0a1b"});
+        let stream = Some("load/task/0a1b".to_owned());
+        assert_eq!(log_stream(&Outcome::Succeeded(task.clone()), "load"), stream);
+        let failed = |cause: String| Outcome::Failed { error: "States.TaskFailed".to_owned(), cause };
+        assert_eq!(log_stream(&failed(task.to_string()), "load"), stream);
+        assert_eq!(log_stream(&failed("no JSON".to_owned()), "load"), None);
+        // A token is no ARN: on one machine the log is a file.
+        assert_eq!(log_stream(&Outcome::Succeeded(json!({"TaskArn": "token"})), "load"), None);
+    }
 
     #[test]
     fn a_success_that_is_none_is_told_by_name() {
