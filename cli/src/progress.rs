@@ -260,6 +260,7 @@ mod tests {
             rule: cauce_model::TriggerRule::default(),
             gate: None,
             opens: Vec::new(),
+            teardown_of: Vec::new(),
             condition: None,
             outputs: Vec::new(),
             map: None,

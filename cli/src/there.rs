@@ -58,6 +58,7 @@ impl Ports for Outside {
     type Table = cauce_aws::table::DynamoTable;
     type StateMachines = cauce_aws::machines::StepFunctions;
     type Objects = cauce_aws::objects::S3Objects;
+    type Compute = cauce_aws::compute::Fargate;
     type Notifier = cauce_aws::queues::QueueNotifier;
     type Clock = cauce_local::clock::SystemClock;
 
@@ -69,6 +70,9 @@ impl Ports for Outside {
     }
     fn objects(&self) -> &Self::Objects {
         self.adapters.objects()
+    }
+    fn compute(&self) -> &Self::Compute {
+        self.adapters.compute()
     }
     fn notifier(&self) -> &Self::Notifier {
         self.adapters.notifier()

@@ -113,6 +113,7 @@ fn told(command: &Command, decision: &Decision) -> Vec<Json> {
             Effect::Refuse { .. } | Effect::Answer { .. } | Effect::Command(_) => {}
             Effect::Start { name, .. } => line("start", None, format!("start the run's execution {name}")),
             Effect::Stop { name, .. } => line("stop", None, format!("stop the execution {name}")),
+            Effect::StopProgram { id, .. } => line("stop", None, format!("stop the program {id}")),
             Effect::At { at, .. } => line("timer", None, format!("set a timer for {at}")),
         }
     }
