@@ -104,6 +104,21 @@ pub fn deployment(payload: &Json) -> Result<Command, PayloadError> {
     Ok(Command::Deploy(Box::new(Deploy { plan: reader.text("plan")?, deployment, by })))
 }
 
+/// Reads what Terraform sends when the project's pools have changed: `{"source": "cauce.pools",
+/// "detail": {"pools": {"<name>": <slots>}}}`.
+///
+/// # Errors
+/// Pools that are no whole numbers by name.
+pub fn pools(payload: &Json) -> Result<Command, PayloadError> {
+    let given = payload.pointer("/detail/pools").cloned().unwrap_or_default();
+    let pools = serde_json::from_value(given).map_err(|error| PayloadError::Unreadable {
+        function: "record-event".to_owned(),
+        field: "pools",
+        reason: error.to_string(),
+    })?;
+    Ok(Command::Resize { pools })
+}
+
 /// Reads an event that may start runs, as trigger-run receives it: a tick of EventBridge Scheduler
 /// (`{"source": "cauce.schedule", "detail": {"pipeline", "schedule", "scheduled_at"}}`), or S3's own event.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>

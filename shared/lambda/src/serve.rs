@@ -1,0 +1,130 @@
+//! The life of a function's process: made once, then one event after another.
+
+use crate::failure::words;
+use crate::{Deployed, Failure, log};
+use cauce_aws::delivery::Delivery;
+use cauce_aws::{Adapters, Connect, Environment};
+use cauce_driver::Driver;
+use cauce_engine::{Command, Reply, Settings};
+use cauce_model::Json;
+use lambda_runtime::{LambdaEvent, service_fn};
+use std::cell::OnceCell;
+use std::process::ExitCode;
+use std::rc::Rc;
+use tracing::Instrument;
+
+/// What a handler acts through.
+pub struct Function {
+    driver: Driver<Deployed>,
+    adapters: Rc<Adapters>,
+    delivery: OnceCell<Delivery>,
+}
+
+impl Function {
+    fn new(adapters: Adapters) -> Self {
+        let environment = adapters.environment();
+        // What differs from run to run (values, network, machines) is in the deployment that a run
+        // is pinned to; what is left is the same for all.
+        let settings = Settings {
+            documents: environment.documents.clone(),
+            cluster: environment.cluster.clone(),
+            ..Settings::default()
+        };
+        let adapters = Rc::new(adapters);
+        let driver = Driver::new(Deployed::new(Rc::clone(&adapters)), settings);
+        Self { driver, adapters, delivery: OnceCell::new() }
+    }
+
+    /// The driver of decisions.
+    pub const fn driver(&self) -> &Driver<Deployed> {
+        &self.driver
+    }
+
+    /// AWS.
+    pub fn adapters(&self) -> &Adapters {
+        &self.adapters
+    }
+
+    /// What delivers notices. Made when it is first asked for, and kept with the secrets it has read.
+    pub fn delivery(&self) -> &Delivery {
+        self.delivery.get_or_init(|| self.adapters.delivery())
+    }
+
+    /// What the names of everything in this environment begin with.
+    pub fn prefix(&self) -> &str {
+        &self.adapters.environment().name
+    }
+
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// Something did not answer; the same command may be sent again.
+    pub async fn execute(&self, command: &Command) -> Result<Reply, Failure> {
+        Ok(self.driver.execute(command).await?)
+    }
+
+    /// Sends what cannot be handled to the dead-letter queue, with its reason.
+    ///
+    /// # Errors
+    /// The queue did not take it: it must not be lost, so it has to come again.
+    pub async fn bury(&self, body: &str, failure: &Failure) -> Result<(), Failure> {
+        tracing::error!(reason = %failure, "sent to the dead letters");
+        let put = self.adapters.dead_letters().put(body, &failure.to_string()).await;
+        put.map_err(|error| Failure::unavailable(words(&error)))
+    }
+}
+
+/// Runs a function until Lambda ends its process.
+///
+/// `handle` gets every event as it comes. It may be called again in the same process, after a
+/// failure too, and must keep nothing but what is immutable.
+pub fn serve(name: &'static str, handle: impl AsyncFn(&Function, Json) -> Result<Json, Failure>) -> ExitCode {
+    // One event at a time: Lambda gives a process the next one only after the answer.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(name, handle)),
+        Err(error) => Err(format!("no runtime: {error}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            tracing::error!(function = name, "{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(
+    name: &'static str,
+    handle: impl AsyncFn(&Function, Json) -> Result<Json, Failure>,
+) -> Result<(), String> {
+    let environment = match Environment::from_env() {
+        Ok(environment) => environment,
+        Err(error) => {
+            log::start("info");
+            return Err(words(&error));
+        }
+    };
+    log::start(&environment.log);
+    let adapters = Adapters::open(environment, Connect::default()).await.map_err(|error| words(&error))?;
+    let function = Function::new(adapters);
+    let (function, handle) = (&function, &handle);
+    let service = service_fn(move |event: LambdaEvent<Json>| {
+        let LambdaEvent { payload, context } = event;
+        let span = log::invocation(name, &context.request_id, &payload);
+        let handled = async move {
+            let outcome = handle(function, payload).await;
+            match &outcome {
+                // A decision that says no by its name has done what it was asked for.
+                Err(failure) if failure.retryable => {
+                    tracing::warn!(error = failure.name, "{}", failure.message)
+                }
+                Err(failure) => tracing::info!(error = failure.name, "answered by a name"),
+                Ok(_) => {}
+            }
+            outcome
+        };
+        handled.instrument(span)
+    });
+    lambda_runtime::run(service).await.map_err(|error| error.to_string())
+}
