@@ -50,7 +50,7 @@ resource "aws_lambda_function" "this" {
   environment {
     variables = merge(
       {
-        CAUCE_ENVIRONMENT  = var.environment
+        CAUCE_ENVIRONMENT  = var.name
         CAUCE_TABLE        = aws_dynamodb_table.store.name
         CAUCE_DOCUMENTS    = local.documents_uri
         CAUCE_CLUSTER      = aws_ecs_cluster.this.arn

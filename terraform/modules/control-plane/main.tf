@@ -23,7 +23,7 @@ locals {
 resource "aws_s3_object" "channels" {
   bucket       = aws_s3_bucket.documents.id
   key          = "channels.json"
-  content      = jsonencode({ schema = 1, channels = var.channels })
+  content      = jsonencode(var.channels)
   content_type = "application/json"
 }
 

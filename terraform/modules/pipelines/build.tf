@@ -6,6 +6,9 @@ locals {
 
   project = try(jsondecode(file("${var.build_dir}/project.json")), {})
 
+  # Slots by pool.
+  pools = { for name, pool in try(local.project.pools, {}) : name => pool.slots }
+
   # Values of the environment, as JSON for the engine and as text for what is filled in here.
   values = merge(try(local.project.environments[local.environment].values, {}), var.values)
   # Inside a JSON string: escaped, without quotes of its own.

@@ -84,6 +84,19 @@ resource "aws_s3_object" "plan" {
   content_type = "application/json"
 }
 
+# The sizes of the project's pools, which its pipelines share. A smaller one lets nobody in until it fits.
+resource "aws_lambda_invocation" "pools" {
+  count = length(local.pools) > 0 ? 1 : 0
+
+  function_name   = var.control_plane.function_arns["record-event"]
+  lifecycle_scope = "CRUD"
+
+  input = jsonencode({
+    source = "cauce.pools"
+    detail = { pools = local.pools }
+  })
+}
+
 # Makes the version the pipeline's own, in one transaction; with action "delete" it takes the pipeline out. An error fails
 # the apply, and runs go on with the version before.
 resource "aws_lambda_invocation" "deployment" {
