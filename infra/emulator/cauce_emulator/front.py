@@ -212,8 +212,10 @@ def control(scope, body: bytes):
                 book.clear()
             at_least, seconds = int(query.pop("at_least", 0)), float(query.pop("seconds", WAIT_SECONDS))
             return 200, {path: book.wait(at_least, seconds, **query)}
+        if path == "change" and method == "GET":
+            return 200, {"calls": journal.CALLS.grown(int(query.get("after", 0)), float(query.get("seconds", WAIT_SECONDS)))}
         if path == "wait" and method == "GET":
             return waited(query, float(query.get("seconds", WAIT_SECONDS)))
     except (KeyError, TypeError, ValueError, LookupError) as error:
         return 400, {"error": f"{type(error).__name__}: {error}"}
-    return 404, {"error": f"no {method} /_cauce/{path}: there are faults, clock, calls, lambdas, wait"}
+    return 404, {"error": f"no {method} /_cauce/{path}: there are faults, clock, calls, change, lambdas, wait"}

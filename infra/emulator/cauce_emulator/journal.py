@@ -19,6 +19,7 @@ class Journal:
     def __init__(self) -> None:
         self._lock = threading.Condition()
         self._lines: list[dict] = []
+        self._count = 0
         self._file = None
 
     def open(self, path: Path) -> None:
@@ -30,6 +31,7 @@ class Journal:
         line = {"at": now(), **fields}
         with self._lock:
             self._lines.append(line)
+            self._count += 1
             if self._file is not None:
                 self._file.write(json.dumps(line) + "\n")
             self._lock.notify_all()
@@ -44,6 +46,12 @@ class Journal:
         with self._lock:
             self._lock.wait_for(lambda: len(self._chosen(wanted)) >= at_least, seconds)
             return self._chosen(wanted)
+
+    def grown(self, after: int, seconds: float) -> int:
+        """How many lines there have been, as soon as that is more than `after`; the same when the time is up."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._count > after, seconds)
+            return self._count
 
     def _chosen(self, wanted: dict) -> list[dict]:
         return [line for line in self._lines if all(line.get(k) == v for k, v in wanted.items())]
