@@ -1,0 +1,238 @@
+//! One emulated cloud: its process, what is deployed into it, and the programs that use it.
+
+use crate::api::{ACCOUNT, Api, REGION};
+use crate::tools::{Tools, programs, repository};
+use serde_json::{Value as Json, json};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// Every function, by the name of its program.
+pub(crate) const FUNCTIONS: [&str; 9] = [
+    "trigger-run",
+    "open-run",
+    "begin-task",
+    "expand-map",
+    "finish-task",
+    "close-run",
+    "record-event",
+    "sweep",
+    "notify",
+];
+
+/// A cloud with nothing in it, in a folder of its own. Its process ends with it.
+pub(crate) struct Cloud {
+    pub(crate) tools: Tools,
+    pub(crate) api: Api,
+    folder: tempfile::TempDir,
+    launcher: Child,
+}
+
+impl Cloud {
+    /// Starts one.
+    pub(crate) fn start(tools: Tools) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let images = json!({
+            "cauce-worker": [programs().join("cauce-run"), "--"],
+        });
+        fs::write(folder.path().join("images.json"), images.to_string()).unwrap();
+        let mut path = vec![programs()];
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        let mut launcher = Command::new(&tools.python)
+            .arg(repository().join("infra/emulator/launch.py"))
+            .args(["--port", "0", "--until-stdin-closes", "--stop-seconds", "2", "--folder"])
+            .arg(folder.path().join("cloud"))
+            .arg("--images")
+            .arg(folder.path().join("images.json"))
+            .env("PATH", std::env::join_paths(path).unwrap())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(folder.path().join("launcher.log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(launcher.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let ready: Json = serde_json::from_str(&ready).unwrap_or_else(|error| {
+            let log = fs::read_to_string(folder.path().join("launcher.log")).unwrap_or_default();
+            panic!("the emulated cloud did not start ({error}): {ready}\n{log}")
+        });
+        let endpoint = format!("http://127.0.0.1:{}", ready["port"]);
+        Self { tools, api: Api::new(&endpoint), folder, launcher }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A file that the launcher writes, one JSON object per line.
+    pub(crate) fn lines(&self, name: &str) -> Vec<Json> {
+        let text = fs::read_to_string(self.path("cloud").join(name)).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// What every program needs to find the cloud, and nothing of the caller's own AWS settings.
+    fn at_cloud<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("AWS_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .env("AWS_ENDPOINT_URL", self.api.endpoint())
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_REGION", REGION)
+            .env("AWS_DEFAULT_REGION", REGION)
+            .env("AWS_CONFIG_FILE", self.path("none"))
+            .env("AWS_SHARED_CREDENTIALS_FILE", self.path("none"))
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+    }
+
+    /// `cauce` in a folder, with the cloud around it.
+    pub(crate) fn cauce(&self, folder: &Path, args: &[&str]) -> Output {
+        let mut command = Command::new(programs().join("cauce"));
+        self.at_cloud(command.args(args).current_dir(folder)).output().unwrap()
+    }
+
+    /// `cauce` in a folder, on this machine alone.
+    pub(crate) fn cauce_here(&self, folder: &Path, args: &[&str]) -> Output {
+        let mut command = Command::new(programs().join("cauce"));
+        command.args(args).current_dir(folder).env("NO_COLOR", "1").stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    /// `aws`, as a user types it.
+    pub(crate) fn aws(&self, args: &[&str]) -> Json {
+        let mut command = Command::new(&self.tools.aws);
+        let output = self.at_cloud(command.args(args).args(["--output", "json"])).output().unwrap();
+        assert!(output.status.success(), "aws {args:?}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or(Json::Null)
+    }
+
+    /// Packages the functions that were built with this test.
+    pub(crate) fn package(&self) -> PathBuf {
+        let out = self.path("functions");
+        let mut command = Command::new(&self.tools.python);
+        command.arg(repository().join("infra/package.py")).arg("--strip");
+        command.arg("--bin-dir").arg(programs()).arg("--out").arg(&out).args(FUNCTIONS);
+        must("package.py", &command.output().unwrap());
+        out
+    }
+
+    /// Compiles a project's pipelines into a folder, as `terraform apply` reads it.
+    pub(crate) fn build(&self, project: &Path) -> PathBuf {
+        let out = self.path("build");
+        must("cauce build", &self.cauce(project, &["build", ".", "--out", out.to_str().unwrap()]));
+        out
+    }
+
+    /// A copy of the environment `dev`, with its state in the copy and every service at this cloud.
+    pub(crate) fn environment(&self, variables: &Json) -> PathBuf {
+        let root = self.path("terraform");
+        copy(&repository().join("terraform"), &root);
+        let folder = root.join("environments/dev");
+        let here = override_file(self.api.endpoint());
+        fs::write(folder.join("emulator_override.tf.json"), here.to_string()).unwrap();
+        fs::write(folder.join("emulator.auto.tfvars.json"), variables.to_string()).unwrap();
+        let mirror = format!(
+            "provider_installation {{\n  filesystem_mirror {{\n    path = {:?}\n  }}\n}}\n",
+            self.tools.plugins
+        );
+        fs::write(self.path("terraform.rc"), mirror).unwrap();
+        folder
+    }
+
+    /// Runs Terraform in a folder. Its exit code and what it said.
+    pub(crate) fn terraform(&self, folder: &Path, args: &[&str]) -> (i32, String) {
+        let mut command = Command::new(&self.tools.terraform);
+        command.args(args).arg("-no-color").current_dir(folder);
+        command.env("TF_CLI_CONFIG_FILE", self.path("terraform.rc"));
+        command.env("CHECKPOINT_DISABLE", "1").env("TF_IN_AUTOMATION", "1");
+        let output = self.at_cloud(&mut command).output().unwrap();
+        (output.status.code().unwrap_or(-1), text(&output.stdout) + &text(&output.stderr))
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        // Its standard input ends too, by which it notices the end of a test that was killed.
+        let pid = rustix::process::Pid::from_child(&self.launcher);
+        if rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_ok() {
+            drop(self.launcher.stdin.take());
+        }
+        if let Err(error) = self.launcher.wait() {
+            eprintln!("the emulated cloud could not be waited for: {error}");
+        }
+    }
+}
+
+/// Keeps the state beside the configuration and points the provider at the cloud.
+fn override_file(endpoint: &str) -> Json {
+    let services = [
+        "applicationautoscaling",
+        "budgets",
+        "cloudwatch",
+        "dynamodb",
+        "ec2",
+        "ecr",
+        "ecs",
+        "events",
+        "iam",
+        "kms",
+        "lambda",
+        "logs",
+        "s3",
+        "scheduler",
+        "secretsmanager",
+        "ses",
+        "sesv2",
+        "sfn",
+        "sns",
+        "sqs",
+        "sts",
+    ];
+    let endpoints: serde_json::Map<String, Json> =
+        services.into_iter().map(|service| (service.to_owned(), Json::from(endpoint))).collect();
+    json!({
+        "terraform": {"backend": {"local": {"path": "terraform.tfstate"}}},
+        "provider": {"aws": {
+            "region": REGION,
+            "access_key": "test",
+            "secret_key": "test",
+            "skip_credentials_validation": true,
+            "skip_metadata_api_check": true,
+            "skip_requesting_account_id": true,
+            "s3_use_path_style": true,
+            "allowed_account_ids": [ACCOUNT],
+            "endpoints": [endpoints],
+        }},
+    })
+}
+
+pub(crate) fn must(what: &str, output: &Output) {
+    let code = output.status.code();
+    assert_eq!(code, Some(0), "{what}: {}{}", text(&output.stdout), text(&output.stderr));
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        let name = entry.file_name();
+        if entry.file_type().unwrap().is_dir() {
+            if name != ".terraform" && name != ".cauce" {
+                copy(&entry.path(), &target);
+            }
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

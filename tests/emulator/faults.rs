@@ -1,0 +1,222 @@
+//! What AWS does on bad days, and what must come out all the same.
+
+use crate::Scenario;
+use crate::api::until;
+use crate::deployed::{Deployed, LANDING};
+use serde_json::{Value as Json, json};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    ("a function killed in mid-decision", killed_function),
+    ("throttled writes and lost replies", throttled_store),
+    ("events twice and out of order", events_twice),
+    ("programs that exit 1, die by signal 9, succeed at the second try", endings),
+    ("a program that never starts, then does", never_started),
+    ("a spot stop with exit 0 is no success", spot_stop),
+    ("a task's execution dies without a word", dead_child),
+    ("a run stopped from outside runs its teardown", stopped_from_outside),
+    ("a redrive from the console starts the next generation", redrive),
+    ("without status events the sweep converges", sweep_converges),
+    ("a deployment changes nothing in a run under way", pinned),
+    ("a pipeline without its plan harms nobody else", poison),
+    ("a command that does not fit fails for good, at once", wide_command),
+];
+
+/// Runs a pipeline from nothing to its end, with faults armed; its run.
+fn run_with(deployed: &Deployed, pipeline: &str, name: &str, faults: Json) -> Json {
+    deployed.api().faults(faults);
+    deployed.start(pipeline, name, &json!({}));
+    let run = deployed.run_ended(&format!("{pipeline}/{name}"));
+    assert_ne!(deployed.api().faults_performed(), 0, "no fault was performed");
+    run
+}
+
+fn statuses(run: &Json) -> Vec<(String, String)> {
+    let tasks = run["tasks"].as_object().unwrap();
+    tasks.iter().map(|(name, task)| (name.clone(), task["status"].as_str().unwrap().to_owned())).collect()
+}
+
+fn attempts(run: &Json, task: &str) -> usize {
+    run["tasks"][task]["attempts"].as_array().map_or(0, Vec::len)
+}
+
+fn killed_function(deployed: &Deployed) {
+    // Before and after each of the first calls that a decision makes.
+    let mut faults = Vec::new();
+    for function in ["open-run", "begin-task", "finish-task", "close-run"] {
+        for call in 1..=3 {
+            let function = deployed.name(function);
+            faults.push(json!({"kind": "kill", "function": function, "before_call": call}));
+            faults.push(json!({"kind": "kill", "function": function, "after_call": call}));
+        }
+    }
+    let run = run_with(deployed, "by_hand", "killed-functions", json!(faults));
+    assert_eq!(run["status"], "success");
+    assert_eq!(attempts(&run, "work"), 1);
+}
+
+fn throttled_store(deployed: &Deployed) {
+    let faults = json!([
+        {"kind": "call", "effect": "throttle", "service": "dynamodb", "operation": "TransactWriteItems", "times": 5},
+        {"kind": "call", "effect": "throttle", "service": "dynamodb", "operation": "UpdateItem", "times": 3},
+        {"kind": "call", "effect": "lose", "service": "dynamodb", "operation": "TransactWriteItems", "times": 2, "skip": 1},
+        {"kind": "call", "effect": "lose", "service": "states", "operation": "SendTaskSuccess", "times": 2},
+        {"kind": "call", "effect": "fail", "service": "s3", "times": 2},
+    ]);
+    let run = run_with(deployed, "by_hand", "throttled", faults);
+    assert_eq!(run["status"], "success");
+    assert_eq!(attempts(&run, "work"), 1);
+}
+
+fn events_twice(deployed: &Deployed) {
+    deployed.api().faults(json!([
+        {"kind": "event", "effect": "duplicate", "source": "aws.s3", "times": 3},
+        {"kind": "event", "effect": "delay", "source": "aws.s3", "seconds": 1, "times": 1},
+    ]));
+    for (key, bytes) in crate::sales::exports(deployed, "1997-01-07").iter().rev() {
+        deployed.api().put_object(LANDING, key, bytes);
+    }
+    let run = deployed.run_ended("ventas_batch/1997-01-07");
+    assert_ne!(deployed.api().faults_performed(), 0);
+    assert_eq!(run["status"], "success");
+    assert_eq!(run["generation"], 1);
+}
+
+fn endings(deployed: &Deployed) {
+    deployed.start("endings", "all", &json!({}));
+    let run = deployed.run_ended("endings/all");
+    assert_eq!(run["status"], "success", "{run}");
+    let last = |task: &str| run["tasks"][task]["attempts"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(last("fails")["exit_code"], 1);
+    assert_eq!(last("fails")["class"], "exit");
+    assert_eq!(last("killed")["exit_code"], 137);
+    assert_eq!(last("killed")["class"], "killed");
+    assert_eq!(attempts(&run, "second_try"), 2);
+    assert_eq!(run["tasks"]["after"]["status"], "success");
+}
+
+fn never_started(deployed: &Deployed) {
+    let faults = json!([{"kind": "task", "effect": "end", "stop_code": "TaskFailedToStart", "run": false,
+        "reason": "Capacity is unavailable at this time. Please try again later or in a different availability zone"}]);
+    let run = run_with(deployed, "platform", "never-started", faults);
+    assert_eq!(run["status"], "success", "{run}");
+    assert_eq!(attempts(&run, "work"), 2);
+    assert_eq!(run["tasks"]["work"]["attempts"][0]["class"], "capacity");
+}
+
+fn spot_stop(deployed: &Deployed) {
+    let faults = json!([{"kind": "task", "effect": "end", "stop_code": "SpotInterruption", "exit_code": 0,
+        "reason": "Your Spot Task was interrupted."}]);
+    let run = run_with(deployed, "platform", "spot-stop", faults);
+    assert_eq!(run["status"], "success", "{run}");
+    assert_eq!(attempts(&run, "work"), 2);
+    assert_eq!(run["tasks"]["work"]["attempts"][0]["class"], "spot_interruption");
+}
+
+fn dead_child(deployed: &Deployed) {
+    deployed.start("slow", "dead-child", &json!({}));
+    let child = until(deployed.api(), "the execution of slow/work", || {
+        deployed.children("slow", "dead-child").into_iter().find(|name| name.contains("-work-"))
+    });
+    deployed.stop("task-container", &child);
+    let run = deployed.run_ended("slow/dead-child");
+    assert_eq!(run["status"], "failed", "{run}");
+    let wanted = [("clean", "success"), ("prepare", "success"), ("work", "failed")];
+    let mut found = statuses(&run);
+    found.sort();
+    assert_eq!(found, wanted.map(|(task, status)| (task.to_owned(), status.to_owned())));
+}
+
+fn stopped_from_outside(deployed: &Deployed) {
+    deployed.start("slow", "stopped", &json!({}));
+    until(deployed.api(), "the program of slow/work", || {
+        let run = deployed.show("slow/stopped")?;
+        (run["tasks"]["work"]["status"] == "running").then_some(())
+    });
+    deployed.stop("slow", "stopped");
+    let run = until(deployed.api(), "the teardown of slow/stopped", || {
+        let run = deployed.show("slow/stopped")?;
+        (run["tasks"]["clean"]["status"] == "success" && run["ended_at"].is_string()).then_some(run)
+    });
+    assert_eq!(run["tasks"]["work"]["status"], "cancelled", "{run}");
+}
+
+fn redrive(deployed: &Deployed) {
+    deployed.start("redriven", "again", &json!({}));
+    assert_eq!(deployed.ended("redriven", "again"), "FAILED");
+    deployed.redrive("redriven", "again");
+    let run = until(deployed.api(), "the second generation of redriven/again", || {
+        let run = deployed.show("redriven/again")?;
+        (run["generation"] == 2 && run["ended_at"].is_string()).then_some(run)
+    });
+    assert_eq!(run["status"], "success", "{run}");
+    assert_eq!(attempts(&run, "first"), 1);
+    assert_eq!(attempts(&run, "second"), 2);
+}
+
+fn sweep_converges(deployed: &Deployed) {
+    deployed
+        .api()
+        .faults(json!([{"kind": "event", "effect": "drop", "source": "aws.states", "times": 1000}]));
+    deployed.start("slow", "unheard", &json!({}));
+    until(deployed.api(), "the program of slow/unheard", || {
+        let run = deployed.show("slow/unheard")?;
+        (run["tasks"]["work"]["status"] == "running").then_some(())
+    });
+    deployed.stop("slow", "unheard");
+    for _ in 0..2 {
+        deployed.sweep();
+    }
+    let run = deployed.run_ended("slow/unheard");
+    assert_ne!(deployed.api().faults_performed(), 0);
+    assert!(run["ended_at"].is_string(), "{run}");
+}
+
+fn pinned(deployed: &Deployed) {
+    deployed.start("slow", "pinned", &json!({}));
+    let before = until(deployed.api(), "the program of slow/pinned", || {
+        let run = deployed.show("slow/pinned")?;
+        (run["tasks"]["work"]["status"] == "running").then_some(run)
+    });
+    let file = deployed.project().join("slow.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("  clean:", "  more: {needs: [prepare], pass: {}}\n  clean:"))
+        .unwrap();
+    deployed.apply_again();
+    let child = deployed.children("slow", "pinned").into_iter().find(|name| name.contains("-work-")).unwrap();
+    deployed.stop("task-container", &child);
+    let after = deployed.run_ended("slow/pinned");
+    assert_eq!(after["version"], before["version"]);
+    assert!(after["tasks"].get("more").is_none(), "{after}");
+    deployed.start("slow", "newer", &json!({}));
+    let newer = until(deployed.api(), "a run of the new version", || deployed.show("slow/newer"));
+    assert_ne!(newer["version"], before["version"]);
+    let child = until(deployed.api(), "the execution of slow/newer", || {
+        deployed.children("slow", "newer").into_iter().find(|name| name.contains("-work-"))
+    });
+    deployed.stop("task-container", &child);
+    deployed.run_ended("slow/newer");
+}
+
+fn poison(deployed: &Deployed) {
+    // A tick of a pipeline that nobody deployed, a message that is no event, and a good tick behind them.
+    deployed.send_to_triggers("{not json");
+    deployed.send_to_triggers(r#"{"source": "aws.ec2", "detail": {}}"#);
+    deployed.tick("ticking", "2026-02-06T10:30:00Z");
+    assert_eq!(deployed.ended("ticking", "2026-02-05-g1"), "SUCCEEDED");
+    let reasons = until(deployed.api(), "two dead letters", || {
+        let reasons = deployed.dead_letters();
+        (reasons.len() >= 2).then_some(reasons)
+    });
+    assert!(reasons.iter().any(|reason| reason.contains("not JSON")), "{reasons:?}");
+    assert!(reasons.iter().any(|reason| reason.contains("aws.ec2")), "{reasons:?}");
+}
+
+fn wide_command(deployed: &Deployed) {
+    deployed.start("wide_command", "wide", &json!({"params": {"text": "x".repeat(9_000)}}));
+    let run = deployed.run_ended("wide_command/wide");
+    assert_eq!(run["status"], "failed");
+    assert!(attempts(&run, "work") <= 1, "{run}");
+    assert!(run.to_string().contains("8192"), "{run}");
+    deployed.start("wide_command", "narrow", &json!({"params": {"text": "short"}}));
+    assert_eq!(deployed.run_ended("wide_command/narrow")["status"], "success");
+}

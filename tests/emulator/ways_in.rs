@@ -1,0 +1,83 @@
+//! The ways in: a tick of a schedule, an execution started by hand, the command line; and many at once.
+
+use crate::Scenario;
+use crate::cloud::{must, text};
+use crate::deployed::Deployed;
+use serde_json::json;
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    ("a tick of a schedule is one run, however often it comes", tick),
+    ("an execution started from the command line of AWS is a run", by_hand),
+    ("parameters that are wrong are refused by name", refused),
+    ("the command line triggers, lists, explains and cancels", command_line),
+    ("two hundred runs at once, none lost", two_hundred),
+];
+
+fn tick(deployed: &Deployed) {
+    // 05:30 in New York is 10:30 in winter; the run covers the day that ends with the tick.
+    for _ in 0..3 {
+        deployed.tick("ticking", "2026-01-06T10:30:00Z");
+    }
+    assert_eq!(deployed.ended("ticking", "2026-01-05-g1"), "SUCCEEDED");
+    assert_eq!(deployed.executions("ticking").len(), 1);
+    let run = deployed.run_ended("ticking/2026-01-05");
+    assert_eq!(run["trigger"], "schedule");
+    assert_eq!(run["logical_date"], "2026-01-05T10:30:00.000000Z");
+}
+
+fn by_hand(deployed: &Deployed) {
+    let machine = deployed.machine("by_hand");
+    deployed.cloud().aws(&[
+        "stepfunctions",
+        "start-execution",
+        "--state-machine-arn",
+        &machine,
+        "--name",
+        "from-aws",
+        "--input",
+        r#"{"params": {"rows": 7}}"#,
+    ]);
+    assert_eq!(deployed.ended("by_hand", "from-aws"), "SUCCEEDED");
+    let run = deployed.run_ended("by_hand/from-aws");
+    assert_eq!(run["tasks"]["work"]["output"], json!({"rows": 7}));
+    assert_eq!(run["tasks"]["many"]["status"], "success");
+    assert_eq!(run["tasks"]["few"]["status"], "skipped");
+    deployed.start("by_hand", "with-nothing", &json!({}));
+    assert_eq!(deployed.ended("by_hand", "with-nothing"), "SUCCEEDED");
+    assert_eq!(deployed.run_ended("by_hand/with-nothing")["tasks"]["work"]["output"], json!({"rows": 3}));
+}
+
+fn refused(deployed: &Deployed) {
+    deployed.start("by_hand", "too-many", &json!({"params": {"rows": 700}}));
+    assert_eq!(deployed.ended("by_hand", "too-many"), "FAILED");
+    let described = deployed.describe("by_hand", "too-many");
+    assert_eq!(described["error"], "Cauce.RunRejected");
+    assert!(described["cause"].as_str().unwrap().contains("rows"), "{described}");
+}
+
+fn command_line(deployed: &Deployed) {
+    let cauce = |args: &[&str]| deployed.cloud().cauce(deployed.project(), args);
+    let triggered = cauce(&["trigger", "by_hand", "--env", "dev", "--param", "rows=4", "--wait"]);
+    must("cauce trigger", &triggered);
+    let runs = cauce(&["runs", "--pipeline", "by_hand", "--env", "dev", "--json"]);
+    must("cauce runs", &runs);
+    assert!(text(&runs.stdout).contains("by_hand"), "{}", text(&runs.stdout));
+    must("cauce list", &cauce(&["list", "--env", "dev"]));
+    must("cauce why", &cauce(&["why", "by_hand/from-aws", "--env", "dev"]));
+    let logs = cauce(&["logs", "endings/@latest", "fails", "--env", "dev"]);
+    assert_ne!(logs.status.code(), Some(3), "{}", text(&logs.stderr));
+    let audit = cauce(&["audit", "--env", "dev", "--json"]);
+    must("cauce audit", &audit);
+    assert!(text(&audit.stdout).contains("by_hand"), "{}", text(&audit.stdout));
+    let wrong = cauce(&["trigger", "by_hand", "--env", "dev", "--param", "rows=400"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
+}
+
+fn two_hundred(deployed: &Deployed) {
+    for n in 0..200 {
+        deployed.start("many", &format!("many-{n:03}"), &json!({"params": {"n": n}}));
+    }
+    for n in 0..200 {
+        assert_eq!(deployed.ended("many", &format!("many-{n:03}")), "SUCCEEDED", "many-{n:03}");
+    }
+}
