@@ -21,13 +21,17 @@ pub(crate) const FUNCTIONS: [&str; 9] = [
     "notify",
 ];
 
-/// A cloud with nothing in it, in a folder of its own. Its process ends with it.
+/// A cloud, in a folder of its own.
 pub(crate) struct Cloud {
     pub(crate) tools: Tools,
     pub(crate) api: Api,
-    folder: tempfile::TempDir,
-    launcher: Child,
+    folder: PathBuf,
+    /// Ends with this; absent for a cloud that somebody else serves.
+    own: Option<(Child, tempfile::TempDir)>,
 }
+
+/// What the file says that a served cloud is known by.
+const SERVED: &str = "served.json";
 
 impl Cloud {
     /// Starts one.
@@ -58,11 +62,28 @@ impl Cloud {
             panic!("the emulated cloud did not start ({error}): {ready}\n{log}")
         });
         let endpoint = format!("http://127.0.0.1:{}", ready["port"]);
-        Self { tools, api: Api::new(&endpoint), folder, launcher }
+        let path = folder.path().to_owned();
+        fs::write(path.join(SERVED), json!({"endpoint": endpoint}).to_string()).unwrap();
+        Self { tools, api: Api::new(&endpoint), folder: path, own: Some((launcher, folder)) }
+    }
+
+    /// The cloud that another process serves from this folder.
+    pub(crate) fn at(folder: &Path, tools: Tools) -> Self {
+        let served: Json = serde_json::from_slice(&fs::read(folder.join(SERVED)).unwrap()).unwrap();
+        Self {
+            tools,
+            api: Api::new(served["endpoint"].as_str().unwrap()),
+            folder: folder.to_owned(),
+            own: None,
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     /// A file that the launcher writes, one JSON object per line.
@@ -158,12 +179,15 @@ impl Cloud {
 
 impl Drop for Cloud {
     fn drop(&mut self) {
+        let Some((launcher, _)) = &mut self.own else {
+            return;
+        };
         // Its standard input ends too, by which it notices the end of a test that was killed.
-        let pid = rustix::process::Pid::from_child(&self.launcher);
+        let pid = rustix::process::Pid::from_child(launcher);
         if rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_ok() {
-            drop(self.launcher.stdin.take());
+            drop(launcher.stdin.take());
         }
-        if let Err(error) = self.launcher.wait() {
+        if let Err(error) = launcher.wait() {
             eprintln!("the emulated cloud could not be waited for: {error}");
         }
     }
@@ -204,7 +228,6 @@ fn override_file(endpoint: &str) -> Json {
             "secret_key": "test",
             "skip_credentials_validation": true,
             "skip_metadata_api_check": true,
-            "skip_requesting_account_id": true,
             "s3_use_path_style": true,
             "allowed_account_ids": [ACCOUNT],
             "endpoints": [endpoints],

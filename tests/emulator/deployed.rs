@@ -43,6 +43,12 @@ impl Deployed {
         deployed
     }
 
+    /// What was applied to a cloud that another process serves.
+    pub(crate) fn at(cloud: Cloud) -> Self {
+        let (project, terraform) = (cloud.path("project"), cloud.path("terraform/environments/dev"));
+        Self { cloud, project, terraform }
+    }
+
     pub(crate) fn cloud(&self) -> &Cloud {
         &self.cloud
     }

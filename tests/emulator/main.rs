@@ -4,7 +4,8 @@
 //! One cloud serves all scenarios, in their order, since setting it up is most of the time. Its
 //! launcher, with what it fills in, is in `infra/emulator`.
 //!
-//! A name as argument runs the scenarios that contain it (and what they need).
+//! A word as argument runs the scenarios whose names contain it. `--serve` applies everything and then
+//! waits, for looking around; `--at FOLDER` runs scenarios on a cloud that is served so.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test program")]
 
@@ -19,7 +20,9 @@ mod ways_in;
 
 use cloud::Cloud;
 use deployed::Deployed;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use tools::Tools;
@@ -32,8 +35,15 @@ const SCENARIOS: &[&[Scenario]] =
 
 fn main() -> ExitCode {
     evidence::can_fail();
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    if std::env::args().any(|word| word == "--list") {
+    let mut wanted: Vec<String> = std::env::args().skip(1).collect();
+    let at = wanted.iter().position(|word| word == "--at").map(|at| {
+        wanted.remove(at);
+        PathBuf::from(wanted.remove(at))
+    });
+    let (options, wanted): (Vec<String>, Vec<String>) =
+        wanted.into_iter().partition(|word| word.starts_with('-'));
+    let asked = |option: &str| options.iter().any(|word| word == option);
+    if asked("--list") {
         for (name, _) in SCENARIOS.iter().copied().flatten() {
             println!("{name}: test");
         }
@@ -47,8 +57,17 @@ fn main() -> ExitCode {
         }
     };
     let started = Instant::now();
-    let deployed = Deployed::apply(Cloud::start(tools));
+    let deployed = match at {
+        Some(folder) => Deployed::at(Cloud::at(&folder, tools)),
+        None => Deployed::apply(Cloud::start(tools)),
+    };
     println!("applied in {:.1} s", started.elapsed().as_secs_f64());
+    if asked("--serve") {
+        println!("AWS_ENDPOINT_URL={}", deployed.api().endpoint());
+        println!("everything is in {}; it ends with an end of input", deployed.cloud().folder().display());
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        return ExitCode::SUCCESS;
+    }
     let (mut passed, mut failed) = (0, Vec::new());
     for (name, scenario) in SCENARIOS.iter().copied().flatten() {
         if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(word.as_str())) {
