@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Why(WhyArgs),
     /// Show pools and locks: their slots, who holds them, who waits.
     Pools(PoolsArgs),
+    /// Show who had what done: runs asked for, cancels, marks, pauses, deployments.
+    Audit(AuditArgs),
     /// Say what a pipeline costs on AWS: forecast, and what its runs of a month took.
     Cost(CostArgs),
     /// Deploy the pipelines of the project to an environment: checks, build, images, Terraform.
@@ -427,6 +429,20 @@ pub(crate) struct WhyArgs {
 pub(crate) struct PoolsArgs {
     /// One pool, such as sftp, lock:NAME, active:PIPELINE or run:PIPELINE [default: those of cauce.yaml and those in use].
     pub(crate) name: Option<String>,
+}
+
+/// `cauce audit`
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// Only what was done at or after this moment or date [default: 7 days ago].
+    #[arg(long, value_name = "D")]
+    pub(crate) since: Option<String>,
+    /// Only what concerns this pipeline.
+    #[arg(long, value_name = "P")]
+    pub(crate) pipeline: Option<String>,
+    /// At most so many, the newest.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
 }
 
 /// `cauce cost`

@@ -18,12 +18,13 @@ use cauce_local::clock::SystemClock;
 use cauce_local::objects::FolderObjects;
 use cauce_local::sqlite::SqliteTable;
 use cauce_local::state::StateDir;
+use cauce_model::audit::audit_partition;
 use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskPlan};
 use cauce_model::record::{
     OUTPUT_MAX, OutputRecord, PipelineRecord, RUNS_LIST, Record, RunRecord, TASK_PREFIX, TaskRecord,
     pipeline_item, run_item, run_partition, task_item,
 };
-use cauce_model::{Instant, Item, Json, Key, RunRef, TaskStatus};
+use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunRef, TaskStatus};
 use cauce_ports::{Objects, Table};
 
 use crate::context::Context;
@@ -186,11 +187,6 @@ impl Store {
         }
     }
 
-    /// The table, for the few commands that change a setting.
-    pub(crate) const fn table(&self) -> &AnyTable {
-        &self.table
-    }
-
     /// Every run from a moment on, oldest first, as `keep` wants.
     ///
     /// # Errors
@@ -287,6 +283,15 @@ impl Store {
             Some(item) => Ok(RunRecord::from_item(&item)?),
             None => Err(Failure::system(format!("the run {run} is gone from the store"))),
         }
+    }
+
+    /// The audit entries of a day in UTC, `1997-01-05`, oldest first.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn audit(&self, day: &str) -> Result<Vec<AuditRecord>, Failure> {
+        let items = self.range(&audit_partition(day), "").await?;
+        Ok(items.iter().map(AuditRecord::from_item).collect::<Result<_, _>>()?)
     }
 
     /// A pipeline's record, once a run of it was started here.

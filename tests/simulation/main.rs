@@ -7,9 +7,11 @@ mod events;
 mod faults;
 
 mod graphs;
+mod interventions;
 mod pools;
 mod reference;
 mod repair;
 mod semantics;
+mod sweeps;
 mod teardown;
 mod world;

@@ -396,7 +396,7 @@ fn events_in_any_order_and_number_change_no_end_that_was_reached() {
 fn a_cancelled_run_ends_though_others_wait_at_gates() {
     let (host, key) = started(GATED, gated_durations());
     pass(&host, 2);
-    tell(&host, &Command::Cancel { run_key: key.clone(), reason: "enough".to_owned() });
+    tell(&host, &Command::Cancel { run_key: key.clone(), reason: "enough".to_owned(), by: None });
     assert!(settle(&host), "alert hears at its gate that b was stopped");
     let ended = stand(&host, &key);
     assert_eq!(ended.statuses(), "a:success alert:cancelled b:cancelled c:cancelled");

@@ -6,7 +6,7 @@ use crate::args::Cli;
 use crate::error::Failure;
 
 /// Commands that this version does not have yet, and what to do instead.
-const LATER: [(&str, &str); 12] = [
+const LATER: [(&str, &str); 11] = [
     ("approve", "approvals come with the approval task"),
     ("reject", "approvals come with the approval task"),
     ("breakers", "circuit breakers are not supported yet"),
@@ -14,7 +14,6 @@ const LATER: [(&str, &str); 12] = [
     ("idempotency", "idempotency keys are not supported yet"),
     ("triggers", "file and dataset triggers come with 'cauce up'; start runs with 'cauce run FILE'"),
     ("datasets", "datasets come with 'cauce up'; 'cauce show RUN' tells what each task did"),
-    ("audit", "'cauce runs' and 'cauce show RUN' tell what happened"),
     ("up", "schedules are fired by it; until then start runs with 'cauce run FILE' or 'cauce backfill'"),
     ("sync", "it looks at deployments"),
     ("test-state", "'cauce asl run' runs a whole definition"),

@@ -16,6 +16,8 @@ pub(crate) mod pools;
 
 pub(crate) mod runs;
 
+pub(crate) mod audit;
+
 pub(crate) mod show;
 
 pub(crate) mod why;

@@ -30,6 +30,7 @@ mod operate;
 
 mod simulate;
 
+pub(crate) use actor::Actor;
 pub(crate) use again::{rerun, resume};
 pub(crate) use backfill::backfill;
 pub(crate) use follow::deployed;

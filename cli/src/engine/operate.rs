@@ -23,7 +23,7 @@ pub(crate) fn cancel(args: &CancelArgs, context: &Context) -> Result<Exit, Failu
     context.block_on(async {
         let by = actor.by(context).await?;
         let reason = args.reason.clone().unwrap_or_else(|| format!("cancelled by {by}"));
-        let command = Command::Cancel { run_key: name.key(), reason };
+        let command = Command::Cancel { run_key: name.key(), reason, by: Some(by) };
         let said = match &actor {
             Actor::Here(local) => cancel_here(&actor, local, &name, &run, &command).await?,
             Actor::There(_) => {

@@ -193,7 +193,7 @@ async fn heed_cancels(local: &Local, names: &[RunRef]) -> Infallible {
             else {
                 continue;
             };
-            let command = Command::Cancel { run_key: key.clone(), reason: cancel.reason };
+            let command = Command::Cancel { run_key: key.clone(), reason: cancel.reason, by: cancel.by };
             if local.host.execute(&command).await.is_ok() {
                 heeded.insert(key);
             }

@@ -13,6 +13,7 @@ use cauce_model::record::{ACTIVE_LIST, DUE_LIST};
 use cauce_model::{Item, Json, Key, RunKey};
 use cauce_ports::{Clock, Compute, Page, Table, TableError};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What DescribeExecution takes at once, and again every second, where least is granted.
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>
@@ -34,11 +35,13 @@ pub struct Budget {
     pub listings: u32,
     /// Due items to perform.
     pub due: u32,
+    /// Pools in use to look at for dead holders; each takes a few reads of the store.
+    pub pools: u32,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { describes: DESCRIBES_BURST / 2, listings: CLUSTER_READS_BURST / 4, due: 500 }
+        Self { describes: DESCRIBES_BURST / 2, listings: CLUSTER_READS_BURST / 4, due: 500, pools: 200 }
     }
 }
 
@@ -59,9 +62,12 @@ pub struct SweepReport {
     pub gates: u32,
     /// Programs stopped that nobody waited for.
     pub stopped: u32,
+    /// Slots given back that the dead held.
+    pub freed: u32,
     /// What could not be done; the next sweep tries again.
     pub troubles: u32,
-    /// Whether every run was looked at; otherwise the next sweep goes on where this one stopped.
+    /// Whether every run and every pool in use was looked at; otherwise the next sweep goes on where this
+    /// one stopped.
     pub complete: bool,
     /// Each repair and each trouble, in words.
     pub lines: Vec<String>,
@@ -72,9 +78,15 @@ fn cursor_item() -> Key {
     Key::new("sweep", "cursor")
 }
 
-/// The cursor's fields: the last run's place in the list, and its last task run that was looked at.
+/// The cursor's fields: the last run's place in the list, its last task run that was looked at, and the
+/// first pool that was not.
 const POSITION: &str = "position";
 const AFTER: &str = "after";
+const POOL: &str = "pool";
+
+/// The part of the executions to describe that is kept for holders of slots, as its divisor. They are few:
+/// of those that have written down what they do, the look at their runs has asked before.
+const POOLS_SHARE: u32 = 5;
 
 /// Items of a list that are read at a time.
 const PAGE: u32 = 100;
@@ -83,6 +95,8 @@ const PAGE: u32 = 100;
 struct Left {
     describes: u32,
     listings: u32,
+    /// The pools of the runs that were looked at.
+    in_use: BTreeSet<String>,
 }
 
 impl<P: Ports> Driver<P> {
@@ -93,7 +107,9 @@ impl<P: Ports> Driver<P> {
     pub async fn sweep(&self, budget: &Budget) -> Result<SweepReport, DriverError> {
         let mut report = SweepReport::default();
         self.perform_due(budget.due, &mut report).await?;
-        let mut left = Left { describes: budget.describes, listings: budget.listings };
+        let kept = budget.describes / POOLS_SHARE;
+        let mut left =
+            Left { describes: budget.describes - kept, listings: budget.listings, in_use: BTreeSet::new() };
         let cursor = self.ports().table().get(&cursor_item()).await?;
         let field = |name: &str| {
             let value = cursor.as_ref().and_then(|item| item.body.get(name)).and_then(Json::as_str);
@@ -104,14 +120,54 @@ impl<P: Ports> Driver<P> {
         if stopped_at.is_none() && !from.is_empty() {
             stopped_at = self.look_at_runs("", Some(&from), "", &mut left, &mut report).await?;
         }
-        report.complete = stopped_at.is_none();
+        left.describes += kept;
+        let next_pool = self.reclaim(&field(POOL), budget.pools, &mut left, &mut report).await?;
+        report.complete = stopped_at.is_none() && next_pool.is_empty();
         let (position, after) = stopped_at.unwrap_or_default();
         let steps = vec![
             Step::Set(POSITION.to_owned(), Json::from(position)),
             Step::Set(AFTER.to_owned(), Json::from(after)),
+            Step::Set(POOL.to_owned(), Json::from(next_pool)),
         ];
         self.ports().table().update(&cursor_item(), &Change { steps }, &When::always()).await?;
         Ok(report)
+    }
+
+    /// Gives back what the dead hold in the pools of the runs that were looked at, from one pool on and
+    /// around. Returns the pool to begin with next time, empty when all had their turn.
+    async fn reclaim(
+        &self,
+        from: &str,
+        most: u32,
+        left: &mut Left,
+        report: &mut SweepReport,
+    ) -> Result<String, DriverError> {
+        let pools = std::mem::take(&mut left.in_use);
+        let around = pools.range(from.to_owned()..).chain(pools.range(..from.to_owned()));
+        for (pool, done) in around.zip(0..) {
+            if done == most || left.describes == 0 {
+                return Ok(pool.clone());
+            }
+            let command = Command::Reclaim { pool: pool.clone(), all: false };
+            match self.execute(&command).await {
+                Ok(Reply::Ok(told)) => {
+                    left.describes = left.describes.saturating_sub(counted(&told, "looked"));
+                    let freed = counted(&told, "freed");
+                    report.freed += freed;
+                    if freed > 0 {
+                        report
+                            .lines
+                            .push(format!("{pool}: {freed} slots given back, whose holders are dead"));
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    report.troubles += 1;
+                    report.lines.push(format!("{pool}: {}", with_sources(&error)));
+                }
+            }
+        }
+        Ok(String::new())
     }
 
     async fn page(
@@ -243,13 +299,16 @@ impl<P: Ports> Driver<P> {
         report.settled += count("settled");
         report.gates += count("gates");
         report.stopped += count("stopped");
+        let pools = told.get("pools").and_then(Json::as_array).into_iter().flatten();
+        left.in_use.extend(pools.filter_map(Json::as_str).map(str::to_owned));
         let lines = told.get("lines").and_then(Json::as_array).into_iter().flatten();
         report.lines.extend(lines.filter_map(Json::as_str).map(str::to_owned));
         Ok(told.get("next").and_then(Json::as_str).map(str::to_owned))
     }
 }
 
-/// What a due item asks for.
+/// What a due item asks for. Deadlines alone are due at a moment: events are redelivered until they are
+/// decided, and a generation that waits for the present one's end is found with its run.
 fn due(item: &Item) -> Option<Command> {
     let text = |field: &str| item.body.get(field).and_then(Json::as_str);
     match text("command")? {

@@ -88,7 +88,7 @@ pub(crate) fn conclude(
     if let Some(Cut::Stopped(reason)) = cut
         && run.cancel.is_none()
     {
-        run.cancel = Some(CancelRecord { at: now, reason: reason.clone() });
+        run.cancel = Some(CancelRecord { at: now, reason: reason.clone(), by: None });
     }
 
     let mut decision = Decision::default();
@@ -228,14 +228,14 @@ fn announce(run: &mut RunRecord, prepared: &Prepared, now: Instant) {
     }
 }
 
-/// Whether nothing of a run needs the sweep's eye: no notice to deliver, and no attempt that a program
-/// may have outlived.
+/// Whether nothing of a run needs the sweep's eye: no notice to deliver, no further generation to start,
+/// and no attempt that a program may have outlived.
 fn leaves_nothing(run: &RunRecord, records: &[TaskRecord]) -> bool {
     let is_quiet = |record: &TaskRecord| {
         let cut_off = |attempt: &AttemptRecord| attempt.class.is_some_and(FailureClass::may_outlive);
         record.outbox.is_empty() && !record.attempts.iter().any(cut_off)
     };
-    run.cancel.is_none() && run.outbox.is_empty() && records.iter().all(is_quiet)
+    run.cancel.is_none() && run.next.is_none() && run.outbox.is_empty() && records.iter().all(is_quiet)
 }
 
 /// The status of every task of the plan in the run's present generation.

@@ -1,7 +1,7 @@
 //! What can be asked of the core, and what a decision consists of.
 
 use cauce_model::event::Object;
-use cauce_model::record::{Notice, TriggerRecord};
+use cauce_model::record::{Notice, PipelineRecord, TriggerRecord};
 use cauce_model::{Deployment, Instant, Json, Key, RunKey, Write};
 use std::collections::BTreeMap;
 
@@ -46,6 +46,9 @@ pub enum Command {
     Reclaim {
         /// The pool.
         pool: String,
+        /// Whether to ask about every holder; else only about those whose attempt was never written down.
+        /// About the others the look at their runs asks.
+        all: bool,
     },
     /// A run shall end.
     Cancel {
@@ -53,6 +56,8 @@ pub enum Command {
         run_key: RunKey,
         /// Why, in words.
         reason: String,
+        /// Who, as far as is known.
+        by: Option<String>,
     },
     /// A person says how a task ended.
     Mark {
@@ -65,6 +70,8 @@ pub enum Command {
         /// Who.
         by: String,
     },
+    /// A pipeline's triggers are held back, or let go on.
+    Pause(Box<Pause>),
     /// The platform tells that something of ours ended.
     Observed(Box<Observed>),
     /// The sweep looks at a run: is all that is written of it still true?
@@ -122,6 +129,7 @@ impl Command {
             Self::Reclaim { .. } => "reclaim",
             Self::Cancel { .. } => "cancel",
             Self::Mark { .. } => "mark",
+            Self::Pause(_) => "pause",
             Self::Observed(_) => "observed",
             Self::Reconcile(_) => "reconcile",
             Self::Deadline { .. } => "deadline",
@@ -133,6 +141,20 @@ impl Command {
             Self::Delivered { .. } => "delivered",
         }
     }
+}
+
+/// Whether a pipeline's triggers start runs.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Pause {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Whether they are held back from now on.
+    pub paused: bool,
+    /// Who says so.
+    pub by: Option<String>,
+    /// The record that the pipeline gets when it has none: on one machine it has none before its first
+    /// run. `None` refuses a pipeline that is not known.
+    pub unknown: Option<PipelineRecord>,
 }
 
 /// Something that may start runs.

@@ -24,9 +24,12 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Release { pool, holder, slots } => slots::release(pool, holder, *slots, view, now),
         Command::Look { pool, seconds } => slots::look_again(pool, *seconds, view, now),
         Command::Resize { pools } => slots::resize(pools, view),
-        Command::Reclaim { pool } => reclaim::decide(pool, view, settings),
-        Command::Cancel { run_key, reason } => operate::cancel(run_key, reason, view, settings, now),
+        Command::Reclaim { pool, all } => reclaim::decide(pool, *all, view, settings),
+        Command::Cancel { run_key, reason, by } => {
+            operate::cancel(run_key, reason, by.as_deref(), view, settings, now)
+        }
         Command::Mark { run_key, task, success, by } => operate::mark(run_key, task, *success, by, view, now),
+        Command::Pause(pause) => operate::pause(pause, view, now),
         Command::Observed(observed) => observed::decide(observed, view, settings, now),
         Command::Reconcile(reconcile) => reconcile::decide(reconcile, view, settings, now),
         Command::Deadline { run_key } => operate::deadline(run_key, view, now),

@@ -1,22 +1,36 @@
 //! What people and timers ask of a run that exists.
 
-use crate::command::{Command, Decision, Effect, ExecutionEnd, Finish, Outcome, Reply};
+use crate::command::{Command, Decision, Effect, ExecutionEnd, Finish, Outcome, Pause, Reply};
 use crate::ending::{Case, notice};
-use crate::status::{load_run, load_task, task_records};
+use crate::status::{effective, load_run, load_task, task_records};
 use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
 use crate::{Settings, View, close};
 use cauce_model::item::Expect;
 use cauce_model::plan::DeadlineAction;
-use cauce_model::record::{CancelRecord, TASK_PREFIX, run_partition};
-use cauce_model::{Instant, Item, Json, Key, RunKey, RunStatus, TaskStatus, Write, names};
+use cauce_model::record::{
+    CancelRecord, PipelineRecord, Record, RunRecord, TASK_PREFIX, pipeline_item, run_partition,
+};
+use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunKey, RunStatus, TaskStatus, Write, names};
 use serde_json::json;
+
+/// The audit entry of what somebody asked of a run. It is written only where something changes, in the
+/// same transaction: a repeat leaves no second one.
+fn entry(now: Instant, action: &str, by: Option<&str>, run: &RunRecord) -> AuditRecord {
+    let mut entry = AuditRecord::new(now, action);
+    entry.by = by.map(str::to_owned);
+    entry.pipeline = Some(run.run.pipeline.clone());
+    entry.run = Some(run.run.to_string());
+    entry.version = Some(run.version.clone());
+    entry
+}
 
 /// Asks for a run's end: nothing of it starts any more, and what is under way is stopped. The run
 /// still passes through all its states, quickly, so that teardown and Close happen as always.
 pub(crate) fn cancel(
     run_key: &RunKey,
     reason: &str,
+    by: Option<&str>,
     view: &View,
     settings: &Settings,
     now: Instant,
@@ -55,7 +69,11 @@ pub(crate) fn cancel(
         });
     }
     if run.cancel.is_none() {
-        run.cancel = Some(CancelRecord { at: now, reason: reason.to_owned() });
+        let by = by.map(str::to_owned);
+        let mut entry = entry(now, "cancel", by.as_deref(), &run);
+        entry.detail = json!({"reason": reason, "generation": run.generation, "status": run.status});
+        decision.writes.push(entry.write());
+        run.cancel = Some(CancelRecord { at: now, reason: reason.to_owned(), by });
         if run.status == RunStatus::Queued {
             // It was never let in: there is no Close to come.
             run.status = RunStatus::Cancelled;
@@ -87,11 +105,44 @@ pub(crate) fn mark(
         return Err(Stop::refuse(names::DENIED, format!("{} has no task '{task}'", run.run)));
     };
     let loaded = load_task(view, run_key, run.generation, task, None)?;
-    let mut case = Case { run: &run, prepared: &prepared, task: index, loaded, now };
     let status = if success { TaskStatus::Success } else { TaskStatus::Failed };
-    let ended = case.end(status, Some(format!("marked as {status} by {by}")));
+    let reply = Reply::Ok(json!({"status": status}));
+    let reason = format!("marked as {status} by {by}");
+    let before = &loaded.record;
+    let is_repeat = before.generation == run.generation && before.status == status;
+    if is_repeat && before.reason.as_ref() == Some(&reason) {
+        return Ok(Decision { reply, ..Decision::default() });
+    }
+    let mut entry = entry(now, "mark", Some(by), &run);
+    entry.task = Some(task.to_owned());
+    entry.detail = json!({"status": status, "before": effective(&run, index, Some(before))});
+    let mut case = Case { run: &run, prepared: &prepared, task: index, loaded, now };
+    let mut writes = case.end(status, Some(reason)).writes;
+    writes.push(entry.write());
     // Nothing waits at its gates: the run is over. Only the record changes.
-    Ok(Decision { writes: ended.writes, reply: Reply::Ok(json!({"status": status})), ..Decision::default() })
+    Ok(Decision { writes, reply, ..Decision::default() })
+}
+
+/// Holds a pipeline's triggers back, or lets them go on. Runs that people start are not held back.
+pub(crate) fn pause(pause: &Pause, view: &View, now: Instant) -> Result<Decision, Stop> {
+    let key = pipeline_item(&pause.pipeline);
+    let item = view.item(&key)?;
+    let known = item.map(PipelineRecord::from_item).transpose()?;
+    let Some(mut record) = known.or_else(|| pause.unknown.clone()) else {
+        return Err(Stop::refuse(names::DENIED, format!("there is no pipeline '{}'", pause.pipeline)));
+    };
+    let reply = Reply::Ok(json!({"pipeline": pause.pipeline, "paused": pause.paused}));
+    if record.paused == pause.paused {
+        return Ok(Decision { reply, ..Decision::default() });
+    }
+    record.paused = pause.paused;
+    let mut entry = AuditRecord::new(now, if pause.paused { "pause" } else { "unpause" });
+    entry.by.clone_from(&pause.by);
+    entry.pipeline = Some(pause.pipeline.clone());
+    entry.version = Some(record.version.clone());
+    let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+    let write = Write::Put { item: Item::new(key, record.to_body()), expect };
+    Ok(Decision { writes: vec![write, entry.write()], reply, ..Decision::default() })
 }
 
 /// A run's deadline passed.
@@ -122,6 +173,7 @@ pub(crate) fn deadline(run_key: &RunKey, view: &View, now: Instant) -> Result<De
         effects.push(Effect::Command(Box::new(Command::Cancel {
             run_key: run_key.clone(),
             reason: format!("over its deadline of {at}"),
+            by: Some("deadline".to_owned()),
         })));
     }
     Ok(Decision {

@@ -5,20 +5,26 @@
 //! one generation, so taking back that of a dead attempt never touches the one of a living attempt;
 //! the dead one's task is settled under its fence, so that nothing it still says counts.
 
-use crate::command::{Command, Decision, Effect, Finish, Outcome};
+use crate::command::{Command, Decision, Effect, Finish, Outcome, Reply};
 use crate::line::{self, LINE, Waiter, stands_for};
 use crate::slots::{self, Holder, leases, pool_item};
 use crate::stop::Stop;
 use crate::view::Liveness;
-use crate::{Settings, View};
+use crate::{Settings, View, observed};
 use cauce_model::ids::child_execution_name;
 use cauce_model::item::TRANSACTION_MAX;
 use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
 use cauce_model::{Expect, Write};
+use serde_json::json;
 
 /// Gives back what dead holders hold, and settles their tasks.
-pub(crate) fn decide(pool: &str, view: &View, settings: &Settings) -> Result<Decision, Stop> {
+///
+/// Unless it is about `all` holders, one whose attempt is written down counts as alive until that says
+/// otherwise: whoever looks at its run asks about its execution.
+pub(crate) fn decide(pool: &str, all: bool, view: &View, settings: &Settings) -> Result<Decision, Stop> {
     let mut decision = Decision::default();
+    let mut looks = Looks { all, count: 0 };
+    let mut freed = 0_u32;
     let Some(item) = view.item(&pool_item(pool))? else {
         return Ok(decision);
     };
@@ -26,11 +32,12 @@ pub(crate) fn decide(pool: &str, view: &View, settings: &Settings) -> Result<Dec
         leases(item).filter_map(|(name, slots)| Some((name, slots, Holder::parse(name)?))).collect();
     view.want(held.iter().map(|(_, _, holder)| run_item(&holder.run_key)))?;
     for (name, slots, holder) in held {
-        let dead = match fate(&holder, view, settings)? {
+        let dead = match fate(&holder, &mut looks, view, settings)? {
             Fate::Lives => continue,
             Fate::Over => None,
             Fate::Died(finish) => Some(finish),
         };
+        freed += slots;
         decision.effects.push(slots::give_back(pool, name, slots));
         if let Some(finish) = dead {
             decision.effects.push(Effect::Command(Box::new(Command::Finish(*finish))));
@@ -50,14 +57,21 @@ pub(crate) fn decide(pool: &str, view: &View, settings: &Settings) -> Result<Dec
             decision.writes.push(Write::Delete { key: place.key.clone(), expect: Expect::Any });
         } else if is_gone && joined {
             grants = true;
-        } else if !is_gone && let Fate::Died(finish) = fate(&holder, view, settings)? {
+        } else if !is_gone && let Fate::Died(finish) = fate(&holder, &mut looks, view, settings)? {
             decision.effects.push(Effect::Command(Box::new(Command::Finish(*finish))));
         }
     }
     if grants {
         decision.effects.push(slots::give_back(pool, "", 0));
     }
+    decision.reply = Reply::Ok(json!({"looked": looks.count, "freed": freed}));
     Ok(decision)
+}
+
+/// Whose executions are asked about, and how many were.
+struct Looks {
+    all: bool,
+    count: u32,
 }
 
 enum Fate {
@@ -68,7 +82,7 @@ enum Fate {
     Died(Box<Finish>),
 }
 
-fn fate(holder: &Holder, view: &View, settings: &Settings) -> Result<Fate, Stop> {
+fn fate(holder: &Holder, looks: &mut Looks, view: &View, settings: &Settings) -> Result<Fate, Stop> {
     let Some(run) = view.item(&run_item(&holder.run_key))? else {
         return Ok(Fate::Over);
     };
@@ -80,8 +94,8 @@ fn fate(holder: &Holder, view: &View, settings: &Settings) -> Result<Fate, Stop>
         // A run that is under way ends by its Close, or is closed by the sweep of runs.
         return Ok(Fate::Lives);
     };
-    let record = view.item(&task_item(&holder.run_key, task, *index))?;
-    let record = match record {
+    let item = view.item(&task_item(&holder.run_key, task, *index))?;
+    let record = match item {
         Some(item) => TaskRecord::from_item(item)?,
         None => TaskRecord::new(task.clone(), *index, run.generation),
     };
@@ -91,12 +105,14 @@ fn fate(holder: &Holder, view: &View, settings: &Settings) -> Result<Fate, Stop>
     if present && (record.status.is_terminal() || ended || record.attempts.len() > number) {
         return Ok(Fate::Over);
     }
+    if !looks.all && present && item.is_some() {
+        return Ok(Fate::Lives);
+    }
     let prepared = view.plan(&run.run.pipeline, &run.version)?;
-    let machine = prepared
-        .find(task)
-        .and_then(|(_, plan)| plan.kind.machine())
-        .and_then(|kind| settings.machines.get(kind));
+    let settings = view.settings(&run, settings)?;
+    let machine = prepared.find(task).and_then(|(_, plan)| observed::machine(plan, *index, settings));
     let Some(machine) = machine else { return Ok(Fate::Lives) };
+    looks.count += 1;
     let name = child_execution_name(&holder.run_key, holder.generation, task, *index);
     Ok(match view.execution(machine, &name)? {
         Liveness::Closed(end) => Fate::Died(Box::new(Finish {

@@ -3,7 +3,7 @@
 
 use crate::close::again_after_close;
 use crate::command::{Command, Decision, Effect, Finish, Observed, Outcome, Program, Reconcile, Reply};
-use crate::status::{effective, load_run, task_records};
+use crate::status::{Loaded, effective, load_run, task_records};
 use crate::stop::Stop;
 use crate::view::Liveness;
 use crate::{Prepared, Settings, View, gate, observed, slots, trigger};
@@ -14,7 +14,7 @@ use cauce_model::record::{
 };
 use cauce_model::{Expect, Instant, Json, RunStatus, TaskStatus, Write};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A run that was written and whose execution was not seen after this time is started again. Whoever wrote
 /// it starts it at once; a state that starts a nested run tries for about ten minutes.
@@ -48,11 +48,15 @@ pub(crate) fn decide(
     now: Instant,
 ) -> Result<Decision, Stop> {
     let run_key = &reconcile.run_key;
-    let gone = || Write::Delete { key: active_item(run_key), expect: Expect::Any };
+    // Only while the run is as it was read: its next generation enters the list again.
+    let gone = |expect| {
+        let gone = Write::Delete { key: active_item(run_key), expect: Expect::Any };
+        [gone, Write::Check { key: run_item(run_key), expect }]
+    };
     if view.item(&run_item(run_key))?.is_none() {
-        return Ok(Decision { writes: vec![gone()], ..Decision::default() });
+        return Ok(Decision { writes: gone(Expect::Absent).into(), ..Decision::default() });
     }
-    let run = load_run(view, run_key)?.record;
+    let Loaded { record: run, expect } = load_run(view, run_key)?;
     let records = task_records(view.range(run_partition(run_key), TASK_PREFIX.to_owned())?)?;
     let mut repairs = Repairs::default();
     let mut decision = Decision::default();
@@ -67,9 +71,10 @@ pub(crate) fn decide(
         decision.effects.push(Effect::StopProgram { id: program.id.clone(), reason });
     }
     if run.status.is_terminal() {
-        let is_quiet = run.outbox.is_empty() && records.iter().all(|record| record.outbox.is_empty());
+        let is_told = run.outbox.is_empty() && records.iter().all(|record| record.outbox.is_empty());
+        let is_quiet = is_told && run.next.is_none();
         if is_quiet && reconcile.programs.as_ref().is_some_and(Vec::is_empty) {
-            decision.writes.push(gone());
+            decision.writes.extend(gone(expect));
         }
         decision.effects.extend(again_after_close(&run, &records));
     } else {
@@ -112,15 +117,17 @@ pub(crate) fn decide(
         "stopped": repairs.stopped,
         "looked": looked.count,
         "next": looked.next,
+        "pools": looked.pools,
     }));
     Ok(decision)
 }
 
-/// How many executions were looked at, and after which one to go on.
+/// How many executions were looked at, and after which one to go on; and the pools in use.
 #[derive(Default)]
 struct Looked {
     count: u32,
     next: Option<String>,
+    pools: BTreeSet<String>,
 }
 
 fn observe(run: &RunRecord, end: crate::command::ExecutionEnd) -> Effect {
@@ -196,7 +203,7 @@ fn under_way(
         }
     }
 
-    let mut looked = Looked::default();
+    let mut looked = Looked { pools: in_use(run, &prepared, records), ..Looked::default() };
     let mut last = String::new();
     for suspect in suspects(run, &prepared, records, &by_name, &statuses, gates, now) {
         let key = task_item(&run_key, &suspect.task, suspect.index).sort;
@@ -236,6 +243,18 @@ fn under_way(
         }))));
     }
     Ok(looked)
+}
+
+/// The pools whose slots a run under way has or wants: those that its plan names, and those that its
+/// unfinished task runs hold or wait for, locks among them.
+fn in_use(run: &RunRecord, prepared: &Prepared, records: &[TaskRecord]) -> BTreeSet<String> {
+    let mut pools = slots::of_plan(&prepared.plan);
+    pools.insert(slots::active_runs_pool(&run.run.pipeline));
+    for record in records.iter().filter(|r| r.generation == run.generation && !r.status.is_terminal()) {
+        pools.extend(record.holds.iter().map(|hold| hold.pool.clone()));
+        pools.extend(record.waits_for.iter().cloned());
+    }
+    pools
 }
 
 /// A task run that may have died.

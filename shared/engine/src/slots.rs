@@ -320,9 +320,9 @@ pub(crate) fn give_back(pool: &str, holder: &str, slots: u32) -> Effect {
     Effect::Command(Box::new(Command::Release { pool: pool.to_owned(), holder: holder.to_owned(), slots }))
 }
 
-/// The effect that gives back what dead holders of a pool hold.
+/// The effect that gives back what dead holders of a pool hold, whatever it takes to find them out.
 pub(crate) fn reclaim(pool: String) -> Effect {
-    Effect::Command(Box::new(Command::Reclaim { pool }))
+    Effect::Command(Box::new(Command::Reclaim { pool, all: true }))
 }
 
 /// The pools that tasks of a plan take slots of, by name; locks have theirs from the run.

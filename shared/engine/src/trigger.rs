@@ -174,6 +174,8 @@ pub(crate) fn plan_run(
     };
 
     let generation = existing.as_ref().map_or(1, |run| run.generation + 1);
+    // What new data asked for is still to come, unless this is it.
+    let next = existing.as_ref().and_then(|run| run.next.clone()).filter(|next| *next != trigger.trigger);
     let mut effects = Vec::new();
     let mut carried = None;
     let mut history = Vec::new();
@@ -243,7 +245,7 @@ pub(crate) fn plan_run(
         deadline_at,
         message: None,
         outbox: Vec::new(),
-        next: None,
+        next,
         history,
     };
     let mut writes = vec![Write::Put { item: run_row(&run), expect }, audited(trigger, &run, now).write()];

@@ -263,6 +263,9 @@ pub struct CancelRecord {
     pub at: Instant,
     /// Why, in words.
     pub reason: String,
+    /// Who, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// How the generation ended whose teardowns are made up for: the run ends so again.

@@ -102,7 +102,7 @@ pub async fn pool_contract<T: Table>(table: T, seed: u64, contenders: u64) {
         pools.iter().map(|(pool, _)| pool.clone()).chain([slots::lock_pool(&named(LOCK, seed))]).collect();
     for _ in 0..3 {
         for pool in &every {
-            driver.execute(&Command::Reclaim { pool: pool.clone() }).await.unwrap();
+            driver.execute(&Command::Reclaim { pool: pool.clone(), all: true }).await.unwrap();
         }
     }
     for pool in &every {
@@ -288,7 +288,7 @@ async fn time<T: Table>(driver: &Driver<Stage<T>>, left: &Cell<usize>, seed: u64
         if passed % 20 == 0 {
             let pools = POOLS.map(|(pool, _)| named(pool, seed));
             let all = pools.into_iter().chain([slots::lock_pool(&named(LOCK, seed))]);
-            due.extend(all.map(|pool| Command::Reclaim { pool }));
+            due.extend(all.map(|pool| Command::Reclaim { pool, all: true }));
         }
         for command in due {
             driver.execute(&command).await.unwrap();

@@ -1,0 +1,224 @@
+//! What only the sweep finds: slots of the dead, and generations that nobody starts.
+
+use crate::repair::{pass, settle, stand, started, stop, stop_run, sweep, taken, tell};
+use crate::world::{Sim, by_hand, compiled, compiled_in, deployment, epoch, host, script};
+use cauce_driver::Budget;
+use cauce_engine::slots::{Holder, lock_pool, pool_item};
+use cauce_engine::{Command, Reply};
+use cauce_host::simulation::MemoryObjects;
+use cauce_local::memory::MemoryTable;
+use cauce_model::ids::child_execution_name;
+use cauce_model::item::{Change, Expect, Step, When};
+use cauce_model::record::{Record, RunRecord, run_item};
+use cauce_model::{RunKey, RunStatus, TaskStatus, Write};
+use cauce_ports::{Clock, Table};
+use cauce_testkit::faulty::{Faults, Faulty, Moment};
+use serde_json::json;
+
+/// Writes into the store that somebody holds a slot of a pool, as one does that dies before it writes
+/// anything else.
+fn take(host: &Sim, pool: &str, holder: &Holder) {
+    let steps = vec![
+        Step::Add("used".to_owned(), 1),
+        Step::Set("slots".to_owned(), json!(1)),
+        Step::Insert("holders".to_owned(), holder.name()),
+    ];
+    let (table, key, change, when) = (&host.world().table, pool_item(pool), Change { steps }, When::always());
+    let taken = table.update(&key, &change, &when);
+    host.world().clock.clone().block_on(taken).unwrap().unwrap();
+}
+
+fn attempt(key: &RunKey, task: &str, number: u32) -> Holder {
+    Holder { run_key: key.clone(), generation: 1, attempt: Some((task.to_owned(), None, number)) }
+}
+
+#[test]
+fn what_a_dead_holder_has_goes_to_those_who_wait_for_it() {
+    let (project, problems) = cauce_spec::check_project(b"{images: {x: {local: []}}, pools: {sftp: 1}}");
+    let project = project.unwrap_or_else(|| panic!("{problems:?}"));
+    let pipeline = |name: &str| {
+        let task = "{container: {image: x, command: [run]}, pools: {sftp: 1}, lock: ledger}";
+        let other = "{container: {image: x, command: [run]}}";
+        compiled_in(&format!("{{pipeline: {name}, tasks: {{load: {task}, other: {other}}}}}"), &project)
+    };
+    let both = [pipeline("left"), pipeline("right")];
+    // Whether the execution of the task died alone, or that of its run as well.
+    for whole in [false, true] {
+        let script = script(json!({"load": 50, "other": 50}), json!({}));
+        let host = host(MemoryTable::new(), MemoryObjects::default(), script, epoch());
+        let clock = host.world().clock.clone();
+        tell(&host, &Command::Resize { pools: [("sftp".to_owned(), 1)].into() });
+        for compiled in &both {
+            clock.block_on(host.deploy(&deployment(compiled))).unwrap().unwrap();
+            tell(&host, &Command::Trigger(Box::new(by_hand(compiled, "r1"))));
+            let seconds = 2 + u64::from(compiled.plan.pipeline == "right");
+            pass(&host, seconds);
+        }
+        let [left, right] = ["left", "right"].map(|name| RunKey::new(name, "r1"));
+        assert_eq!(stand(&host, &right).tasks["load"].status, TaskStatus::Queued);
+        stop(&host, "container", &child_execution_name(&left, 1, "load", None), "");
+        if whole {
+            stop_run(&host, &left, "");
+        }
+        pass(&host, 4);
+        assert_eq!(stand(&host, &right).tasks["load"].status, TaskStatus::Queued, "nobody has told");
+        let report = sweep(&host);
+        assert_eq!((report.troubles, report.settled + report.closed), (0, 1), "{report:?}");
+        pass(&host, 5);
+        assert_eq!(stand(&host, &right).tasks["load"].status, TaskStatus::Running, "{report:?}");
+        assert!(settle(&host));
+        assert_eq!(stand(&host, &right).run.status, RunStatus::Success);
+        assert_eq!(taken(&host), 0);
+    }
+}
+
+const LOCKED: &str = "
+pipeline: locked
+tasks:
+  first: {container: {image: x, command: [run]}}
+  second: {needs: [first], container: {image: x, command: [run]}, lock: ledger}
+  other: {container: {image: x, command: [run]}}
+  alert: {needs: [first, other], trigger_rule: one_failed, container: {image: x, command: [run]}, lock: alarm}
+";
+
+#[test]
+fn a_slot_whose_return_was_lost_is_given_back_by_the_sweep() {
+    let (host, key) = started(LOCKED, script(json!({"first": 5, "second": 1}), json!({})));
+    // Somebody of a run that is not there any more.
+    take(&host, &lock_pool("ledger"), &attempt(&RunKey::new("locked", "r0"), "second", 1));
+    pass(&host, 10);
+    assert_eq!(stand(&host, &key).tasks["second"].status, TaskStatus::Queued);
+    let report = sweep(&host);
+    assert_eq!((report.freed, report.complete), (1, true), "{report:?}");
+    pass(&host, 12);
+    let now = stand(&host, &key);
+    assert_eq!(now.tasks["second"].status, TaskStatus::Success, "{:?}", now.reasons());
+    assert!(settle(&host));
+    assert_eq!(taken(&host), 0);
+    assert_eq!(sweep(&host).freed, 0);
+}
+
+#[test]
+fn one_that_dies_before_it_writes_down_what_it_holds_is_found_out() {
+    let (host, key) = started(LOCKED, script(json!({"first": 1, "second": 50, "other": 50}), json!({})));
+    let pool = lock_pool("alarm");
+    pass(&host, 3);
+    let holder = attempt(&key, "alert", 1);
+    take(&host, &pool, &holder);
+    let reclaim = Command::Reclaim { pool: pool.clone(), all: false };
+    let freed = |host: &Sim| match host.world().clock.clone().block_on(host.execute(&reclaim)) {
+        Some(Ok(Reply::Ok(told))) => (told["looked"].clone(), told["freed"].clone()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(freed(&host), (json!(1), json!(0)), "its execution waits at its gate");
+    stop(&host, "container", &child_execution_name(&key, 1, "alert", None), "");
+    pass(&host, 4);
+    assert_eq!(freed(&host), (json!(1), json!(1)));
+    let alert = stand(&host, &key).tasks["alert"].clone();
+    assert_eq!(alert.status, TaskStatus::Failed, "{alert:?}");
+    assert_eq!(freed(&host), (json!(0), json!(0)));
+}
+
+#[test]
+fn pools_have_their_turn_where_a_budget_ended() {
+    let (host, _) = started(LOCKED, script(json!({"first": 50}), json!({})));
+    pass(&host, 1);
+    let clock = host.world().clock.clone();
+    // A lock is in use only while somebody holds it or waits for it: the run's own pool is left.
+    let budget = Budget { pools: 0, ..Budget::default() };
+    let report = clock.block_on(host.driver().sweep(&budget)).unwrap().unwrap();
+    assert!(!report.complete, "{report:?}");
+    assert!(sweep(&host).complete);
+}
+
+/// Says in the store that new data wants one more generation of a run.
+async fn wish<T: Table>(table: &T, key: &RunKey) {
+    let mut item = table.get(&run_item(key)).await.unwrap().unwrap();
+    item.body.insert("next".to_owned(), json!({"kind": "file", "by": "s3://drop/clients.csv"}));
+    let expect = Expect::Version(item.version);
+    table.write(&[Write::Put { item, expect }], "a wish").await.unwrap();
+}
+
+const SHORT: &str = "{pipeline: short, tasks: {load: {container: {image: x, command: [run]}}}}";
+
+#[test]
+fn a_generation_that_waits_is_started_when_its_run_ends_through_the_sweep() {
+    let (host, key) = started(SHORT, script(json!({"load": 20}), json!({})));
+    pass(&host, 5);
+    host.world().clock.clone().block_on(wish(&host.world().table, &key)).unwrap();
+    stop_run(&host, &key, "");
+    settle(&host);
+    assert_eq!(stand(&host, &key).run.generation, 1, "nobody has told");
+    assert_eq!(sweep(&host).closed, 1);
+    assert!(settle(&host));
+    let run = stand(&host, &key).run;
+    assert_eq!((run.generation, run.status, run.next), (2, RunStatus::Success, None));
+    assert_eq!(run.history[0].status, RunStatus::Cancelled);
+}
+
+/// Runs to the end with one more generation waiting; the engine dies at a call. What the sweep of another
+/// one makes of it: `None` when nothing died. The run as it was left, and as it became.
+fn die_and_sweep(call: u64, moment: Moment) -> Option<(RunRecord, RunRecord)> {
+    let (table, objects, faults) = (MemoryTable::new(), MemoryObjects::default(), Faults::none());
+    let script = || script(json!({"load": 20}), json!({}));
+    let first = host(Faulty::new(table.clone(), &faults), objects.clone(), script(), epoch());
+    let clock = first.world().clock.clone();
+    let compiled = compiled(SHORT);
+    let key = RunKey::new("short", "r1");
+    let died = clock.block_on(async {
+        first.deploy(&deployment(&compiled)).await.unwrap();
+        first.execute(&Command::Trigger(Box::new(by_hand(&compiled, "r1")))).await.unwrap();
+        wish(&table, &key).await;
+        faults.crash_at(faults.calls() + call, moment);
+        faults.survive(async { first.run(std::future::pending()).await.unwrap() }).await
+    });
+    if matches!(died, Some(Ok(_))) {
+        return None;
+    }
+    assert!(died.is_some(), "call {call}: the first engine stands still");
+    let now = clock.now();
+    drop(first);
+    let second: Sim = host(table, objects, script(), now);
+    second.world().clock.clone().block_on(second.load(&deployment(&compiled))).unwrap().unwrap();
+    let left = stand(&second, &key).run;
+    sweep(&second);
+    Some((left, stand(&second, &key).run))
+}
+
+#[test]
+fn a_generation_that_waits_is_not_lost_when_the_engine_dies_at_the_end_of_its_run() {
+    let mut ended = 0;
+    for moment in [Moment::Before, Moment::After] {
+        for call in 1.. {
+            let Some((left, run)) = die_and_sweep(call, moment) else { break };
+            // One that is under way is resumed, which is another story.
+            if left.status.is_terminal() && left.generation == 1 {
+                ended += 1;
+                assert_eq!((run.generation, run.next), (2, None), "call {call} {moment:?}");
+                assert_eq!(run.trigger.by.as_deref(), Some("s3://drop/clients.csv"));
+            }
+        }
+    }
+    assert!(ended > 2, "{ended} deaths are too few to be at every call of the end");
+}
+
+#[test]
+fn a_run_that_is_resumed_keeps_what_waits_for_it() {
+    let (host, key) = started(SHORT, script(json!({"load": 20}), json!({})));
+    pass(&host, 5);
+    let clock = host.world().clock.clone();
+    clock.block_on(wish(&host.world().table, &key)).unwrap();
+    let compiled = compiled(SHORT);
+    let resume = cauce_engine::command::Trigger {
+        existing: cauce_engine::command::Existing::Resume,
+        params: None,
+        ..by_hand(&compiled, "r1")
+    };
+    tell(&host, &Command::Trigger(Box::new(resume)));
+    let item = clock.block_on(host.world().table.get(&run_item(&key))).unwrap().unwrap().unwrap();
+    let run = RunRecord::from_item(&item).unwrap();
+    assert_eq!((run.generation, run.next.is_some()), (2, true));
+    assert!(settle(&host));
+    let run = stand(&host, &key).run;
+    assert_eq!((run.generation, run.status, run.next), (3, RunStatus::Success, None));
+}
