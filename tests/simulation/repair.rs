@@ -4,7 +4,7 @@
 use crate::faults::{EVERYTHING, durations, seeds};
 use crate::world::{Ended, Sim, by_hand, compiled, deployment, epoch, host, read, script};
 use cauce_driver::{Budget, SweepReport, observed};
-use cauce_engine::command::{Observed, Trigger};
+use cauce_engine::command::{ExecutionEnd, Observed, Trigger};
 use cauce_engine::{Command, Reply};
 use cauce_host::simulation::{MemoryObjects, Script};
 use cauce_host::{HostError, Outcome};
@@ -403,4 +403,30 @@ fn a_cancelled_run_ends_though_others_wait_at_gates() {
     assert_eq!(ended.run.status, RunStatus::Cancelled);
     assert!(ended.run.ended_at < Some(Instant::from_micros(epoch().micros()).plus_seconds(3)));
     assert_eq!(taken(&host), 0);
+}
+
+#[test]
+fn an_end_that_is_told_again_later_changes_nothing_of_a_run() {
+    for stopped in [false, true] {
+        let (host, key) = started(GATED, gated_durations());
+        pass(&host, 2);
+        if stopped {
+            stop_run(&host, &key, "maintenance");
+        }
+        settle(&host);
+        events(&host).iter().for_each(|command| tell(&host, command));
+        settle(&host);
+        let before = stand(&host, &key);
+        assert!(before.run.status.is_terminal());
+        let clock = host.world().clock.clone();
+        clock.block_on(clock.until(clock.now().plus_seconds(600))).unwrap();
+        events(&host).iter().for_each(|command| tell(&host, command));
+        // One that contradicts what was decided comes too late as well.
+        let end = ExecutionEnd::Aborted { cause: "late".to_owned() };
+        let observed = Observed::Run { run_key: key.clone(), generation: 1, end };
+        tell(&host, &Command::Observed(Box::new(observed)));
+        settle(&host);
+        let after = stand(&host, &key);
+        assert_eq!((before.run, before.tasks), (after.run, after.tasks), "stopped: {stopped}");
+    }
 }
