@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use cauce_compiler::{CompileError, Compiled};
 use cauce_model::Json;
-use cauce_spec::{Diagnostic, MAX_FILE_BYTES, Pipeline, Project, Severity};
+use cauce_spec::{Diagnostic, InlineError, MAX_FILE_BYTES, Pipeline, Project, Severity};
 use serde_json::Map;
 
 use crate::context::Context;
@@ -176,10 +176,26 @@ fn load_in(folder: ProjectFolder, file: &Path, text: &[u8], context: &Context) -
     let shown = file.display().to_string();
     let (pipeline, diagnostics) = cauce_spec::check(text, &folder.project);
     report(&diagnostics, &shown, text, context)?;
-    let pipeline = pipeline.ok_or(Failure::told(Exit::BadInput))?;
+    let mut pipeline = pipeline.ok_or(Failure::told(Exit::BadInput))?;
+    inline(&mut pipeline, &folder.root).map_err(|error| Failure::bad_input(format!("{shown}: {error}")))?;
     let compiled =
         cauce_compiler::compile(&pipeline, &folder.project).map_err(|error| not_compiled(&shown, &error))?;
     Ok(Loaded { folder, pipeline, compiled, path: file.to_owned() })
+}
+
+/// Makes the files that a pipeline names a part of it.
+///
+/// # Errors
+/// A file that cannot be read, lies outside the project, or is not what it should be.
+pub(crate) fn inline(pipeline: &mut Pipeline, root: &Path) -> Result<(), InlineError> {
+    pipeline.inline_files(|file| {
+        let path = Path::new(file);
+        if path.is_absolute() || path.components().any(|part| part == std::path::Component::ParentDir) {
+            return Err("it is not in the project: name it by its path from cauce.yaml".to_owned());
+        }
+        let text = read(&root.join(path)).map_err(|failure| failure.message)?;
+        String::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned())
+    })
 }
 
 /// A pipeline that AWS would refuse.

@@ -212,3 +212,40 @@ fn a_plan_of_another_version_or_without_its_machines_is_refused() {
         })
         .unwrap();
 }
+
+#[test]
+fn every_kind_that_launches_needs_its_machine() {
+    let host = new_host();
+    let clock = host.world().clock.clone();
+    let kinds = [
+        ("athena: \"SELECT 1\"", "athena"),
+        ("batch: {job_definition: d, queue: q}", "batch"),
+        ("emr_serverless: {application: a, role: r, spark: \"s3://code/job.py\"}", "emr_serverless"),
+        ("glue: curate", "glue"),
+        ("http: {url: \"https://example.com\", connection: c}", "http"),
+        ("lambda: resize", "lambda"),
+        ("pipeline: {name: other}", "pipeline"),
+        ("state_machine: legacy", "state_machine"),
+        ("state_machine: {machine: legacy, wait: false}", "state_machine_started"),
+    ];
+    clock
+        .block_on(async {
+            for (task, kind) in kinds {
+                let compiled = compiled(&format!("pipeline: sales\ntasks:\n  load: {{{task}}}\n"));
+                let good = made(&compiled, "s3://one");
+                let mut without = good.clone();
+                assert!(without.machines.remove(kind).is_some(), "{kind}");
+                let reply = deploy(&host, &compiled, without).await;
+                let words = format!("task 'load' needs the machine '{kind}', which");
+                assert!(
+                    matches!(reply, Reply::Failure { ref cause, .. } if cause.contains(&words)),
+                    "{kind}: {reply:?}"
+                );
+                // What stands in for it on one machine is no task definition that a deployment has to name.
+                let reply =
+                    deploy(&host, &compiled, Deployment { task_definitions: [].into(), ..good }).await;
+                assert!(matches!(reply, Reply::Ok(_)), "{kind}: {reply:?}");
+            }
+        })
+        .unwrap();
+}

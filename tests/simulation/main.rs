@@ -12,6 +12,7 @@ mod pools;
 mod reference;
 mod repair;
 mod semantics;
+mod services;
 mod sweeps;
 mod teardown;
 mod world;

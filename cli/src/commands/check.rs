@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use cauce_compiler::Compiled;
-use cauce_spec::{Kind, Pipeline, Project, Severity};
+use cauce_model::plan::TaskKind;
+use cauce_model::services::Service;
+use cauce_spec::{Kind, Pipeline, Severity};
 use serde_json::json;
 
 use crate::args::CheckArgs;
@@ -44,13 +46,14 @@ pub(crate) fn check(args: &CheckArgs, context: &Context) -> Result<Exit, Failure
             good = false;
             continue;
         };
-        let checked = one(&file, &around.folder.project, context);
+        let checked = one(&file, &around.folder, context);
         good &= checked.compiled.is_some();
         if context.json {
             documents.push(document(&checked));
         } else {
             tell(&checked, context)?;
         }
+        warn_of_elsewhere(&checked, context);
         if around.folder.file.is_some() {
             warn_of_strangers(&checked, &around.known, context);
         }
@@ -102,7 +105,8 @@ pub(crate) fn files_of(path: &Path, context: &Context) -> Result<Vec<PathBuf>, F
     Ok(found.into_iter().map(|found| PathBuf::from(project::shown(&found.path, context))).collect())
 }
 
-fn one(file: &Path, declared: &Project, context: &Context) -> Checked {
+fn one(file: &Path, folder: &ProjectFolder, context: &Context) -> Checked {
+    let declared = &folder.project;
     let mut checked = Checked {
         shown: file.display().to_string(),
         text: Vec::new(),
@@ -120,11 +124,14 @@ fn one(file: &Path, declared: &Project, context: &Context) -> Checked {
     };
     let (pipeline, diagnostics) = cauce_spec::check(&checked.text, declared);
     checked.diagnostics = diagnostics;
-    if let Some(pipeline) = pipeline {
+    if let Some(mut pipeline) = pipeline {
         checked.starts = starts(&pipeline);
-        match cauce_compiler::compile(&pipeline, declared) {
+        let compiled = project::inline(&mut pipeline, &folder.root)
+            .map_err(|error| error.to_string())
+            .and_then(|()| cauce_compiler::compile(&pipeline, declared).map_err(|error| error.to_string()));
+        match compiled {
             Ok(compiled) => checked.compiled = Some(compiled),
-            Err(error) => checked.failure = Some(error.to_string()),
+            Err(error) => checked.failure = Some(error),
         }
     }
     checked
@@ -187,6 +194,34 @@ fn document(checked: &Checked) -> serde_json::Value {
         document["forecast"] = json!(compiled.forecast);
     }
     document
+}
+
+/// The environment of one machine, which is meant where none is named.
+const LOCAL: &str = "local";
+
+/// What would fail in the environment that is meant, and only when it runs.
+fn warn_of_elsewhere(checked: &Checked, context: &Context) {
+    let Some(compiled) = &checked.compiled else { return };
+    let (file, here) = (&checked.shown, context.env == LOCAL);
+    for task in &compiled.plan.tasks {
+        let TaskKind::Call(call) = &task.kind else { continue };
+        let (name, kind) = (&task.name, call.service.key());
+        if here && call.local.is_none() && !call.service.anywhere() {
+            context.output.warn(&format!(
+                "{file}: tasks.{name}: only AWS has '{kind}', so it will fail here; give the task a command to run \
+                 instead, 'local: [program, ...]'"
+            ));
+        }
+        if let Service::Http(http) = &call.service
+            && !here
+            && http.connection.is_none()
+        {
+            context.output.warn(&format!(
+                "{file}: tasks.{name}: AWS calls a web service only with an EventBridge connection, so it will \
+                 fail there; give 'http' a 'connection', its ARN"
+            ));
+        }
+    }
 }
 
 /// A pipeline that another one starts has to be in the project, by the time it runs.

@@ -16,6 +16,7 @@ use cauce_local::secrets::Secrets;
 use cauce_local::sqlite::SqliteTable;
 use cauce_local::state::StateDir;
 use cauce_model::plan::{Plan, TaskKind};
+use cauce_model::services::CallPlan;
 use cauce_spec::file::project::Channel as Declared;
 
 use crate::context::Context;
@@ -205,7 +206,21 @@ fn channels(
 /// Tells the processes what the task definitions of a plan are here.
 pub(crate) fn register(local: &Local, plan: &Plan, folder: &ProjectFolder) {
     for task in &plan.tasks {
-        let TaskKind::Container(container) = &task.kind else { continue };
+        let stop_timeout_seconds = u32::try_from(task.stop_timeout_seconds).unwrap_or(u32::MAX);
+        let container = match &task.kind {
+            TaskKind::Container(container) => container,
+            TaskKind::Call(call) if call.local.is_some() => {
+                let definition = TaskDefinition {
+                    source: Source::Process { argv_prefix: Vec::new() },
+                    secrets: BTreeMap::new(),
+                    stop_timeout_seconds,
+                };
+                let family = CallPlan::stand_in_family(&task.name);
+                local.host.world().processes.register(&family, definition);
+                continue;
+            }
+            _ => continue,
+        };
         let source = match &container.local {
             // The plan's local command is whole already.
             Some(_) => Source::Process { argv_prefix: Vec::new() },
@@ -215,11 +230,7 @@ pub(crate) fn register(local: &Local, plan: &Plan, folder: &ProjectFolder) {
                 Source::Container { image: ecr.unwrap_or_else(|| container.image.clone()) }
             }
         };
-        let definition = TaskDefinition {
-            source,
-            secrets: container.secrets.clone(),
-            stop_timeout_seconds: u32::try_from(task.stop_timeout_seconds).unwrap_or(u32::MAX),
-        };
+        let definition = TaskDefinition { source, secrets: container.secrets.clone(), stop_timeout_seconds };
         local.host.world().processes.register(&container.task_definition, definition);
     }
 }

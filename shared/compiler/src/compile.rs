@@ -10,8 +10,8 @@ use crate::order::{Cycle, Graph, Order};
 
 /// Compiles a pipeline that passed its checks.
 ///
-/// Equal pipelines and projects give equal bytes. Of the project only the images' `local` commands
-/// are read.
+/// Equal pipelines and projects give equal bytes. Of the project only its images are read:
+/// their `local` commands, and where they lie.
 ///
 /// # Errors
 ///
@@ -31,5 +31,9 @@ pub fn compile(pipeline: &Pipeline, project: &Project) -> Result<Compiled, Compi
     let mut compiled = assemble(lower(pipeline, project, order.sequence(), &needs), &lines)?;
     compiled.manifest.owner.clone_from(&pipeline.owner);
     compiled.manifest.tags.clone_from(&pipeline.tags);
+    for definition in &mut compiled.manifest.task_definitions {
+        let image = project.images.get(definition.image.as_str());
+        definition.ecr = image.and_then(|image| image.ecr.clone());
+    }
     Ok(compiled)
 }

@@ -176,7 +176,7 @@ fn round(usd: f64) -> f64 {
 fn lifecycle_calls(task: &TaskPlan) -> Calls {
     let (transitions, invocations) = match &task.kind {
         // Begin, Launch, Finish.
-        TaskKind::Container(_) | TaskKind::Pipeline(_) => (3, 2),
+        TaskKind::Container(_) | TaskKind::Pipeline(_) | TaskKind::Call(_) => (3, 2),
         // Begin finds everything there.
         TaskKind::WaitFor(_) => (1, 1),
         // Begun, performed and finished in the pipeline's machine.

@@ -15,7 +15,9 @@
 mod assemble;
 mod compile;
 mod lower;
+mod lower_services;
 mod manifest;
+mod task_definitions;
 
 mod bits;
 pub mod order;
@@ -39,7 +41,7 @@ pub mod prices;
 pub use assemble::{CompileError, Compiled, ITEMS_MAX, assemble};
 pub use compile::compile;
 pub use manifest::{
-    MANIFEST_SCHEMA, Manifest, ManifestMachine, ManifestSchedule, ManifestTaskDefinition, ManifestTrigger,
-    definition_file,
+    MANIFEST_SCHEMA, Manifest, ManifestMachine, ManifestSchedule, ManifestTrigger, definition_file,
 };
 pub use resource::{GATE_WAIT_MAX_SECONDS, PLACEHOLDERS};
+pub use task_definitions::ManifestTaskDefinition;

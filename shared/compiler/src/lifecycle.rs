@@ -18,7 +18,8 @@ use cauce_model::names;
 use serde_json::{Value, json};
 
 use crate::resource::{
-    BEGIN_TASK, CALL, EXECUTE, FINISH_TASK, GATE_WAIT_MAX_SECONDS, INVOKE, INVOKE_TOKEN, Patience, RUN_TASK,
+    ATHENA, BATCH, BEGIN_TASK, CALL, EMR_SERVERLESS, EXECUTE, FINISH_TASK, GATE_WAIT_MAX_SECONDS, GLUE, HTTP,
+    INVOKE, INVOKE_TOKEN, Patience, RUN_TASK, START_EXECUTION,
 };
 
 /// A launch kind: the name of its machine, and what its Launch calls.
@@ -34,16 +35,22 @@ struct Launch {
     transient: &'static [&'static str],
 }
 
-/// Every launch kind. The names are those of `TaskKind::machine`.
-const LAUNCH_KINDS: [LaunchKind; 3] = [
-    LaunchKind {
-        name: "container",
-        launch: Some(Launch { resource: RUN_TASK, transient: &names::ECS_TRANSIENT }),
-    },
-    LaunchKind {
-        name: "pipeline",
-        launch: Some(Launch { resource: EXECUTE, transient: &names::EXECUTION_TRANSIENT }),
-    },
+const fn kind(name: &'static str, resource: &'static str, transient: &'static [&'static str]) -> LaunchKind {
+    LaunchKind { name, launch: Some(Launch { resource, transient }) }
+}
+
+/// Every launch kind, by name. The names are those of `TaskKind::machine`.
+const LAUNCH_KINDS: [LaunchKind; 11] = [
+    kind("athena", ATHENA, &names::ATHENA_TRANSIENT),
+    kind("batch", BATCH, &names::BATCH_TRANSIENT),
+    kind("container", RUN_TASK, &names::ECS_TRANSIENT),
+    kind("emr_serverless", EMR_SERVERLESS, &names::EMR_SERVERLESS_TRANSIENT),
+    kind("glue", GLUE, &names::GLUE_TRANSIENT),
+    kind("http", HTTP, &names::HTTP_TRANSIENT),
+    kind("lambda", INVOKE, &names::FUNCTION_TRANSIENT),
+    kind("pipeline", EXECUTE, &names::EXECUTION_TRANSIENT),
+    kind("state_machine", EXECUTE, &names::EXECUTION_TRANSIENT),
+    kind("state_machine_started", START_EXECUTION, &names::EXECUTION_TRANSIENT),
     LaunchKind { name: "wait_for", launch: None },
 ];
 
@@ -245,6 +252,9 @@ fn finish(names: &Names<'_>) -> Task {
     let fields = with(attempt_fields(), json!({"result": "{% $result %}"}));
     let mut state = record(with(identity(), fields), names);
     state.catch.insert(0, pause(names));
+    // A result that just fitted, and does not together with what the call adds: an output over its
+    // limit, which Settle can be told.
+    state.catch.insert(1, kept(error_name::DATA_LIMIT_EXCEEDED, &names.of("Settle")));
     state.end()
 }
 

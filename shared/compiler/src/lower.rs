@@ -7,17 +7,19 @@ use crate::bits::{descending, insert, words_for};
 use cauce_model::Json;
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{
-    BranchChoice, ContainerPlan, DeadlinePlan, FileTriggerPlan, MapPlan, NotifyPlan, PLAN_SCHEMA,
-    PipelineTaskPlan, Plan, RetryPlan, SchedulePlan, TaskIndex, TaskKind, TaskPlan, Tick, TriggerPlan,
-    WaitForPlan,
+    Architecture, BranchChoice, ContainerPlan, DeadlinePlan, FileTriggerPlan, MapPlan, NotifyPlan,
+    PLAN_SCHEMA, PipelineTaskPlan, Plan, RetryPlan, SchedulePlan, TaskIndex, TaskKind, TaskPlan, Tick,
+    TriggerPlan, WaitForPlan,
 };
-use cauce_spec::file::kind::{Branch, Resources};
+use cauce_spec::file::kind::{self as spec, Branch, Resources};
 use cauce_spec::file::pipeline::{DataInterval, Notifications, Schedule};
 use cauce_spec::file::task::{Map, Retry};
 use cauce_spec::file::trigger::{Quorum, Trigger};
 use cauce_spec::{Kind, Name, Pipeline, Project, Task};
 use cauce_template::{Template, TemplateValue};
 use serde_json::json;
+
+use crate::lower_services;
 
 /// The longest time of an attempt for which the file gives none: a day.
 const TIMEOUT_SECONDS: u64 = 24 * 3600;
@@ -271,6 +273,16 @@ fn kind(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) 
                 on_existing: other.on_existing,
             })
         }
+        Kind::Lambda(_)
+        | Kind::Glue(_)
+        | Kind::EmrServerless(_)
+        | Kind::Batch(_)
+        | Kind::Athena(_)
+        | Kind::Http(_)
+        | Kind::StateMachine(_) => match lower_services::call(task) {
+            Some(call) => TaskKind::Call(call),
+            None => unreachable!("each of these kinds is a service"),
+        },
     }
 }
 
@@ -284,6 +296,8 @@ fn container(image: &str, command: Vec<Json>, resources: &Resources) -> Containe
         secrets: secrets.map(|(name, secret)| (name.clone(), secret.clone())).collect(),
         config: None,
         task_definition: task_definition(image, resources),
+        role: resources.role.as_ref().map(text),
+        architecture: architecture(resources.architecture),
         cpu: resources.cpu,
         memory: resources.memory,
         capacity: resources.capacity,
@@ -293,14 +307,28 @@ fn container(image: &str, command: Vec<Json>, resources: &Resources) -> Containe
 }
 
 /// The family of the task definition: what an override cannot change makes another one. An image
-/// without secrets keeps its plain name.
+/// without secrets, role and another processor keeps its plain name. Disk is no part of it: an
+/// override can change that.
 fn task_definition(image: &str, resources: &Resources) -> String {
-    if resources.secrets.is_empty() {
+    let usual = resources.architecture == spec::Architecture::X86_64;
+    if resources.secrets.is_empty() && resources.role.is_none() && usual {
         return image.to_owned();
     }
     let secrets: BTreeMap<&String, &String> = resources.secrets.iter().collect();
-    let digest = sha256_hex(json!(secrets).to_string());
-    format!("{image}-{}", &digest[..8])
+    let role = resources.role.as_ref().map(Template::source);
+    // A family with nothing but secrets keeps the name that it had before there were roles.
+    let identity = match (role, usual) {
+        (None, true) => json!(secrets),
+        _ => json!({"secrets": secrets, "role": role, "architecture": resources.architecture}),
+    };
+    format!("{image}-{}", &sha256_hex(identity.to_string())[..8])
+}
+
+fn architecture(architecture: spec::Architecture) -> Architecture {
+    match architecture {
+        spec::Architecture::X86_64 => Architecture::X86_64,
+        spec::Architecture::Arm64 => Architecture::Arm64,
+    }
 }
 
 /// What runs on one machine instead of the image: the task's own word, or the image's prefix before
@@ -419,6 +447,7 @@ fn for_each_template(task: &Task, see: &mut impl FnMut(&Template)) {
             other.logical_date.iter().for_each(&mut *see);
             other.params.values().for_each(|value| in_value(value, see));
         }
+        service => lower_services::for_each_template(service, see),
     }
 }
 
@@ -427,7 +456,7 @@ fn in_data(config: &TemplateValue, resources: &Resources, see: &mut impl FnMut(&
     resources.env.values().for_each(see);
 }
 
-fn in_value(value: &TemplateValue, see: &mut impl FnMut(&Template)) {
+pub(crate) fn in_value(value: &TemplateValue, see: &mut (impl FnMut(&Template) + ?Sized)) {
     // A file nests no deeper than its reader allows, so this recursion is bounded.
     match value {
         TemplateValue::Constant(_) => {}

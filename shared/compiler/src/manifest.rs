@@ -1,15 +1,16 @@
 //! The manifest: what Terraform needs to know of a pipeline, and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use cauce_model::pattern::KeyPattern;
-use cauce_model::plan::{FileTriggerPlan, Plan, SchedulePlan, TaskKind, Tick, TriggerPlan, schedule_name};
+use cauce_model::plan::{FileTriggerPlan, Plan, SchedulePlan, Tick, TriggerPlan, schedule_name};
 use cauce_model::schedule::Schedule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::forecast::Forecast;
 use crate::machine::Machine;
+use crate::task_definitions::{self, ManifestTaskDefinition};
 
 /// The shape of `manifest.json` that this code writes.
 pub const MANIFEST_SCHEMA: u32 = 2;
@@ -86,19 +87,6 @@ pub enum ManifestTrigger {
     },
 }
 
-/// An ECS task definition to register: what a launch cannot override.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ManifestTaskDefinition {
-    /// Its family, as the plan names it.
-    pub family: String,
-    /// The image's name in the project file.
-    pub image: String,
-    /// References to secrets, by the variable in which a task finds each.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub secrets: BTreeMap<String, String>,
-}
-
 pub(crate) fn manifest(plan: &Plan, machines: &[Machine], version: String, forecast: &Forecast) -> Manifest {
     let kinds = plan.tasks.iter().filter_map(|task| task.kind.machine());
     let kinds: BTreeSet<&str> = kinds.collect();
@@ -119,7 +107,7 @@ pub(crate) fn manifest(plan: &Plan, machines: &[Machine], version: String, forec
         schedules: plan.schedules.iter().enumerate().flat_map(|(at, plan)| schedules(at, plan)).collect(),
         triggers: plan.triggers.iter().map(|TriggerPlan::File(trigger)| files(trigger)).collect(),
         kinds: kinds.into_iter().map(ToOwned::to_owned).collect(),
-        task_definitions: task_definitions(plan),
+        task_definitions: task_definitions::of(plan),
         forecast: forecast.clone(),
     }
 }
@@ -162,24 +150,6 @@ fn files(trigger: &FileTriggerPlan) -> ManifestTrigger {
         }
     }
     ManifestTrigger::File { bucket: trigger.bucket.clone(), prefixes }
-}
-
-fn task_definitions(plan: &Plan) -> Vec<ManifestTaskDefinition> {
-    let containers = plan.tasks.iter().filter_map(|task| match &task.kind {
-        TaskKind::Container(container) => Some(container),
-        _ => None,
-    });
-    let by_family: BTreeMap<&str, ManifestTaskDefinition> = containers
-        .map(|container| {
-            let definition = ManifestTaskDefinition {
-                family: container.task_definition.clone(),
-                image: container.image.clone(),
-                secrets: container.secrets.clone(),
-            };
-            (container.task_definition.as_str(), definition)
-        })
-        .collect();
-    by_family.into_values().collect()
 }
 
 #[cfg(test)]

@@ -22,6 +22,30 @@ pub(crate) const EXECUTE: &str = "arn:aws:states:::states:startExecution.sync:2"
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/connect-ecs.html>
 pub(crate) const RUN_TASK: &str = "arn:aws:states:::ecs:runTask.sync";
 
+/// A Glue job run, waited for.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/connect-glue.html>
+pub(crate) const GLUE: &str = "arn:aws:states:::glue:startJobRun.sync";
+
+/// A job run on EMR Serverless, waited for.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/connect-emr-serverless.html>
+pub(crate) const EMR_SERVERLESS: &str = "arn:aws:states:::emr-serverless:startJobRun.sync";
+
+/// An AWS Batch job, waited for.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/connect-batch.html>
+pub(crate) const BATCH: &str = "arn:aws:states:::batch:submitJob.sync";
+
+/// An Athena query, waited for.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/connect-athena.html>
+pub(crate) const ATHENA: &str = "arn:aws:states:::athena:startQueryExecution.sync";
+
+/// A call of a web service.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/call-https-apis.html>
+pub(crate) const HTTP: &str = "arn:aws:states:::http:invoke";
+
+/// An execution that is started and not waited for.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html>
+pub(crate) const START_EXECUTION: &str = "arn:aws:states:::states:startExecution";
+
 /// Opens a run.
 pub(crate) const OPEN_RUN: &str = "${open_run}";
 /// Closes a run.

@@ -166,7 +166,7 @@ fn fresh(
         Claim::Never(error) => return Ok(misconfigured(begin, case, error)),
     };
     match &plan.kind {
-        TaskKind::Container(container) => {
+        TaskKind::Container(_) | TaskKind::Call(_) => {
             let avoid_spot = case.loaded.record.attempts.iter().any(|a| {
                 matches!(
                     a.class,
@@ -181,10 +181,10 @@ fn fresh(
                 outputs: &outputs,
                 avoid_spot,
             };
-            match launch::container(run, plan, container, &attempt, &renderer) {
+            match launch::render(run, plan, &attempt, &renderer) {
                 Err(error) => Ok(misconfigured(begin, case, error)),
                 Ok(launch) => {
-                    case.start_attempt(true);
+                    case.start_attempt(launch::is_program(&launch.request));
                     case.record().output_uri = Some(launch.output_uri);
                     let documents = launch.document.into_iter().collect();
                     let decision = Decision { documents, writes: held, ..Decision::default() };
@@ -399,6 +399,14 @@ fn queue(begin: &Begin, mut case: Case<'_>, pools: Vec<String>) -> Decision {
     Decision { writes: vec![case.write()], effects, ..Decision::default() }
 }
 
+/// Whether the platform first finds machines for a task.
+fn provisions(kind: &TaskKind) -> bool {
+    match kind {
+        TaskKind::Call(call) => call.service.provisions(),
+        _ => true,
+    }
+}
+
 /// Stores the launch and answers with it.
 fn launched(
     begin: &Begin,
@@ -408,7 +416,7 @@ fn launched(
     mut decision: Decision,
 ) -> Decision {
     let plan = case.plan();
-    let start = if settings.one_machine { 0 } else { plan.start_timeout_seconds };
+    let start = if settings.one_machine || !provisions(&plan.kind) { 0 } else { plan.start_timeout_seconds };
     let record = case.record();
     let answer = json!({
         "launch": request,

@@ -8,9 +8,10 @@ use crate::ending::Case;
 use crate::retry::Next;
 use crate::status::{load_run, load_task, task_records};
 use crate::stop::Stop;
-use crate::{Settings, View, observed};
-use cauce_model::plan::{ReturnType, TaskKind};
+use crate::{Settings, View, launch, observed};
+use cauce_model::plan::{ReturnType, TaskKind, TaskPlan};
 use cauce_model::record::{OutputRecord, TASK_PREFIX, TaskRecord, run_item, run_partition, task_item};
+use cauce_model::services::Service;
 use cauce_model::{FailureClass, Instant, Json, TaskStatus, names};
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
@@ -98,11 +99,17 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
         attempt.log = Some(stream);
     }
     let failure = match &finish.outcome {
-        Outcome::Succeeded(result) => match succeed(&mut case, view, result, &plan.kind, &plan.returns)? {
+        Outcome::Succeeded(result) => match succeed(&mut case, view, result)? {
             Ok(decision) => return Ok(decision),
             Err(failure) => failure,
         },
-        Outcome::Failed { error, cause } => classify::failure(error, cause),
+        Outcome::Failed { error, cause } => match launch::expected(&plan.kind, error, cause) {
+            Some(result) => match succeed(&mut case, view, &result)? {
+                Ok(decision) => return Ok(decision),
+                Err(failure) => failure,
+            },
+            None => classify::of_kind(&plan.kind, error, cause),
+        },
         Outcome::Died(end) => {
             let failure = observed::failure(end.as_ref());
             let mut decision = case.end_badly(&failure);
@@ -162,14 +169,16 @@ fn reply(case: &Case<'_>, failure: Option<&Failure>) -> Reply {
 }
 
 /// The state succeeded; did the task? Its stop code, its output and its declared fields decide.
-fn succeed(
-    case: &mut Case<'_>,
-    view: &View,
-    result: &Json,
-    kind: &TaskKind,
-    returns: &BTreeMap<String, ReturnType>,
-) -> Result<Result<Decision, Failure>, Stop> {
-    if let Some(failure) = classify::stopped(result) {
+fn succeed(case: &mut Case<'_>, view: &View, result: &Json) -> Result<Result<Decision, Failure>, Stop> {
+    let TaskPlan { kind, returns, .. } = case.plan();
+    let launched = case.loaded.record.launch.as_ref().map(|answer| &answer["launch"]);
+    let service = match kind {
+        TaskKind::Call(call) if !launched.is_some_and(launch::is_program) => Some(&call.service),
+        _ => None,
+    };
+    if service.is_none()
+        && let Some(failure) = classify::stopped(result)
+    {
         return Ok(Err(failure));
     }
     if let Some(reason) = case.stopped() {
@@ -177,33 +186,49 @@ fn succeed(
         decision.reply = reply(case, None);
         return Ok(Ok(decision));
     }
-    match kind {
-        TaskKind::Pipeline(_) => {
-            let run = case.loaded.record.started_run.clone().unwrap_or_default();
-            case.record().output = Some(OutputRecord::Inline(json!({"run": run, "status": "success"})));
+    let mut document = None;
+    if matches!(kind, TaskKind::Pipeline(_)) {
+        let run = case.loaded.record.started_run.clone().unwrap_or_default();
+        case.record().output = Some(OutputRecord::Inline(json!({"run": run, "status": "success"})));
+    } else {
+        let Some(uri) = case.loaded.record.output_uri.clone() else {
+            return Ok(Err(Failure::new(FailureClass::Unknown, "the attempt was never launched")));
+        };
+        let told = match service.map(|service| launch::output(service, result)).transpose() {
+            Ok(told) => told,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        // A job's program may leave an output as a container's does.
+        let leaves_output = matches!(service, None | Some(Service::Batch(_)));
+        let left = if leaves_output { read_output(view, &uri)? } else { Ok(None) };
+        let left = match left {
+            Ok(left) => left,
+            Err(problem) => return Ok(Err(Failure::new(FailureClass::Config, problem))),
+        };
+        // A large output of a program lies at its own place already.
+        let lies_there = told.is_none();
+        let fields = match (told, left) {
+            (Some(mut told), left) => {
+                told.extend(left.into_iter().flatten());
+                Some(told)
+            }
+            (None, left) => left,
+        };
+        if let Err(problem) = check_returns(returns, fields.as_ref()) {
+            return Ok(Err(Failure::new(FailureClass::Config, problem)));
         }
-        _ => {
-            let Some(uri) = case.loaded.record.output_uri.clone() else {
-                return Ok(Err(Failure::new(FailureClass::Unknown, "the attempt was never launched")));
-            };
-            let fields = match read_output(view, &uri)? {
-                Ok(fields) => fields,
-                Err(problem) => return Ok(Err(Failure::new(FailureClass::Config, problem))),
-            };
-            if let Err(problem) = check_returns(returns, fields.as_ref()) {
-                return Ok(Err(Failure::new(FailureClass::Config, problem)));
-            }
-            if let Some(fields) = fields {
-                // A large output lies at its own place already.
-                let _ = case.set_output(Json::Object(fields), || uri);
-            }
+        if let Some(fields) = fields {
+            document = case.set_output(Json::Object(fields), || uri).filter(|_| !lies_there);
         }
     }
     let attempt = case.record().attempts.last_mut();
-    if let (Some(attempt), TaskKind::Container(_)) = (attempt, kind) {
+    if let (Some(attempt), TaskKind::Container(_) | TaskKind::Call(_), true) =
+        (attempt, kind, service.is_none())
+    {
         attempt.exit_code = Some(0);
     }
     let mut decision = case.end(TaskStatus::Success, None);
+    decision.documents.extend(document);
     decision.reply = reply(case, None);
     Ok(Ok(decision))
 }

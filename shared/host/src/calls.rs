@@ -59,6 +59,10 @@ pub(crate) fn timer<W: World + 'static>(
 
 fn serve_call<W: World + 'static>(core: Rc<Core<W>>, execution: ExecutionId, call: Call) -> Served {
     let id = call.id;
+    // Whatever service a state calls, on one machine a program can stand in for it.
+    if cauce_engine::launch::is_program(&call.arguments) {
+        return run_program(core, execution, call);
+    }
     match &*call.resource {
         "arn:aws:states:::lambda:invoke" | "arn:aws:states:::lambda:invoke.waitForTaskToken" => {
             invoke(core, execution, call)
@@ -67,26 +71,26 @@ fn serve_call<W: World + 'static>(core: Rc<Core<W>>, execution: ExecutionId, cal
             start(&core, execution, &call);
             None
         }
-        "arn:aws:states:::ecs:runTask.sync" => {
-            let program =
-                call.arguments.get("ClientToken").and_then(Json::as_str).unwrap_or_default().to_owned();
-            note_under_way(&core, execution, id, UnderWay::Program(program));
-            Some(Box::pin(async move {
-                let outcome = core.world.programs().run(&call.arguments).await;
-                if let Some(live) = core.engine.state.borrow_mut().live.get_mut(&execution) {
-                    live.under_way.remove(&id);
-                }
-                let outcome = outcome.map_err(|failure| Failure::new(failure.error, failure.cause));
-                Some((execution, Reply::Returned(id, outcome)))
-            }))
-        }
-        other => {
-            let cause = format!("the embedded engine does not know the resource {other}");
-            let failure = Failure::new("States.TaskFailed", cause);
-            core.engine.state.borrow_mut().tell(execution, Reply::Returned(id, Err(failure)));
-            None
-        }
+        _ => Some(Box::pin(async move {
+            let outcome = core.world.programs().call(&call.resource, &call.arguments).await;
+            let outcome = outcome.map_err(|failure| Failure::new(failure.error, failure.cause));
+            Some((execution, Reply::Returned(id, outcome)))
+        })),
     }
+}
+
+fn run_program<W: World + 'static>(core: Rc<Core<W>>, execution: ExecutionId, call: Call) -> Served {
+    let id = call.id;
+    let program = call.arguments.get("ClientToken").and_then(Json::as_str).unwrap_or_default().to_owned();
+    note_under_way(&core, execution, id, UnderWay::Program(program));
+    Some(Box::pin(async move {
+        let outcome = core.world.programs().run(&call.arguments).await;
+        if let Some(live) = core.engine.state.borrow_mut().live.get_mut(&execution) {
+            live.under_way.remove(&id);
+        }
+        let outcome = outcome.map_err(|failure| Failure::new(failure.error, failure.cause));
+        Some((execution, Reply::Returned(id, outcome)))
+    }))
 }
 
 fn note_under_way<W: World>(core: &Core<W>, execution: ExecutionId, id: CallId, under_way: UnderWay) {

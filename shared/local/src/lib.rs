@@ -26,6 +26,8 @@ pub mod processes;
 
 pub mod notify;
 
+pub mod http;
+
 /// The system's clock.
 pub use cauce_system::clock;
 

@@ -17,6 +17,8 @@ pub mod names;
 
 pub mod plan;
 
+pub mod services;
+
 pub mod item;
 
 pub mod record;

@@ -7,6 +7,7 @@
 use crate::Json;
 use crate::params::ParamSpec;
 use crate::rule::TriggerRule;
+use crate::services::CallPlan;
 use crate::status::FailureClass;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -460,6 +461,8 @@ pub enum TaskKind {
     },
     /// Starts a run of another pipeline.
     Pipeline(PipelineTaskPlan),
+    /// Asks another service.
+    Call(CallPlan),
 }
 
 impl TaskKind {
@@ -467,7 +470,7 @@ impl TaskKind {
     /// that only looks again and again would hold what it does not use.
     pub const fn holds_slots(&self) -> bool {
         match self {
-            Self::Container(_) | Self::Pipeline(_) => true,
+            Self::Container(_) | Self::Pipeline(_) | Self::Call(_) => true,
             Self::WaitFor(_)
             | Self::Branch { .. }
             | Self::Fail { .. }
@@ -482,6 +485,7 @@ impl TaskKind {
             Self::Container(_) => Some("container"),
             Self::WaitFor(_) => Some("wait_for"),
             Self::Pipeline(_) => Some("pipeline"),
+            Self::Call(call) => Some(call.service.machine()),
             Self::Branch { .. } | Self::Fail { .. } | Self::Notify { .. } | Self::Pass { .. } => None,
         }
     }
@@ -504,8 +508,15 @@ pub struct ContainerPlan {
     /// A data task's configuration, rendered into `CAUCE_CONFIG` or the input document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Json>,
-    /// The task definition's family: one per image, roles, secrets and architecture.
+    /// The task definition's family: one per image, role, secrets and architecture.
     pub task_definition: String,
+    /// The ARN of the role that the program has; the environment's default without it. May hold
+    /// `${{ env.x }}` and no other template: it belongs to the task definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// The processor that the image is built for.
+    #[serde(default, skip_serializing_if = "Architecture::is_usual")]
+    pub architecture: Architecture,
     /// CPU units of 1/1024 vCPU.
     pub cpu: u32,
     /// Memory in MiB.
@@ -519,6 +530,24 @@ pub struct ContainerPlan {
     /// What to run instead on one machine: an argv of templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<Vec<Json>>,
+}
+
+/// The processor that an image is built for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Architecture {
+    /// Intel and AMD.
+    #[default]
+    X86_64,
+    /// Graviton.
+    Arm64,
+}
+
+impl Architecture {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+    fn is_usual(&self) -> bool {
+        *self == Self::X86_64
+    }
 }
 
 /// What a container runs on.

@@ -62,6 +62,23 @@ pub trait TaskRunner {
         &self,
         request: &cauce_model::Json,
     ) -> impl Future<Output = Result<cauce_model::Json, TaskFailure>>;
+
+    /// Calls another service, as the state's `resource` names it (`arn:aws:states:::http:invoke`), and
+    /// waits as that resource does. Result and failure have the shape that the integration gives
+    /// them. What is not there fails with `States.Runtime`, which is class `config`.
+    fn call(
+        &self,
+        resource: &str,
+        _arguments: &cauce_model::Json,
+    ) -> impl Future<Output = Result<cauce_model::Json, TaskFailure>> {
+        let failure = TaskFailure {
+            error: "States.Runtime".to_owned(),
+            cause: format!(
+                "only AWS has {resource}: give the task a command to run here instead, `local: [...]`"
+            ),
+        };
+        std::future::ready(Err(failure))
+    }
 }
 
 /// Programs under way. Starting one is the state machine's work, not a decision's.

@@ -402,4 +402,13 @@ impl<P: TaskRunner> TaskRunner for Faulty<P> {
         };
         self.call(self.faults.fate(Kind::Plain), errors, self.port.run(request)).await
     }
+
+    async fn call(&self, resource: &str, arguments: &Json) -> Result<Json, TaskFailure> {
+        let lost =
+            TaskFailure { error: "States.Http.Socket".to_owned(), cause: "lost on purpose".to_owned() };
+        let throttled =
+            TaskFailure { error: "States.Http.StatusCode.429".to_owned(), cause: "on purpose".to_owned() };
+        let fate = self.faults.fate(Kind::Plain);
+        Self::call(self, fate, Errors { throttled, lost }, self.port.call(resource, arguments)).await
+    }
 }

@@ -128,6 +128,7 @@ impl Node {
             TaskKind::Container(container) => (container.image.as_str(), Shape::Work),
             TaskKind::WaitFor(_) => ("wait for files", Shape::Wait),
             TaskKind::Pipeline(other) => (other.pipeline.as_str(), Shape::Wait),
+            TaskKind::Call(call) => (call.service.key(), Shape::Work),
             TaskKind::Branch { .. } => ("branch", Shape::Branch),
             TaskKind::Fail { .. } => ("fail", Shape::Light),
             TaskKind::Notify { .. } => ("notify", Shape::Light),

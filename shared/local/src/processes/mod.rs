@@ -372,6 +372,18 @@ impl<O: Objects, C: Clock + Clone + Send + 'static> TaskRunner for Processes<O, 
         }
         Ok(task)
     }
+
+    async fn call(&self, resource: &str, arguments: &Json) -> Result<Json, TaskFailure> {
+        if resource == crate::http::RESOURCE {
+            return crate::http::invoke(arguments).await;
+        }
+        Err(TaskFailure {
+            error: "States.Runtime".to_owned(),
+            cause: format!(
+                "only AWS has {resource}: give the task `local: [...]`, a command to run here instead"
+            ),
+        })
+    }
 }
 
 impl<O: Objects, C: Clock + Clone + Send + 'static> Compute for Processes<O, C> {

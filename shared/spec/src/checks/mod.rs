@@ -4,6 +4,7 @@ mod flow;
 mod graph;
 mod names;
 mod pools;
+mod services;
 mod triggers;
 mod values;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 
-use crate::checks::{Draft, DraftTask, place};
+use crate::checks::{Draft, DraftTask, place, services};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::file::data::{Check, Mask, MaskRule, Quality, Sql};
 use crate::file::kind::{Kind, Resources};
@@ -154,10 +154,11 @@ fn settings(task: &DraftTask<'_>, reader: &mut Reader) {
         let (span, route) = task.place(path);
         reader.report(Diagnostic::error(Code::Conflict, span, message).help(help).at(route));
     };
-    let runs_program = matches!(
-        task.task.kind,
-        Kind::Container(_) | Kind::Quality(_) | Kind::Sql(_) | Kind::Mask(_) | Kind::Copy(_)
-    );
+    let runs_program = task.task.kind.is_service()
+        || matches!(
+            task.task.kind,
+            Kind::Container(_) | Kind::Quality(_) | Kind::Sql(_) | Kind::Mask(_) | Kind::Copy(_)
+        );
     if settings.local.is_some() && !runs_program {
         conflict(
             reader,
@@ -242,6 +243,13 @@ fn kind(draft: &Draft<'_>, task: &DraftTask<'_>, project: &Project, reader: &mut
         }
         Kind::Copy(data) => resources(task, &data.resources, reader),
         Kind::Branch(_) | Kind::Fail(_) | Kind::Pass(_) => {}
+        Kind::Lambda(_)
+        | Kind::Glue(_)
+        | Kind::EmrServerless(_)
+        | Kind::Batch(_)
+        | Kind::Athena(_)
+        | Kind::Http(_)
+        | Kind::StateMachine(_) => services::check(task, reader),
     }
 }
 
@@ -302,8 +310,18 @@ fn resources(task: &DraftTask<'_>, resources: &Resources, reader: &mut Reader) {
         let (span, route) = task.place(&["container", key]);
         reader.report(Diagnostic::error(Code::FargateSize, span, message).help(help).at(route));
     }
-    variables("env", &resources.env, task, reader);
-    variables("secrets", &resources.secrets, task, reader);
+    variables(&["container", "env"], &resources.env, task, reader);
+    variables(&["container", "secrets"], &resources.secrets, task, reader);
+    if let Some(role) = &resources.role
+        && let Some(name) = role.names().iter().find(|name| !name.placeholder)
+    {
+        let (span, route) = task.place(&["container", "role"]);
+        reader.report(
+            Diagnostic::error(Code::UnknownName, span, format!("`{}` has no value here", name.dotted()))
+                .help("the role is part of what is deployed, before any run: it may read `${{ env.<name> }}`")
+                .at(route),
+        );
+    }
     for name in resources.secrets.keys().filter(|name| resources.env.contains_key(*name)) {
         let (span, route) = task.key(&["container", "secrets", name]);
         reader.report(
@@ -314,7 +332,13 @@ fn resources(task: &DraftTask<'_>, resources: &Resources, reader: &mut Reader) {
     }
 }
 
-fn variables<T>(section: &str, values: &IndexMap<String, T>, task: &DraftTask<'_>, reader: &mut Reader) {
+/// Names of environment variables below a path of keys.
+pub(crate) fn variables<T>(
+    section: &[&str],
+    values: &IndexMap<String, T>,
+    task: &DraftTask<'_>,
+    reader: &mut Reader,
+) {
     for name in values.keys() {
         let well_formed = !name.is_empty()
             && !name.starts_with(|c: char| c.is_ascii_digit())
@@ -326,7 +350,8 @@ fn variables<T>(section: &str, values: &IndexMap<String, T>, task: &DraftTask<'_
         } else {
             continue;
         };
-        let (span, route) = task.key(&["container", section, name]);
+        let path: Vec<&str> = section.iter().copied().chain([name.as_str()]).collect();
+        let (span, route) = task.key(&path);
         reader.report(
             Diagnostic::error(Code::BadName, span, format!("`{name}` cannot be set")).help(help).at(route),
         );

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::diagnostic::Code;
 use crate::file::data::{Copy, Mask, Quality, Sql};
 use crate::file::later;
+use crate::file::services::{Athena, Batch, EmrServerless, Glue, Http, Lambda, StateMachine};
 use crate::shape::{
     Argv, Definitions, Fields, Name, Reader, Seconds, Shape, choice, document, object, record,
 };
@@ -97,6 +98,20 @@ kinds! {
     Pass(Pass) = "pass";
     /// Pipeline: start a run of another pipeline.
     Pipeline(PipelineTask) = "pipeline";
+    /// Lambda: invoke a function.
+    Lambda(Lambda) = "lambda";
+    /// Glue: run a Glue job.
+    Glue(Glue) = "glue";
+    /// EMR Serverless: run a Spark or Hive job.
+    EmrServerless(EmrServerless) = "emr_serverless";
+    /// Batch: submit a job to AWS Batch.
+    Batch(Batch) = "batch";
+    /// Athena: run a query.
+    Athena(Athena) = "athena";
+    /// HTTP: call a web service.
+    Http(Http) = "http";
+    /// State machine: start an execution.
+    StateMachine(StateMachine) = "state_machine";
     }
     data {
     /// Quality: check rows.
@@ -109,13 +124,6 @@ kinds! {
     Copy(Copy) = "copy";
     }
     later {
-    "lambda": later::Lambda, "Lambda: invoke a function.";
-    "glue": later::Glue, "Glue: run a Glue job.";
-    "emr_serverless": later::EmrServerless, "EMR Serverless: run a Spark or Hive job.";
-    "batch": later::Batch, "Batch: submit a job to AWS Batch.";
-    "athena": later::Athena, "Athena: run a query.";
-    "http": later::Http, "HTTP: call a web service.";
-    "state_machine": later::StateMachine, "State machine: start an execution.";
     "approval": later::Approval, "Approval: wait for a person.";
     "extract": later::Extract, "Extract: read a table of a database.";
     "upsert": later::Upsert, "Upsert: merge rows into a table by key.";
@@ -187,6 +195,20 @@ impl Kind {
                 None
             }
         }
+    }
+
+    /// Whether another service does it, for which `local` can stand in on one machine.
+    pub const fn is_service(&self) -> bool {
+        matches!(
+            self,
+            Self::Lambda(_)
+                | Self::Glue(_)
+                | Self::EmrServerless(_)
+                | Self::Batch(_)
+                | Self::Athena(_)
+                | Self::Http(_)
+                | Self::StateMachine(_)
+        )
     }
 
     /// Whether the `notify` of a task is its kind.
@@ -268,6 +290,8 @@ record! {
         capacity: Capacity = Capacity::default();
         /// Architecture: the processor that the image is built for.
         architecture: Architecture = Architecture::X86_64;
+        /// Role: the ARN of the role that the program has; the environment's own when it is not said.
+        role: Option<Template> = None;
     }
 }
 
@@ -281,6 +305,7 @@ impl Default for Resources {
             ephemeral_storage: None,
             capacity: Capacity::default(),
             architecture: Architecture::X86_64,
+            role: None,
         }
     }
 }
@@ -291,7 +316,7 @@ choice! {
         /// Intel and AMD.
         X86_64 = "x86_64";
         /// Graviton.
-        Arm64 = "arm64" => later;
+        Arm64 = "arm64";
     }
 }
 

@@ -10,6 +10,7 @@ pub mod later;
 pub mod params;
 pub mod pipeline;
 pub mod project;
+pub mod services;
 pub mod task;
 pub mod trigger;
 mod words;

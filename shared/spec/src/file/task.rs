@@ -158,8 +158,8 @@ record! {
 }
 
 record! {
-    /// Local: what runs instead on one machine.
-    pub struct Local {
+    /// Local: what runs instead on one machine. The command alone is enough.
+    pub struct Local (short "command") {
         /// Command: the program and its arguments.
         command: Argv;
     }

@@ -130,7 +130,7 @@ impl<K: KeyShape, T: Shape> Shape for IndexMap<K, T> {
 }
 
 /// The arguments of a program. There is no shell: a list, never one string.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Argv(pub Vec<Template>);
 

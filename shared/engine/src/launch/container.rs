@@ -1,12 +1,11 @@
-//! The launch: the RunTask request of one attempt, rendered once and stored, so that a repeat
-//! starts the same thing or finds it started.
+//! `ecs:runTask.sync`. The client token makes ECS know a repeat for 24 hours.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
 
-use crate::Settings;
+use super::{Attempt, Launch, Subject, place};
 use crate::context::{Renderer, Unrendered, moment, trigger};
-use cauce_model::ids::sha256_hex;
+use cauce_model::Json;
 use cauce_model::plan::{Capacity, ContainerPlan, TaskPlan};
 use cauce_model::record::RunRecord;
-use cauce_model::{Json, RunKey};
 use serde_json::{Map, json};
 
 /// Most characters of a RunTask request's overrides.
@@ -23,31 +22,37 @@ pub const CLIENT_TOKEN_MAX: usize = 64;
 /// The name of the container that the overrides concern, in every task definition of ours.
 pub use cauce_model::ids::CONTAINER_NAME;
 
-/// The attempt that is launched.
-pub(crate) struct Attempt<'a> {
-    pub(crate) number: u32,
-    pub(crate) index: Option<u32>,
-    pub(crate) fence: u64,
-    pub(crate) item: Option<&'a Json>,
-    pub(crate) outputs: &'a Map<String, Json>,
-    /// Whether an earlier attempt was interrupted on Spot, or found no capacity there.
-    pub(crate) avoid_spot: bool,
+/// The variables that tell a program which attempt it is, and where its output goes.
+pub(super) fn identity(
+    run: &RunRecord,
+    task: &str,
+    attempt: &Attempt<'_>,
+    output_uri: &str,
+) -> Vec<(String, String)> {
+    let mut environment: Vec<(String, String)> = vec![
+        ("CAUCE_PIPELINE".into(), run.run.pipeline.clone()),
+        ("CAUCE_RUN_ID".into(), run.run.run_id.clone()),
+        ("CAUCE_TASK".into(), task.to_owned()),
+        ("CAUCE_ATTEMPT".into(), attempt.number.to_string()),
+        ("CAUCE_FENCE".into(), attempt.fence.to_string()),
+        ("CAUCE_LOGICAL_DATE".into(), moment(run.logical_date)),
+        ("CAUCE_DATA_INTERVAL_START".into(), moment(run.data_interval_start)),
+        ("CAUCE_DATA_INTERVAL_END".into(), moment(run.data_interval_end)),
+        ("CAUCE_OUTPUT_URI".into(), output_uri.to_owned()),
+    ];
+    if let Some(index) = attempt.index {
+        environment.push(("CAUCE_INDEX".into(), index.to_string()));
+    }
+    environment
 }
 
-/// A rendered launch and the document that goes with it.
-pub(crate) struct Launch {
-    pub(crate) request: Json,
-    pub(crate) output_uri: String,
-    pub(crate) document: Option<(String, Vec<u8>)>,
-}
-
-fn place(settings: &Settings, folder: &str, run_key: &RunKey, task: &str, attempt: &Attempt<'_>) -> String {
-    let item = attempt.index.map(|index| format!("-{index}")).unwrap_or_default();
-    format!("{}/{folder}/{run_key}/{task}{item}/{}.json", settings.documents, attempt.number)
+/// Variables as ECS and Batch take them.
+pub(super) fn pairs(environment: Vec<(String, String)>) -> Json {
+    environment.into_iter().map(|(name, value)| json!({"Name": name, "Value": value})).collect()
 }
 
 /// Renders the launch of a container task.
-pub(crate) fn container(
+pub(super) fn render(
     run: &RunRecord,
     task: &TaskPlan,
     plan: &ContainerPlan,
@@ -63,20 +68,7 @@ pub(crate) fn container(
     let output_uri = place(settings, "outputs", &run_key, &task.name, attempt);
     let input_uri = place(settings, "inputs", &run_key, &task.name, attempt);
 
-    let mut environment: Vec<(String, String)> = vec![
-        ("CAUCE_PIPELINE".into(), run.run.pipeline.clone()),
-        ("CAUCE_RUN_ID".into(), run.run.run_id.clone()),
-        ("CAUCE_TASK".into(), task.name.clone()),
-        ("CAUCE_ATTEMPT".into(), attempt.number.to_string()),
-        ("CAUCE_FENCE".into(), attempt.fence.to_string()),
-        ("CAUCE_LOGICAL_DATE".into(), moment(run.logical_date)),
-        ("CAUCE_DATA_INTERVAL_START".into(), moment(run.data_interval_start)),
-        ("CAUCE_DATA_INTERVAL_END".into(), moment(run.data_interval_end)),
-        ("CAUCE_OUTPUT_URI".into(), output_uri.clone()),
-    ];
-    if let Some(index) = attempt.index {
-        environment.push(("CAUCE_INDEX".into(), index.to_string()));
-    }
+    let mut environment = identity(run, &task.name, attempt, &output_uri);
     for (name, value) in &plan.env {
         environment.push((name.clone(), renderer.variable(value)?));
     }
@@ -118,8 +110,7 @@ pub(crate) fn container(
         environment.push(("CAUCE_INPUT_URI".into(), input_uri.clone()));
     }
 
-    let environment: Vec<Json> =
-        environment.into_iter().map(|(name, value)| json!({"Name": name, "Value": value})).collect();
+    let environment = pairs(environment);
     let mut overrides = Map::new();
     overrides.insert("Cpu".into(), Json::from(plan.cpu.to_string()));
     overrides.insert("Memory".into(), Json::from(plan.memory.to_string()));
@@ -163,15 +154,9 @@ pub(crate) fn container(
         tags.push(json!({"Key": "cauce:index", "Value": index.to_string()}));
     }
     request.insert("Tags".into(), Json::Array(tags));
-    let identity = format!(
-        "{run_key}/{}/{}/{}/{}/{}",
-        run.generation,
-        task.name,
-        attempt.index.map(|index| index.to_string()).unwrap_or_default(),
-        attempt.number,
-        sha256_hex(Json::Object(request.clone()).to_string())
-    );
-    request.insert("ClientToken".into(), Json::from(&sha256_hex(identity)[..CLIENT_TOKEN_MAX]));
+    let subject = Subject { run, task, attempt, renderer };
+    let token = subject.token(&request);
+    request.insert("ClientToken".into(), token.into());
 
     let document = with_document.then(|| (input_uri, Json::Object(document).to_string().into_bytes()));
     Ok(Launch { request: Json::Object(request), output_uri, document })

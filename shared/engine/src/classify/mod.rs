@@ -3,6 +3,9 @@
 //!
 //! The texts of stopped tasks: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>.
 
+mod services;
+
+use cauce_model::plan::TaskKind;
 use cauce_model::{FailureClass, Json};
 
 /// A classified failure.
@@ -28,7 +31,15 @@ const SIGKILL_CODE: i64 = 137;
 /// Longest failure text kept, in bytes.
 const MESSAGE_MAX: usize = 1000;
 
-/// Classifies what a state failed with.
+/// Classifies what the state of a task of this kind failed with.
+pub fn of_kind(kind: &TaskKind, error: &str, cause: &str) -> Failure {
+    match kind {
+        TaskKind::Call(call) => services::failure(&call.service, error, cause),
+        _ => failure(error, cause),
+    }
+}
+
+/// Classifies what a state that ran a container or a pipeline failed with.
 pub fn failure(error: &str, cause: &str) -> Failure {
     match error {
         "States.Timeout" => return Failure::new(FailureClass::Timeout, "over its time"),
