@@ -31,7 +31,8 @@ locals {
     batch         = "StepFunctionsGetEventsForBatchJobsRule"
   }
 
-  targets = { for kind in keys(local.kinds) : kind => lookup(var.task_targets, kind, []) }
+  # Executions that are started and not waited for have the same targets as those that are.
+  targets = { for kind in keys(local.kinds) : kind => lookup(var.task_targets, kind == "state_machine_started" ? "state_machine" : kind, []) }
 
   # Statements per kind besides calling begin-task and finish-task. An empty list of resources drops the statement.
   kind_statements = {
@@ -46,7 +47,8 @@ locals {
         resources = [for machine in try(local.targets.state_machine, []) : "${replace(machine, ":stateMachine:", ":execution:")}:*"]
       },
     ]
-    lambda = [{ actions = ["lambda:InvokeFunction"], resources = try(local.targets.lambda, []) }]
+    state_machine_started = [{ actions = ["states:StartExecution"], resources = try(local.targets.state_machine_started, []) }]
+    lambda                = [{ actions = ["lambda:InvokeFunction"], resources = try(local.targets.lambda, []) }]
     glue = [{
       actions   = ["glue:BatchStopJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:StartJobRun"]
       resources = try(local.targets.glue, [])

@@ -313,9 +313,13 @@ data "aws_iam_policy_document" "run_tasks" {
   }
 
   statement {
-    sid       = "Roles"
-    actions   = ["iam:PassRole"]
-    resources = [aws_iam_role.execution.arn, "arn:${local.partition}:iam::${local.account}:role/${local.name}-*-task"]
+    sid     = "Roles"
+    actions = ["iam:PassRole"]
+    resources = concat(
+      [aws_iam_role.execution.arn, "arn:${local.partition}:iam::${local.account}:role/${local.name}-*-task"],
+      # Roles that tasks name themselves.
+      distinct(compact([for family in local.families : try(family.role, null)])),
+    )
 
     condition {
       test     = "StringEquals"

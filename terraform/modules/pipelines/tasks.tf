@@ -88,7 +88,7 @@ resource "aws_ecs_task_definition" "this" {
   cpu                      = try(each.value.cpu, 256)
   memory                   = try(each.value.memory, 512)
   execution_role_arn       = aws_iam_role.execution.arn
-  task_role_arn            = aws_iam_role.task[each.value.pipeline].arn
+  task_role_arn            = coalesce(try(each.value.role, null), aws_iam_role.task[each.value.pipeline].arn)
 
   # Runs under way are pinned to revisions.
   skip_destroy = true
@@ -96,6 +96,16 @@ resource "aws_ecs_task_definition" "this" {
   runtime_platform {
     operating_system_family = "LINUX"
     cpu_architecture        = try(upper(each.value.architecture), "X86_64")
+  }
+
+  # 20 GiB without it; Fargate takes 21 to 200.
+  # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html
+  dynamic "ephemeral_storage" {
+    for_each = [for gib in [try(each.value.ephemeral_storage_gib, null)] : gib if try(gib > 20, false)]
+
+    content {
+      size_in_gib = ephemeral_storage.value
+    }
   }
 
   dynamic "volume" {
