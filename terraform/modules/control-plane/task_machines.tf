@@ -61,10 +61,26 @@ locals {
       },
     ]
     batch = [{ actions = ["batch:SubmitJob"], resources = try(local.targets.batch, []) }]
-    athena = [{
-      actions   = ["athena:GetQueryExecution", "athena:GetQueryResults", "athena:StartQueryExecution", "athena:StopQueryExecution"]
-      resources = try(local.targets.athena, [])
-    }]
+    # A query reads tables and leaves its result with the rights of who starts it.
+    # https://docs.aws.amazon.com/step-functions/latest/dg/connect-athena.html
+    athena = [
+      {
+        actions   = ["athena:GetDataCatalog", "athena:GetQueryExecution", "athena:GetQueryResults", "athena:StartQueryExecution", "athena:StopQueryExecution"]
+        resources = try(local.targets.athena, [])
+      },
+      {
+        actions   = ["glue:BatchGetPartition", "glue:GetDatabase", "glue:GetDatabases", "glue:GetPartition", "glue:GetPartitions", "glue:GetTable", "glue:GetTables"]
+        resources = lookup(var.task_targets, "athena_catalog", [])
+      },
+      {
+        actions   = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
+        resources = lookup(var.task_targets, "athena_buckets", [])
+      },
+      {
+        actions   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
+        resources = [for bucket in lookup(var.task_targets, "athena_buckets", []) : "${bucket}/*"]
+      },
+    ]
     http = [{ actions = ["events:RetrieveConnectionCredentials"], resources = try(local.targets.http, []) }]
   }
 }

@@ -131,13 +131,13 @@ variable "lake_bucket_arns" {
 }
 
 variable "task_targets" {
-  description = "What tasks may call, by kind, as ARNs: lambda functions, glue jobs, emr_serverless applications, batch job queues and definitions, athena workgroups, state machines, http connections. A kind without targets may call nothing."
+  description = "What tasks may call, by kind, as ARNs: lambda functions, glue jobs, emr_serverless applications, batch job queues and definitions, athena workgroups (with athena_catalog: the catalog, databases and tables of Glue that queries name, and athena_buckets: where data and results lie), state machines, http connections. A kind without targets may call nothing."
   type        = map(list(string))
   default     = {}
 
   validation {
-    condition     = alltrue([for kind in keys(var.task_targets) : contains(["lambda", "glue", "emr_serverless", "batch", "athena", "state_machine", "http"], kind)])
-    error_message = "task_targets knows lambda, glue, emr_serverless, batch, athena, state_machine and http."
+    condition     = alltrue([for kind in keys(var.task_targets) : contains(["lambda", "glue", "emr_serverless", "batch", "athena", "athena_catalog", "athena_buckets", "state_machine", "http"], kind)])
+    error_message = "task_targets knows lambda, glue, emr_serverless, batch, athena, athena_catalog, athena_buckets, state_machine and http."
   }
 }
 
