@@ -10,7 +10,7 @@ VENTAS := pipelines/ventas
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the programs: cauce, cauce-worker, cauce-run, ventas-drop
@@ -33,9 +33,11 @@ verify: build ## run the sales pipeline over January 1997 and hold its gold agai
 		$(VENTAS)/.cauce/objects/ecommerce-lake/export/ventas_diarias_region.csv 1997-01-01 1997-01-31
 
 .PHONY: test
-test: ## run all tests; what this machine cannot run is said as "skipped: needs X"
+test: tools ## run all tests; what this machine cannot run is said as "skipped: needs X"
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace --no-fail-fast
+	@python=$(VENVS)/ministack/bin/python; test -x $$python || { echo "skipped: needs ministack"; exit 0; }; \
+		cd infra/emulator && $$python -m unittest --buffer --quiet
 
 .PHONY: lint
 lint: ## formatting, clippy and, where it is installed, cargo-deny
@@ -59,18 +61,39 @@ sim: ## more seeds of the simulation tests (SEEDS=10000)
 
 VENVS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cauce/venv
 PIP := bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --only-binary :all:
-.PHONY: emulator
-emulator: ## install the emulated cloud and the AWS CLI, pinned by hash (infra/emulator/README.md)
-	@python3 -m venv $(VENVS)/ministack && python3 -m venv $(VENVS)/awscli
-	@{ $(VENVS)/ministack/$(PIP) -r infra/emulator/requirements.txt && \
-		$(VENVS)/awscli/$(PIP) -r infra/emulator/awscli.txt; } || \
-		{ echo "make emulator: cannot install from the package index; is the network there?" >&2; exit 1; }
+
+# A virtual environment, made anew when its list of pinned packages has changed.
+$(VENVS)/ministack.stamp: infra/emulator/requirements.txt
+$(VENVS)/awscli.stamp: infra/emulator/awscli.txt
+$(VENVS)/moto.stamp: infra/tools/moto.txt
+$(VENVS)/checkov.stamp: infra/tools/checkov.txt
+$(VENVS)/%.stamp:
+	@mkdir -p $(VENVS) && rm -rf $(VENVS)/$* && python3 -m venv $(VENVS)/$* && $(VENVS)/$*/$(PIP) -r $< && touch $@ || \
+		{ rm -rf $(VENVS)/$*; echo "$*: cannot be installed from the package index; is the network there?" >&2; exit 1; }
+
+.PHONY: tools
+tools: ## install what tests use beside Rust, pinned by hash: the emulated cloud, the AWS CLI, moto
+	@$(MAKE) --no-print-directory --keep-going $(foreach tool,ministack awscli moto,$(VENVS)/$(tool).stamp) || \
+		echo "tests that need them will say that they are skipped"
+
+FUNCTIONS := trigger-run open-run begin-task expand-map finish-task close-run record-event sweep notify
+.PHONY: package
+package: ## build the Lambda functions for release and zip each into $(CARGO_TARGET_DIR)/functions
+	$(CARGO) build --locked --release $(FUNCTIONS:%=-p cauce-%)
+	python3 infra/package.py --strip --bin-dir $(CARGO_TARGET_DIR)/release --out $(CARGO_TARGET_DIR)/functions $(FUNCTIONS)
+
+.PHONY: e2e
+e2e: tools ## the sales pipeline and all its faults on the emulated cloud (ONLY="words of a scenario")
+	$(CARGO) build --locked --workspace --all-targets
+	$(CARGO) test --locked -p cauce-tests --test emulator -- $(if $(ONLY),"$(ONLY)")
+
+.PHONY: cloud
+cloud: tools ## serve an emulated cloud with everything deployed, to look around in; ends with ctrl-d
+	$(CARGO) build --locked --workspace --all-targets
+	$(CARGO) test --locked -p cauce-tests --test emulator -- --serve
 
 .PHONY: checkov
-checkov: ## check terraform/ against checkov's rules, installed pinned by hash (infra/tools/checkov.txt)
-	@test -x $(VENVS)/checkov/bin/checkov || { python3 -m venv $(VENVS)/checkov && \
-		$(VENVS)/checkov/$(PIP) -r infra/tools/checkov.txt; } || \
-		{ rm -rf $(VENVS)/checkov; echo "make checkov: cannot install from the package index; is the network there?" >&2; exit 1; }
+checkov: $(VENVS)/checkov.stamp ## check terraform/ against checkov's rules, installed pinned by hash
 	$(VENVS)/checkov/bin/checkov --directory terraform --framework terraform --skip-download --quiet --compact
 
 .PHONY: clean

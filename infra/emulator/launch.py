@@ -82,7 +82,7 @@ def main() -> None:
     try:
         import ministack  # noqa: F401
     except ImportError:
-        refuse(3, "needs ministack: run `make emulator`, then start with its python (see infra/emulator/README.md)")
+        refuse(3, "needs ministack: run `make tools`, then start with its python (see infra/emulator/README.md)")
     from cauce_emulator import journal, patching
     from cauce_emulator.settings import SETTINGS
 

@@ -156,6 +156,7 @@ fn redrive(deployed: &Deployed) {
 }
 
 fn sweep_converges(deployed: &Deployed) {
+    let before = deployed.api().faults_performed();
     deployed
         .api()
         .faults(json!([{"kind": "event", "effect": "drop", "source": "aws.states", "times": 1000}]));

@@ -34,8 +34,8 @@ impl Tools {
             let path = cache().join("venv").join(name).join("bin").join(program);
             path.is_file().then_some(path)
         };
-        let python = venv("ministack", "python").ok_or("ministack (make emulator)")?;
-        let aws = venv("awscli", "aws").ok_or("the aws command line (make emulator)")?;
+        let python = venv("ministack", "python").ok_or("ministack (make tools)")?;
+        let aws = venv("awscli", "aws").ok_or("the aws command line (make tools)")?;
         let terraform = on_path("terraform").ok_or("terraform")?;
         let plugins = plugins().ok_or("a mirror of the AWS provider for terraform (CAUCE_TF_PLUGINS)")?;
         for function in super::cloud::FUNCTIONS {

@@ -56,7 +56,7 @@ def ministack_or_skip() -> None:
     try:
         import ministack  # noqa: F401
     except ImportError as error:
-        raise unittest.SkipTest("skipped: needs ministack; run `make emulator`, then its python") from error
+        raise unittest.SkipTest("skipped: needs ministack; run `make tools`, then its python") from error
 
 
 class Emulator:
