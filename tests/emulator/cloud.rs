@@ -45,7 +45,8 @@ impl Cloud {
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         let mut launcher = Command::new(&tools.python)
             .arg(repository().join("infra/emulator/launch.py"))
-            .args(["--port", "0", "--until-stdin-closes", "--stop-seconds", "2", "--folder"])
+            .args(["--port", "0", "--until-stdin-closes", "--stop-seconds", "2", "--wait-scale", "0.1"])
+            .arg("--folder")
             .arg(folder.path().join("cloud"))
             .arg("--images")
             .arg(folder.path().join("images.json"))

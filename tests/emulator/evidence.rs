@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One statement of a role's policies.
 #[derive(Debug)]
 struct Statement {
+    /// Its Sid; its actions where it has none.
     sid: String,
     actions: Vec<String>,
     resources: Vec<String>,
@@ -94,9 +95,12 @@ fn policies(state: &Json) -> BTreeMap<String, Vec<Statement>> {
             let statements = roles.entry(role).or_default();
             for statement in policy["Statement"].as_array().into_iter().flatten() {
                 assert_eq!(statement["Effect"], "Allow", "{statement}");
+                let mut actions = texts(&statement["Action"]);
+                actions.sort();
+                let sid = statement["Sid"].as_str().filter(|sid| !sid.is_empty());
                 statements.push(Statement {
-                    sid: statement["Sid"].as_str().unwrap_or_default().to_owned(),
-                    actions: texts(&statement["Action"]),
+                    sid: sid.map_or_else(|| actions.join(" "), str::to_owned),
+                    actions,
                     resources: texts(&statement["Resource"]),
                 });
             }
@@ -116,9 +120,12 @@ fn texts(value: &Json) -> Vec<String> {
 
 impl Statement {
     fn allows(&self, action: &str, resource: &str) -> bool {
+        // A token does not say which machine gave it, so the journal cannot either; AWS asks for the
+        // machine. https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html
+        let of_token = action.starts_with("states:SendTask") && resource == "*";
         let action = action.to_lowercase();
         self.actions.iter().any(|pattern| matches(&pattern.to_lowercase(), &action))
-            && self.resources.iter().any(|pattern| matches(pattern, resource))
+            && (of_token || self.resources.iter().any(|pattern| matches(pattern, resource)))
     }
 }
 

@@ -71,7 +71,12 @@ fn shown(show: &str) -> Json {
                 .flatten()
                 .map(|attempt| json!({"number": attempt["number"], "exit_code": attempt["exit_code"], "class": attempt["class"]}))
                 .collect();
-            let same = json!({"status": task["status"], "attempts": attempts, "output": task["output"],
+            let mut output = task["output"].clone();
+            if output["format"] == "delta" || output.get("version").is_some() {
+                // The order of a table's rows, and so what they compress to, is no promise of a sum.
+                output.as_object_mut().unwrap().remove("bytes");
+            }
+            let same = json!({"status": task["status"], "attempts": attempts, "output": output,
                               "skipped_because": task["skipped_because"]});
             (name.clone(), same)
         })

@@ -3,13 +3,14 @@
 use crate::Scenario;
 use crate::cloud::{must, text};
 use crate::deployed::Deployed;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a tick of a schedule is one run, however often it comes", tick),
     ("an execution started from the command line of AWS is a run", by_hand),
     ("parameters that are wrong are refused by name", refused),
     ("the command line triggers, lists, explains and cancels", command_line),
+    ("items of a map, and a run of another pipeline", nested),
     ("two hundred runs at once, none lost", two_hundred),
 ];
 
@@ -71,6 +72,17 @@ fn command_line(deployed: &Deployed) {
     assert!(text(&audit.stdout).contains("by_hand"), "{}", text(&audit.stdout));
     let wrong = cauce(&["trigger", "by_hand", "--env", "dev", "--param", "rows=400"]);
     assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
+}
+
+fn nested(deployed: &Deployed) {
+    deployed.start("nested", "once", &json!({}));
+    let run = deployed.run_ended("nested/once");
+    assert_eq!(run["status"], "success", "{run}");
+    let outputs: Vec<Json> =
+        run["tasks"]["each"]["output"].as_array().unwrap().iter().map(|item| item["output"].clone()).collect();
+    assert_eq!(outputs, [2, 4, 6].map(|double| json!({"double": double})));
+    assert_eq!(run["tasks"]["other"]["status"], "success");
+    assert_eq!(deployed.executions("by_hand").iter().filter(|one| one["status"] == "RUNNING").count(), 0);
 }
 
 fn two_hundred(deployed: &Deployed) {

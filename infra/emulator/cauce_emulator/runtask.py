@@ -79,7 +79,7 @@ def run_task(resource, arguments, role):
     if not resource.endswith(".sync"):
         return {"Failures": [], "Tasks": pascal(payload["tasks"])}
     # https://docs.aws.amazon.com/step-functions/latest/dg/connect-ecs.html#connect-ecs-iam
-    journal.call(role, "ecs:DescribeTasks", f"arn:aws:ecs:{get_region()}:{get_account_id()}:task/*")
+    journal.call(role, "ecs:DescribeTasks", payload["tasks"][0]["taskArn"])
     for action in ("events:PutTargets", "events:PutRule", "events:DescribeRule"):
         journal.call(role, action,
                      f"arn:aws:events:{get_region()}:{get_account_id()}:rule/StepFunctionsGetEventsForECSTaskRule")

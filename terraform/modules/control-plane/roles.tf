@@ -120,9 +120,16 @@ data "aws_iam_policy_document" "function" {
   }
 
   dynamic "statement" {
-    for_each = flatten([for name in local.allowed[each.key] : local.function_statements[name]])
+    for_each = flatten([
+      for name in local.allowed[each.key] : [
+        for position, statement in local.function_statements[name] : merge(statement, {
+          sid = join("", concat([for word in split("_", name) : title(word)], position == 0 ? [] : [position + 1]))
+        })
+      ]
+    ])
 
     content {
+      sid       = statement.value.sid
       actions   = statement.value.actions
       resources = statement.value.resources
 
