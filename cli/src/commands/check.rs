@@ -1,11 +1,12 @@
 //! `cauce check`: everything that is wrong with any number of files, at once.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cauce_compiler::Compiled;
 use cauce_model::plan::TaskKind;
 use cauce_model::services::Service;
-use cauce_spec::{Kind, Pipeline, Severity};
+use cauce_spec::{Kind, Pipeline, Project, Severity};
 use serde_json::json;
 
 use crate::args::CheckArgs;
@@ -35,6 +36,7 @@ pub(crate) fn check(args: &CheckArgs, context: &Context) -> Result<Exit, Failure
     let mut documents = Vec::new();
     // Files of one folder stand together; their project is read once.
     let mut project: Option<(PathBuf, Option<Around>)> = None;
+    let mut projects_told = BTreeSet::new();
     for file in files {
         let folder = context.absolute(&file).parent().map(Path::to_owned).unwrap_or_default();
         if project.as_ref().is_none_or(|(known, _)| *known != folder) {
@@ -46,6 +48,11 @@ pub(crate) fn check(args: &CheckArgs, context: &Context) -> Result<Exit, Failure
             good = false;
             continue;
         };
+        if let Some(file) = &around.folder.file
+            && projects_told.insert(file.clone())
+        {
+            warn_of_channels(&around.folder.project, &project::shown(file, context), context);
+        }
         let checked = one(&file, &around.folder, context);
         good &= checked.compiled.is_some();
         if context.json {
@@ -219,6 +226,31 @@ fn warn_of_elsewhere(checked: &Checked, context: &Context) {
             context.output.warn(&format!(
                 "{file}: tasks.{name}: AWS calls a web service only with an EventBridge connection, so it will \
                  fail there; give 'http' a 'connection', its ARN"
+            ));
+        }
+    }
+}
+
+/// Channels that lead nowhere in the environment that is meant, or not where their file says.
+fn warn_of_channels(project: &Project, shown: &str, context: &Context) {
+    let here = context.env == LOCAL;
+    for (name, channel) in &project.channels {
+        let kind = channel.key();
+        if here && !channel.on_one_machine() {
+            context.output.warn(&format!(
+                "{shown}: channels.{name}: only AWS delivers '{kind}', so here its notices go to standard error"
+            ));
+        }
+        if !here && !channel.on_aws() {
+            context.output.warn(&format!(
+                "{shown}: channels.{name}: only one machine delivers '{kind}', so AWS puts its notices among the \
+                 dead letters; give the pipelines a channel that AWS has as well"
+            ));
+        }
+        if !here && channel.on_aws() && channel.templates().any(|template| !template.names().is_empty()) {
+            context.output.warn(&format!(
+                "{shown}: channels.{name}: nothing fills the templates of a channel on AWS; write the value itself, \
+                 or 'secret:<id>' where the channel may be secret"
             ));
         }
     }

@@ -17,7 +17,7 @@ use cauce_local::sqlite::SqliteTable;
 use cauce_local::state::StateDir;
 use cauce_model::plan::{Plan, TaskKind};
 use cauce_model::services::CallPlan;
-use cauce_spec::file::project::Channel as Declared;
+use cauce_spec::file::channel::Channel as Declared;
 
 use crate::context::Context;
 use crate::engine::world::{Machine, Watch};
@@ -192,11 +192,17 @@ fn channels(
         };
         let channel = match declared {
             Declared::Stderr => Channel::Stderr,
-            Declared::File { path } => Channel::File(folder.root.join(fill(path)?)),
-            Declared::Http { url, headers } => {
-                let headers = headers.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
-                Channel::Http { url: fill(url)?, headers: headers.collect::<Result<_, Failure>>()? }
+            Declared::File(file) => Channel::File(folder.root.join(fill(&file.path)?)),
+            Declared::Http(http) => {
+                let headers = http.headers.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
+                Channel::Http { url: fill(&http.url)?, headers: headers.collect::<Result<_, Failure>>()? }
             }
+            // Their templates are not filled: nothing here goes to these addresses.
+            Declared::Email(_)
+            | Declared::Sns(_)
+            | Declared::Slack(_)
+            | Declared::Teams(_)
+            | Declared::Eventbridge(_) => Channel::Elsewhere { kind: declared.key() },
         };
         channels.insert(name.to_string(), channel);
     }

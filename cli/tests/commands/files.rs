@@ -199,3 +199,64 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
     let answer = Answer { exit: child.wait().unwrap().code().unwrap_or(-1), data: String::new(), talk };
     assert_eq!(answer.exits(0).talk, "");
 }
+
+const CHANNELS: &str = "\
+project: shop
+images: {host: {local: []}}
+environments:
+  dev: {values: {topic: alerts}}
+channels:
+  log: stderr
+  lines: {file: out/notices.jsonl}
+  hook: {http: {url: \"https://x.example/\", headers: {Authorization: \"secret:hook\"}}}
+  mail: {email: {from: a@x.example, to: [b@x.example]}}
+  topic: {sns: {topic: \"${{ env.topic }}\"}}
+  slack: {slack: {webhook: \"secret:slack\"}}
+  teams: {teams: {webhook: \"secret:teams\"}}
+  bus: {eventbridge: {}}
+";
+
+#[test]
+fn the_function_that_delivers_reads_the_channels_of_a_build() {
+    let project = Project::new();
+    project.write("cauce.yaml", CHANNELS);
+    project.write("p.yaml", TWO_TASKS);
+    project.cauce(&["build", "p.yaml", "--out", "made"]).exits(0);
+    let text = std::fs::read_to_string(project.path().join("made/project.json")).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let read: cauce_aws::delivery::Channels = serde_json::from_value(document["channels"].clone()).unwrap();
+    for name in ["log", "lines", "hook", "mail", "topic", "slack", "teams", "bus"] {
+        let found = read.get(name).unwrap_or_else(|| panic!("no channel {name}"));
+        assert_eq!(serde_json::to_value(found).unwrap(), document["channels"][name]);
+    }
+}
+
+#[test]
+fn channels_that_lead_nowhere_from_here_are_told_and_delivered_to_the_terminal() {
+    let project = Project::new();
+    project.write("cauce.yaml", CHANNELS);
+    project.write(
+        "p.yaml",
+        "pipeline: p\ntasks:\n  a: {notify: {channels: [mail], subject: done, message: all}}\n",
+    );
+    project.write("q.yaml", TWO_TASKS);
+    let here = project.cauce(&["check", "."]).exits(0);
+    for (name, kind) in
+        [("mail", "email"), ("topic", "sns"), ("slack", "slack"), ("teams", "teams"), ("bus", "eventbridge")]
+    {
+        let words = format!("cauce.yaml: channels.{name}: only AWS delivers '{kind}'");
+        assert_eq!(here.talk.matches(&words).count(), 1, "{}", here.talk);
+    }
+    assert_eq!(here.talk.matches("warning:").count(), 5, "{}", here.talk);
+    let there = project
+        .cauce(&["check", "p.yaml", "--env", "dev"])
+        .exits(0)
+        .says("channels.lines: only one machine delivers 'file'")
+        .says("channels.topic: nothing fills the templates");
+    assert_eq!(there.talk.matches("warning:").count(), 2, "{}", there.talk);
+    project
+        .cauce(&["run", "p.yaml"])
+        .exits(0)
+        .says("done")
+        .says("only AWS delivers to channel 'mail', which is 'email'");
+}

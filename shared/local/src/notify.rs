@@ -1,4 +1,4 @@
-//! Notices to people: a terminal, a file, a URL.
+//! Notices to people: a terminal, a file, a URL. What only AWS delivers goes to the terminal, and says so.
 //!
 //! Delivery is at least once. A notice's id goes along everywhere (as `id` in the JSON, and as the
 //! `Idempotency-Key` header), so that the other end can drop a repeat.
@@ -37,6 +37,11 @@ pub enum Channel {
         /// Headers such as `Authorization`. Their values are never shown.
         headers: Vec<(String, String)>,
     },
+    /// A channel that only AWS delivers: its notices go to standard error, with a line that says so.
+    Elsewhere {
+        /// Its kind, the key in the project file: `email`.
+        kind: &'static str,
+    },
 }
 
 /// The channels of a project, by name.
@@ -70,9 +75,9 @@ impl Notifier for Channels {
         let unreachable =
             |reason: String| NotifyError::Unreachable { channel: notice.channel.clone(), reason };
         match channel {
-            Channel::Stderr => {
-                let mut stderr = io::stderr().lock();
-                writeln!(stderr, "{}", line(notice)).map_err(|error| unreachable(error.to_string()))
+            Channel::Stderr => say(&line(notice)).map_err(|error| unreachable(error.to_string())),
+            Channel::Elsewhere { kind } => {
+                say(&elsewhere(notice, kind)).map_err(|error| unreachable(error.to_string()))
             }
             Channel::File(path) => {
                 append(&path, notice).map_err(|error| unreachable(format!("{}: {error}", path.display())))
@@ -96,6 +101,18 @@ fn line(notice: &Notice) -> String {
     let message = if notice.message.is_empty() { String::new() } else { format!(": {}", notice.message) };
     // A message of several lines stays one notice to the eye.
     format!("[{}] {}{task}: {}{message}", notice.event, notice.run, notice.subject).replace('\n', "\n    ")
+}
+
+/// The same for a channel that leads nowhere from here.
+fn elsewhere(notice: &Notice, kind: &str) -> String {
+    let (line, channel) = (line(notice), &notice.channel);
+    format!(
+        "{line}\n    only AWS delivers to channel '{channel}', which is '{kind}': on one machine its notices come here"
+    )
+}
+
+fn say(text: &str) -> io::Result<()> {
+    writeln!(io::stderr().lock(), "{text}")
 }
 
 fn append(path: &Path, notice: &Notice) -> io::Result<()> {
@@ -240,6 +257,16 @@ mod tests {
         let url = "no url".to_owned();
         let error = channels(Channel::Http { url, headers: Vec::new() }).deliver(&notice("alerts")).await;
         assert!(!error.unwrap_err().retryable());
+    }
+
+    #[tokio::test]
+    async fn what_only_aws_delivers_is_said_here() {
+        assert_eq!(channels(Channel::Elsewhere { kind: "sns" }).deliver(&notice("alerts")).await, Ok(()));
+        assert_eq!(
+            elsewhere(&notice("alerts"), "sns"),
+            "[failed] p/r task t: run failed: exit code 3\n    see the log\n    only AWS delivers to channel \
+             'alerts', which is 'sns': on one machine its notices come here"
+        );
     }
 
     #[test]

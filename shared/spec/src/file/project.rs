@@ -1,15 +1,10 @@
 //! The project file, `cauce.yaml`: what pipelines share and refer to by name.
 
-use cauce_template::Template;
 use indexmap::IndexMap;
-use serde::Serialize;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
-use crate::diagnostic::Code;
-use crate::shape::{
-    Argv, Definitions, Fields, Name, Reader, Seconds, Shape, choice, document, object, record,
-};
-use crate::tree::Node;
+use crate::file::channel::Channel;
+use crate::shape::{Argv, Name, Seconds, choice, record};
 
 record! {
     /// Project file: what all pipelines of a project share.
@@ -145,129 +140,6 @@ record! {
         file: Option<String> = None;
         /// Arguments: values of the Dockerfile's `ARG`s; never secrets, which stay in the image's history.
         arguments: IndexMap<String, String> = IndexMap::new();
-    }
-}
-
-/// Where notices go: exactly one of standard error, a file, an address.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Channel {
-    /// The standard error of the program that runs the pipeline.
-    Stderr,
-    /// A file to which one JSON object is appended per notice.
-    File {
-        /// Its path, from the folder of the project file.
-        path: Template,
-    },
-    /// An address to which each notice is posted as JSON.
-    Http {
-        /// The address.
-        url: Template,
-        /// Headers to send.
-        headers: IndexMap<String, Template>,
-    },
-}
-
-record! {
-    /// File channel: one JSON object is appended per notice.
-    pub struct FileChannel (short "path") {
-        /// Path: the file, from the folder of the project file.
-        path: Template;
-    }
-}
-
-record! {
-    /// HTTP channel: each notice is posted as JSON.
-    pub struct HttpChannel (short "url") {
-        /// URL: the address.
-        url: Template;
-        /// Headers: to send.
-        headers: IndexMap<String, Template> = IndexMap::new();
-    }
-}
-
-impl Channel {
-    const KEYS: [&'static str; 3] = ["stderr", "file", "http"];
-    const LATER: [&'static str; 4] = ["email", "sns", "slack", "teams"];
-}
-
-impl Shape for Channel {
-    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        if let crate::tree::Value::Text { text, .. } = &node.value
-            && text == "stderr"
-        {
-            return Some(Self::Stderr);
-        }
-        let mut fields = Fields::open(node, reader, "a mapping with one of stderr, file, http")?;
-        let mut found = Vec::new();
-        if fields.take("stderr").is_some() {
-            found.push(Self::Stderr);
-        }
-        if let Some(FileChannel { path }) = fields.optional("file", reader) {
-            found.push(Self::File { path });
-        }
-        if let Some(HttpChannel { url, headers }) = fields.optional("http", reader) {
-            found.push(Self::Http { url, headers });
-        }
-        for key in Self::LATER {
-            fields.later(key, reader);
-            fields.take(key);
-        }
-        fields.close(&Self::KEYS, reader);
-        let written = node.entries().unwrap_or_default();
-        match written {
-            [] => {
-                reader.error(
-                    Code::MissingKey,
-                    node.span,
-                    "the channel does not say where notices go",
-                    "add one of stderr, file, http",
-                );
-            }
-            [_] => {}
-            [_, second, ..] => {
-                reader.error(
-                    Code::Conflict,
-                    second.key_span,
-                    "a channel goes to one place",
-                    "make it two channels",
-                );
-            }
-        }
-        found.pop()
-    }
-
-    fn schema(definitions: &mut Definitions) -> Json {
-        definitions.refer("Channel", |definitions| {
-            let mut properties = Map::new();
-            properties.insert("stderr".to_owned(), json!({
-                "title": "Standard error",
-                "description": "Each notice is a line on the standard error of the program that runs the pipeline.",
-                "type": "object",
-                "maxProperties": 0
-            }));
-            properties.insert(
-                "file".to_owned(),
-                document(FileChannel::schema(definitions), "File: one JSON object is appended per notice."),
-            );
-            properties.insert(
-                "http".to_owned(),
-                document(HttpChannel::schema(definitions), "HTTP: each notice is posted as JSON."),
-            );
-            for (key, title) in [("email", "E-mail"), ("sns", "SNS"), ("slack", "Slack"), ("teams", "Teams")] {
-                properties.insert(
-                    key.to_owned(),
-                    json!({"title": title, "description": "Not supported yet."}),
-                );
-            }
-            let one: Vec<Json> = properties.keys().map(|key| json!({"required": [key]})).collect();
-            let mut schema = object(properties, &[], true);
-            schema["oneOf"] = json!(one);
-            document(
-                json!({"anyOf": [{"const": "stderr"}, schema]}),
-                "Channel: where notices go: to standard error, a file or an address.",
-            )
-        })
     }
 }
 
