@@ -510,8 +510,7 @@ mod tests {
     fn a_line_goes_by_priority_then_age_then_position() {
         let at = |seconds: i64| Instant::from_micros(seconds * 1_000_000);
         let sort = |priority, since, tie: &str| place_sort(priority, at(since), tie, "h");
-        let mut line =
-            vec![sort(-3, 0, "0"), sort(0, 9, "0"), sort(0, 5, "1"), sort(0, 5, "0"), sort(7, 9, "0")];
+        let mut line = [sort(-3, 0, "0"), sort(0, 9, "0"), sort(0, 5, "1"), sort(0, 5, "0"), sort(7, 9, "0")];
         line.sort();
         let order: Vec<Option<i64>> = line.iter().map(|sort| priority_of(&Key::new("p", sort))).collect();
         assert_eq!(order, [Some(7), Some(0), Some(0), Some(0), Some(-3)]);

@@ -34,8 +34,11 @@ use std::task::Poll;
 /// The task machine's name.
 const MACHINE: &str = "container";
 
+/// A task that contends: its name, the slots it takes by pool, and whether it takes the lock.
+type Contender = (&'static str, &'static [(&'static str, u32)], bool);
+
 /// The tasks that contend: one pool, two, another, a big one, and a lock beside a pool.
-const TASKS: [(&str, &[(&str, u32)], bool); 5] = [
+const TASKS: [Contender; 5] = [
     ("one", &[("sftp", 1)], false),
     ("two", &[("sftp", 1), ("db", 2)], false),
     ("other", &[("db", 1)], false),

@@ -25,7 +25,6 @@ pub async fn table_contract<T: Table>(make: impl Fn() -> T) {
 ///
 /// # Panics
 /// The store broke its promise; or there is no check of a name given.
-#[expect(clippy::print_stderr, reason = "a test says what it leaves out")]
 pub async fn table_contract_without<T: Table>(make: impl Fn() -> T, left_out: &[(&str, &str)]) {
     let mut names = Vec::new();
     macro_rules! check {

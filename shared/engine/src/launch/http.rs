@@ -16,7 +16,8 @@ const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 pub(super) fn request(plan: &HttpPlan, subject: &Subject<'_>) -> Result<Map<String, Json>, Unrendered> {
     let renderer = subject.renderer;
     let url = renderer.text(&plan.url)?;
-    if !url.starts_with("https://") && !(renderer.settings.one_machine && url.starts_with("http://")) {
+    let plain_allowed = renderer.settings.one_machine && url.starts_with("http://");
+    if !url.starts_with("https://") && !plain_allowed {
         return Err(Unrendered(format!("'{url}' is not called: AWS takes URLs that begin with https://")));
     }
     let mut request = Map::new();

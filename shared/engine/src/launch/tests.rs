@@ -185,7 +185,7 @@ fn http() {
         let task = service(json!({"http": plain}));
         assert!(launch_in(&aws(), &task, 1, &run()).is_err());
         let here = Settings { one_machine: true, ..aws() };
-        assert_eq!(launch_in(&here, &task, 1, &run()).map(|l| is_program(&l.request)).unwrap_or(true), false);
+        assert!(launch_in(&here, &task, 1, &run()).is_ok_and(|launch| !is_program(&launch.request)));
     }
 }
 
