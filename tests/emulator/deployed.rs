@@ -142,7 +142,12 @@ impl Deployed {
 
     /// Puts a message into the queue of events that may start runs.
     pub(crate) fn send_to_triggers(&self, body: &str) {
-        let request = json!({"QueueUrl": self.queue("triggers"), "MessageBody": body});
+        self.send("triggers", body);
+    }
+
+    /// Puts a message into a queue.
+    pub(crate) fn send(&self, queue: &str, body: &str) {
+        let request = json!({"QueueUrl": self.queue(queue), "MessageBody": body});
         self.api().call("sqs", "AmazonSQS.SendMessage", &request);
     }
 
@@ -189,6 +194,9 @@ fn project(cloud: &Cloud) -> PathBuf {
     let file = folder.join("cauce.yaml");
     let text = fs::read_to_string(&file).unwrap();
     let text = text.replace(&format!("{LANDING}-dev"), LANDING).replace(&format!("{LAKE}-dev"), LAKE);
+    // A file is no channel of AWS: its notices have to end among the dead letters.
+    let channels = "channels:\n  archivo: {file: {path: archivo.jsonl}}\n";
+    let text = text.replace("channels:\n", channels) + "\npools: {narrow: {slots: 1}}\n";
     fs::write(file, text).unwrap();
     folder
 }

@@ -78,8 +78,12 @@ fn nested(deployed: &Deployed) {
     deployed.start("nested", "once", &json!({}));
     let run = deployed.run_ended("nested/once");
     assert_eq!(run["status"], "success", "{run}");
-    let outputs: Vec<Json> =
-        run["tasks"]["each"]["output"].as_array().unwrap().iter().map(|item| item["output"].clone()).collect();
+    let outputs: Vec<Json> = run["tasks"]["each"]["output"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["output"].clone())
+        .collect();
     assert_eq!(outputs, [2, 4, 6].map(|double| json!({"double": double})));
     assert_eq!(run["tasks"]["other"]["status"], "success");
     assert_eq!(deployed.executions("by_hand").iter().filter(|one| one["status"] == "RUNNING").count(), 0);

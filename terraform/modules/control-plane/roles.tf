@@ -19,11 +19,8 @@ locals {
 
     channels = [{ actions = ["s3:GetObject"], resources = ["${aws_s3_bucket.documents.arn}/${aws_s3_object.channels.key}"] }]
 
-    # What wait_for looks for.
-    lake = length(var.lake_bucket_arns) == 0 ? [] : [
-      { actions = ["s3:GetObject"], resources = [for bucket in var.lake_bucket_arns : "${bucket}/*"] },
-      { actions = ["s3:ListBucket"], resources = var.lake_bucket_arns },
-    ]
+    # What wait_for looks for; it reads no object.
+    lake = length(var.lake_bucket_arns) == 0 ? [] : [{ actions = ["s3:ListBucket"], resources = var.lake_bucket_arns }]
 
     # A token names no machine: SendTask* is authorized against the machine that handed it out.
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html
@@ -58,18 +55,21 @@ locals {
   receive   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
   ecs_tasks = "arn:${local.partition}:ecs:${local.region}:${local.account}:task/${var.name}/*"
 
-  # A begin, a finish or a close can start another pipeline's run, and wakes who waits by answering its token.
-  deciding = ["table", "documents", "answer", "start", "describe", "notices", "dead_letters"]
+  # Every decision may wake somebody by answering a token. A begin looks whether an upstream's execution still lives; what
+  # ends a run starts the one that waits behind it, and looks at who has its name if it is taken. Only functions behind a
+  # queue bury what nobody can read.
+  deciding = ["table", "documents", "answer"]
+  ending   = concat(local.deciding, ["start", "describe", "notices"])
 
   allowed = {
-    trigger-run  = ["table", "documents", "start", "describe", "notices", "dead_letters", "take_triggers"]
+    trigger-run  = ["table", "documents", "start", "describe", "dead_letters", "take_triggers"]
     open-run     = local.deciding
-    begin-task   = concat(local.deciding, ["lake"])
-    expand-map   = local.deciding
-    finish-task  = local.deciding
-    close-run    = local.deciding
-    record-event = concat(local.deciding, ["stop", "stop_tasks", "take_events"])
-    sweep        = concat(local.deciding, ["lake", "stop", "find_tasks", "stop_tasks"])
+    begin-task   = concat(local.deciding, ["describe", "notices", "lake"])
+    expand-map   = concat(local.deciding, ["describe"])
+    finish-task  = concat(local.deciding, ["notices"])
+    close-run    = local.ending
+    record-event = concat(local.ending, ["dead_letters", "stop", "stop_tasks", "take_events"])
+    sweep        = concat(local.ending, ["stop", "find_tasks", "stop_tasks"])
     notify       = ["channels", "dead_letters", "take_notices", "mail", "publish", "secrets", "bus"]
   }
 }
