@@ -92,6 +92,10 @@ cloud: tools ## serve an emulated cloud with everything deployed, to look around
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked -p cauce-tests --test emulator -- --serve
 
+.PHONY: destroy
+destroy: ## take down an environment deployed from this repository (ENV=dev); asks before it does
+	terraform -chdir=terraform/environments/$(or $(ENV),dev) destroy
+
 .PHONY: checkov
 checkov: $(VENVS)/checkov.stamp ## check terraform/ against checkov's rules, installed pinned by hash
 	$(VENVS)/checkov/bin/checkov --directory terraform --framework terraform --skip-download --quiet --compact

@@ -200,7 +200,7 @@ fn functions(
     Err(Failure::bad_input(format!("{} lacks {}.zip", shown(&place, context), missing.join(".zip, "))).help(
         format!(
             "name the folder of the functions' packages with --functions, or as environments.{}.functions in \
-             {PROJECT_FILE}; they are part of each release of cauce ('make functions' makes them from source)",
+             {PROJECT_FILE}; they are part of each release of cauce ('make package' makes them from source)",
             context.env
         ),
     ))
