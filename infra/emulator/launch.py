@@ -137,6 +137,7 @@ def serve(listening: socket.socket, options: argparse.Namespace, folder: Path) -
         # Longer than any client keeps an idle connection: hypercorn's end of one can cross a request that it has
         # already performed, which the client then sends again.
         config.keep_alive_timeout = 86_400
+        config.keep_alive_max_requests = 1_000_000_000
         config.graceful_timeout = 0.2
         config.shutdown_timeout = 1
         config.errorlog = "-"

@@ -72,10 +72,11 @@ impl Deployed {
         self.must(&["apply", "-input=false", "-auto-approve"]);
     }
 
-    fn must(&self, args: &[&str]) -> String {
+    fn must(&self, args: &[&str]) {
         let (code, said) = self.cloud.terraform(&self.terraform, args);
-        assert_eq!(code, 0, "terraform {args:?}:\n{said}");
-        said
+        // What it plans and makes fills thousands of lines; its errors stand at the end.
+        let errors = said.find("Error:").map_or(said.as_str(), |at| &said[at..]);
+        assert_eq!(code, 0, "terraform {args:?}:\n{errors}");
     }
 
     pub(crate) fn machine(&self, machine: &str) -> String {
