@@ -71,9 +71,15 @@ $(VENVS)/%.stamp:
 	@mkdir -p $(VENVS) && rm -rf $(VENVS)/$* && python3 -m venv $(VENVS)/$* && $(VENVS)/$*/$(PIP) -r $< && touch $@ || \
 		{ rm -rf $(VENVS)/$*; echo "$*: cannot be installed from the package index; is the network there?" >&2; exit 1; }
 
+NODE_TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cauce/node
+$(NODE_TOOLS)/stamp: infra/tools/asl-validator/package-lock.json
+	@mkdir -p $(NODE_TOOLS) && cp infra/tools/asl-validator/package*.json $(NODE_TOOLS) && \
+		cd $(NODE_TOOLS) && npm ci --silent --ignore-scripts --no-audit --no-fund && touch stamp || \
+		{ rm -rf $(NODE_TOOLS); echo "asl-validator: cannot be installed; are npm and the network there?" >&2; exit 1; }
+
 .PHONY: tools
-tools: ## install what tests use beside Rust, pinned by hash: the emulated cloud, the AWS CLI, moto
-	@$(MAKE) --no-print-directory --keep-going $(foreach tool,ministack awscli moto,$(VENVS)/$(tool).stamp) || \
+tools: ## install what tests use beside Rust, pinned by hash: the emulated cloud, AWS CLI, moto, asl-validator
+	@$(MAKE) --no-print-directory --silent --keep-going $(foreach tool,ministack awscli moto,$(VENVS)/$(tool).stamp) $(NODE_TOOLS)/stamp || \
 		echo "tests that need them will say that they are skipped"
 
 FUNCTIONS := trigger-run open-run begin-task expand-map finish-task close-run record-event sweep notify

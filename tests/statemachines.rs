@@ -5,6 +5,7 @@
 
 use cauce_compiler::compile;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 #[test]
 fn the_committed_state_machines_are_those_of_the_pipelines() {
@@ -40,6 +41,46 @@ fn the_committed_state_machines_are_those_of_the_pipelines() {
     }
     assert!(seen >= 20, "only {seen} files were compared");
     assert!(stale.is_empty(), "stale, run 'make bless':\n{}", stale.join("\n"));
+}
+
+/// A validator of other hands agrees with every definition, those of the launch kinds included.
+#[test]
+fn asl_validator_finds_nothing_wrong() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let installed = cache().join("node/node_modules");
+    let node = Command::new("node").arg("--version").output();
+    if !installed.join("asl-validator").is_dir() || node.is_err() {
+        println!("skipped: needs asl-validator (make tools)");
+        return;
+    }
+    let mut definitions = Vec::new();
+    for folder in std::fs::read_dir(root.join("statemachines")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let file = file.unwrap().path();
+            if file.to_string_lossy().ends_with(".asl.json") {
+                definitions.push(file);
+            }
+        }
+    }
+    assert!(definitions.len() >= 15, "only {} definitions", definitions.len());
+    let validate = |definitions: &[PathBuf]| {
+        let mut command = Command::new("node");
+        command.arg(root.join("infra/tools/asl-validator/validate.js")).args(definitions);
+        command.env("NODE_PATH", &installed).output().unwrap()
+    };
+    let output = validate(&definitions);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    // It can tell: a definition that nothing starts is refused.
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = folder.path().join("wrong.asl.json");
+    std::fs::write(&wrong, r#"{"StartAt": "A", "States": {"B": {"Type": "Pass", "End": true}}}"#).unwrap();
+    assert!(!validate(&[wrong]).status.success());
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test looks for tools where make puts them")]
+fn cache() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("cauce")
 }
 
 /// The pipeline files below a folder, each with the folder of its project.
