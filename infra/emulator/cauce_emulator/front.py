@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from datetime import datetime, timezone
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
@@ -17,6 +18,10 @@ XML = {"s3", "sns", "iam", "sts", "ses", "ec2"}
 WAIT_SECONDS = 60.0
 """How long an answer is held back at most, without `seconds` in the query."""
 
+ANSWERS_KEPT = 1_000
+"""Answers that are kept for a client that asks again under the same invocation: SDKs name each call, and its retries by
+the same name (`amz-sdk-invocation-id`). On loopback a reply is lost by no fault of AWS's; faults lose them on purpose."""
+
 THROTTLED = {"s3": ("SlowDown", 503), "lambda": ("TooManyRequestsException", 429)}
 BROKEN = {"s3": ("InternalError", 500), "dynamodb": ("InternalServerError", 500)}
 
@@ -27,6 +32,7 @@ class Door:
     def __init__(self, inner, ready) -> None:
         self.inner = inner
         self.ready = ready
+        self.answered: dict[str, list] = {}
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":
