@@ -9,7 +9,7 @@ use crate::{Settings, View, close};
 use cauce_model::item::Expect;
 use cauce_model::plan::DeadlineAction;
 use cauce_model::record::{
-    CancelRecord, PipelineRecord, Record, RunRecord, TASK_PREFIX, pipeline_item, run_partition,
+    CancelRecord, PipelineRecord, Record, RunRecord, TASK_PREFIX, TaskRecord, pipeline_item, run_partition,
 };
 use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunKey, RunStatus, TaskStatus, Write, names};
 use serde_json::json;
@@ -44,13 +44,20 @@ pub(crate) fn cancel(
     let settings = view.settings(&run, settings)?;
     let records = task_records(view.range(run_partition(run_key), TASK_PREFIX.to_owned())?)?;
     let mut decision = Decision { reply: Reply::Ok(json!({"status": "cancelling"})), ..Decision::default() };
-    for record in records.iter().filter(|r| r.generation == run.generation && !r.status.is_terminal()) {
+    // Also what an earlier cancel booked: on one machine it may have come from another process, which
+    // has no executions to stop.
+    let stopping =
+        |record: &TaskRecord| !record.status.is_terminal() || record.status == TaskStatus::Cancelled;
+    for record in records.iter().filter(|r| r.generation == run.generation && stopping(r)) {
         // What was set up is taken away, also now; and the join of a mapped task follows its items.
         let Some((_, plan)) = prepared.find(&record.task).filter(|(_, plan)| !plan.is_teardown()) else {
             continue;
         };
         let Some(stop) = close::stop_child(&run, plan, record.index, settings) else { continue };
         decision.effects.push(stop);
+        if record.status.is_terminal() {
+            continue;
+        }
         // A stopped execution says nothing any more, and others may wait for this ending.
         decision.effects.push(Effect::Command(Box::new(Command::Finish(Finish {
             run_key: run_key.clone(),
