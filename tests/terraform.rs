@@ -52,17 +52,9 @@ fn provider_configuration() -> Option<String> {
     if let Some(file) = variable("TF_CLI_CONFIG_FILE").filter(|file| file.is_file()) {
         return Some(fs::read_to_string(file).unwrap());
     }
-    let holds_provider = |folder: &PathBuf| folder.join("registry.terraform.io/hashicorp/aws").is_dir();
-    let home = variable("HOME").unwrap_or_default();
-    let data = variable("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share"));
-    let mirror = variable("CAUCE_TF_PLUGINS").into_iter().chain([
-        home.join(".terraform.d/plugins"),
-        home.join(".terraform.d/plugin-cache"),
-        data.join("terraform/plugins"),
-        PathBuf::from("/usr/local/share/terraform/plugins"),
-        PathBuf::from("/usr/share/terraform/plugins"),
-    ]);
-    let folder = mirror.into_iter().find(holds_provider)?;
+    let found = Command::new(repository().join("infra/tools/terraform-plugins.sh")).output().ok()?;
+    let folder = String::from_utf8(found.stdout).ok()?;
+    let folder = Some(folder.trim()).filter(|folder| !folder.is_empty())?;
     Some(format!("provider_installation {{\n  filesystem_mirror {{\n    path = {folder:?}\n  }}\n}}\n"))
 }
 
