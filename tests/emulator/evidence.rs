@@ -2,7 +2,8 @@
 //! it, and every statement of those policies was used by some call.
 //!
 //! What the emulated cloud cannot exercise is listed in `unexercised.json`, each with the page of AWS's
-//! documentation that says why it is needed; an entry that has become superfluous fails as well.
+//! documentation that says why it is needed; an entry that has become superfluous fails as well, unless it
+//! is `sometimes` used, depending on which of two events is heard of first.
 
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,13 +45,14 @@ pub(crate) fn problems(state: &Json, calls: &[Json], unexercised: &Json) -> Vec<
     if seen == 0 {
         problems.insert("no call of any role of ours was recorded".to_owned());
     }
-    let listed: Vec<(&str, &str)> = unexercised
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|entry| (entry["role"].as_str().unwrap_or_default(), entry["sid"].as_str().unwrap_or_default()))
-        .collect();
-    let mut needed = BTreeSet::new();
+    let entries = || unexercised.as_array().into_iter().flatten();
+    let named = |entry: &'_ Json| {
+        let text = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+        (text("role"), text("sid"))
+    };
+    let listed: Vec<(String, String)> = entries().map(named).collect();
+    let mut needed: BTreeSet<(String, String)> =
+        entries().filter(|entry| entry["sometimes"] == true).map(named).collect();
     for (role, statements) in &roles {
         for statement in statements {
             if used.contains(&(role.clone(), statement.sid.clone())) {
@@ -59,7 +61,7 @@ pub(crate) fn problems(state: &Json, calls: &[Json], unexercised: &Json) -> Vec<
             let entry = listed.iter().find(|(pattern, sid)| matches(pattern, role) && *sid == statement.sid);
             match entry {
                 Some(entry) => {
-                    needed.insert(*entry);
+                    needed.insert(entry.clone());
                 }
                 None => {
                     let actions = statement.actions.join(", ");

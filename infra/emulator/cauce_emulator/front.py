@@ -113,7 +113,8 @@ def asked(method, path, headers, query, body) -> list[tuple[str, str]]:
     resource = iam_actions.extract_resource_arn(service, method, path, headers, body, params, region, account)
     if action == "dynamodb:BatchGetItem" or action == "dynamodb:BatchWriteItem":
         return [(action, arn) for arn in iam_actions.dynamodb_resource_arns(body, region, account)]
-    if action.startswith("sts:") or resource == "*":
+    # Of a task, not of its cluster.
+    if action in ("ecs:DescribeTasks", "ecs:StopTask") or action.startswith("sts:") or resource == "*":
         named = named_resource(action, body, region, account)
         resource = named or resource
     return [(action, resource)]
