@@ -32,7 +32,7 @@ class Door:
     def __init__(self, inner, ready) -> None:
         self.inner = inner
         self.ready = ready
-        self.answered: dict[str, list] = {}
+        self.answers: dict[str, asyncio.Future] = {}
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":
@@ -69,22 +69,45 @@ class Door:
             return await refuse(send, fault, service)
         dies = identity is not None and identity.function is not None and faults.take(
             "kill", function=identity.function, moment="after", number=identity.calls)
-        status = {}
-
-        async def noted(message):
-            if message["type"] == "http.response.start":
-                status["code"] = message["status"]
-            if fault is None and not dies:
-                await send(message)
-
-        await self.inner(scope, replay(body, receive), noted)
-        for action, arn in calls:
-            journal.call(principal, action, arn, status.get("code", 0))
+        invocation = headers.get("amz-sdk-invocation-id") if fault is None and scope["method"] != "GET" else None
+        work = self.answers.get(invocation) if invocation else None
+        if work is None:
+            work = asyncio.ensure_future(self.perform(scope, body, receive, calls, principal))
+            if invocation:
+                self.answers[invocation] = work
+                while len(self.answers) > ANSWERS_KEPT:
+                    self.answers.pop(next(iter(self.answers)))
+        else:
+            print(f"asked again: {operation} {resource}", file=sys.stderr, flush=True)
+        # A client that goes away does not take back what it has asked for.
+        answer = await asyncio.shield(work)
+        if status_of(answer) >= 400:
+            self.answers.pop(invocation, None)  # An error is for the client to try again.
         if dies:
             functions.kill(identity)
+            return None
         if fault is not None:
-            await refuse(send, fault, service)
+            return await refuse(send, fault, service)
+        for message in answer:
+            await send(message)
         return None
+
+    async def perform(self, scope, body, receive, calls, principal) -> list:
+        """Has ministack do what is asked, and writes it down; the messages of its answer."""
+        answer = []
+
+        async def keep(message):
+            answer.append(message)
+
+        await self.inner(scope, replay(body, receive), keep)
+        for action, arn in calls:
+            journal.call(principal, action, arn, status_of(answer))
+        return answer
+
+
+def status_of(answer: list) -> int:
+    """The status that an answer's messages give."""
+    return next((message["status"] for message in answer if message["type"] == "http.response.start"), 0)
 
 
 def facts(calls, headers) -> tuple[str | None, str | None, str]:
