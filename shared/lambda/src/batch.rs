@@ -7,7 +7,7 @@
 
 use crate::{Failure, Function};
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use cauce_model::{Json, names};
+use cauce_model::Json;
 
 /// The messages of an event, when it is a batch of a queue.
 ///
@@ -24,7 +24,10 @@ fn messages(event: &Json) -> Result<Option<Vec<SqsMessage>>, Failure> {
     Ok(Some(batch.records))
 }
 
-/// Handles an event that is a batch of a queue, or a single event sent directly.
+/// Handles an event that is a batch of a queue, or a single event sent directly. The failure of a direct
+/// one is its caller's: Terraform stops by it, and for what is sent without waiting Lambda tries again
+/// and then hands event and error to the function's failure destination, which is the dead letters.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
 ///
 /// # Errors
 /// A direct event that failed. A batch never fails: its answer names the messages that did.
@@ -34,13 +37,7 @@ pub async fn each(
     handle: impl AsyncFn(&Function, Json) -> Result<Json, Failure>,
 ) -> Result<Json, Failure> {
     let Some(messages) = messages(&event)? else {
-        return match handle(function, event.clone()).await {
-            Err(failure) if failure.name == names::BAD_EVENT => {
-                function.bury(&event.to_string(), &failure).await?;
-                Err(failure)
-            }
-            outcome => outcome,
-        };
+        return handle(function, event).await;
     };
     let mut failed = Vec::new();
     for message in messages {

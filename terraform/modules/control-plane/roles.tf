@@ -56,8 +56,9 @@ locals {
   ecs_tasks = "arn:${local.partition}:ecs:${local.region}:${local.account}:task/${var.name}/*"
 
   # Every decision may wake somebody by answering a token. A begin looks whether an upstream's execution still lives; what
-  # ends a run starts the one that waits behind it, and looks at who has its name if it is taken. Only functions behind a
-  # queue bury what nobody can read.
+  # ends a run starts the one that waits behind it, and looks at who has its name if it is taken. Functions behind a
+  # queue bury what nobody can read; and Lambda hands over what failed of asynchronous ones with their own role.
+  # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
   deciding = ["table", "documents", "answer"]
   ending   = concat(local.deciding, ["start", "describe", "notices"])
 
@@ -69,7 +70,7 @@ locals {
     finish-task  = concat(local.deciding, ["notices"])
     close-run    = local.ending
     record-event = concat(local.ending, ["dead_letters", "stop", "stop_tasks", "take_events"])
-    sweep        = concat(local.ending, ["stop", "find_tasks", "stop_tasks"])
+    sweep        = concat(local.ending, ["dead_letters", "stop", "find_tasks", "stop_tasks"])
     notify       = ["channels", "dead_letters", "take_notices", "mail", "publish", "secrets", "bus"]
   }
 }
