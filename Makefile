@@ -55,6 +55,12 @@ bench: ## measure: whole runs, compiler, interpreter (release profile; prints, a
 	$(CARGO) bench --locked -p cauce-interpreter -p cauce-compiler -p cauce-engine
 	python3 benches/runs.py --cauce $(CARGO_TARGET_DIR)/release/cauce
 
+.PHONY: bench-cloud
+bench-cloud: tools package ## measure the deployed functions on the emulated cloud (release packages; prints, asserts nothing)
+	$(CARGO) build --locked --workspace --all-targets
+	python3 benches/cloud.py --cauce $(BIN)/cauce --functions $(CARGO_TARGET_DIR)/functions -- \
+		$(CARGO) test --locked --workspace --test emulator --
+
 .PHONY: sim
 sim: ## more seeds of the simulation tests (SEEDS=10000)
 	CAUCE_SEEDS=$(or $(SEEDS),10000) $(CARGO) test --locked -p cauce-tests --test simulation
@@ -91,12 +97,12 @@ package: ## build the Lambda functions for release and zip each into $(CARGO_TAR
 .PHONY: e2e
 e2e: tools ## the sales pipeline and all its faults on the emulated cloud (ONLY="words of a scenario")
 	$(CARGO) build --locked --workspace --all-targets
-	$(CARGO) test --locked -p cauce-tests --test emulator -- $(if $(ONLY),"$(ONLY)")
+	$(CARGO) test --locked --workspace --test emulator -- $(if $(ONLY),"$(ONLY)")
 
 .PHONY: cloud
 cloud: tools ## serve an emulated cloud with everything deployed, to look around in; ends with ctrl-d
 	$(CARGO) build --locked --workspace --all-targets
-	$(CARGO) test --locked -p cauce-tests --test emulator -- --serve
+	$(CARGO) test --locked --workspace --test emulator -- --serve
 
 .PHONY: destroy
 destroy: ## take down an environment deployed from this repository (ENV=dev); asks before it does

@@ -31,10 +31,11 @@ pub(crate) struct Deployed {
 }
 
 impl Deployed {
-    /// Compiles the pipelines, packages the functions and applies all of it, as a user would.
-    pub(crate) fn apply(cloud: Cloud) -> Self {
+    /// Compiles the pipelines, packages the functions (unless there are packages) and applies all of
+    /// it, as a user would.
+    pub(crate) fn apply(cloud: Cloud, functions: Option<PathBuf>) -> Self {
         let project = project(&cloud);
-        let functions = cloud.package();
+        let functions = functions.unwrap_or_else(|| cloud.package());
         let build = cloud.build(&project);
         let terraform = cloud.environment(&variables(&build, &functions));
         let deployed = Self { cloud, project, terraform };

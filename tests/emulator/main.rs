@@ -5,7 +5,8 @@
 //! launcher, with what it fills in, is in `infra/emulator`.
 //!
 //! A word as argument runs the scenarios whose names contain it. `--serve` applies everything and then
-//! waits, for looking around; `--at FOLDER` runs scenarios on a cloud that is served so.
+//! waits, for looking around; `--at FOLDER` runs scenarios on a cloud that is served so. `--functions
+//! FOLDER` deploys packages that were made elsewhere, as `make bench` does with those of a release.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test program")]
 
@@ -36,10 +37,12 @@ const SCENARIOS: &[&[Scenario]] =
 fn main() -> ExitCode {
     evidence::can_fail();
     let mut wanted: Vec<String> = std::env::args().skip(1).collect();
-    let at = wanted.iter().position(|word| word == "--at").map(|at| {
+    let mut folder = |option: &str| {
+        let at = wanted.iter().position(|word| word == option)?;
         wanted.remove(at);
-        PathBuf::from(wanted.remove(at))
-    });
+        Some(PathBuf::from(wanted.remove(at)))
+    };
+    let (at, functions) = (folder("--at"), folder("--functions"));
     let (options, wanted): (Vec<String>, Vec<String>) =
         wanted.into_iter().partition(|word| word.starts_with('-'));
     let asked = |option: &str| options.iter().any(|word| word == option);
@@ -59,7 +62,7 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let deployed = match at {
         Some(folder) => Deployed::at(Cloud::at(&folder, tools)),
-        None => Deployed::apply(Cloud::start(tools)),
+        None => Deployed::apply(Cloud::start(tools), functions),
     };
     println!("applied in {:.1} s", started.elapsed().as_secs_f64());
     if asked("--serve") {

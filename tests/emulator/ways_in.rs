@@ -1,13 +1,15 @@
 //! The ways in: a tick of a schedule, an execution started by hand, the command line; and many at once.
 
 use crate::Scenario;
+use crate::api::until;
 use crate::cloud::{must, text};
-use crate::deployed::Deployed;
+use crate::deployed::{Deployed, LANDING};
 use serde_json::{Value as Json, json};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a tick of a schedule is one run, however often it comes", tick),
     ("an execution started from the command line of AWS is a run", by_hand),
+    ("every file that arrives is one run, however often it is told", arrivals),
     ("parameters that are wrong are refused by name", refused),
     ("the command line triggers, lists, explains and cancels", command_line),
     ("items of a map, and a run of another pipeline", nested),
@@ -46,6 +48,20 @@ fn by_hand(deployed: &Deployed) {
     deployed.start("by_hand", "with-nothing", &json!({}));
     assert_eq!(deployed.ended("by_hand", "with-nothing"), "SUCCEEDED");
     assert_eq!(deployed.run_ended("by_hand/with-nothing")["tasks"]["work"]["output"], json!({"rows": 3}));
+}
+
+fn arrivals(deployed: &Deployed) {
+    deployed.api().faults(json!([{"kind": "event", "effect": "duplicate", "source": "aws.s3", "times": 2}]));
+    for n in 1..=5 {
+        deployed.api().put_object(LANDING, &format!("arrivals/{n}.csv"), b"1");
+    }
+    // What fits no pattern of any pipeline starts nothing, and is no fault either.
+    deployed.api().put_object(LANDING, "arrivals/readme.txt", b"1");
+    until(deployed.api(), "five runs, ended", || {
+        let ended = deployed.executions("arriving").iter().filter(|one| one["status"] == "SUCCEEDED").count();
+        (ended == 5).then_some(())
+    });
+    assert_eq!(deployed.executions("arriving").len(), 5);
 }
 
 fn refused(deployed: &Deployed) {
