@@ -21,6 +21,13 @@ impl Cron {
             && self.days_of(local.date()).contains(local.day() as u8)
     }
 
+    /// How many local times of a year tick.
+    pub fn local_times_in(&self, year: i16) -> u64 {
+        let months = self.months.iter().filter_map(|month| Date::new(year, month as i8, 1).ok());
+        let days: u64 = months.map(|month| u64::from(self.days_of(month).len())).sum();
+        days * u64::from(self.hours.len()) * u64::from(self.minutes.len())
+    }
+
     /// The first local time that ticks and is not before `from`, a whole minute; `None` at the end
     /// of the calendar.
     pub(super) fn at_or_after(&self, from: DateTime) -> Option<DateTime> {
