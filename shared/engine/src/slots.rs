@@ -26,7 +26,7 @@ pub(crate) const WAITING: &str = "waiting";
 const FENCE: &str = "fence";
 
 /// The sort key of a pool's own item.
-pub(crate) const POOL: &str = "P";
+pub const POOL: &str = "P";
 
 /// The pool that holds `max_active_tasks` of a pipeline.
 pub fn active_tasks_pool(pipeline: &str) -> String {

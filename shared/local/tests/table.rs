@@ -6,7 +6,7 @@ use cauce_local::sqlite::SqliteTable;
 use cauce_model::Instant;
 use cauce_model::item::{Change, Expect, Item, Key, Step, When, Write};
 use cauce_ports::{Clock, Table, TableError};
-use cauce_testkit::pools::pool_contract;
+use cauce_testkit::pools::{overtaken_contract, pool_contract};
 use cauce_testkit::table::table_contract;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,13 +43,14 @@ async fn pools_are_held_on_memory() {
     for seed in 0..8 {
         pool_contract(MemoryTable::new(), seed, 20).await;
     }
+    overtaken_contract(MemoryTable::new(), 8).await;
 }
 
 #[tokio::test]
 async fn pools_are_held_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    let table = open(folder.path()).unwrap();
-    pool_contract(table, 7, 12).await;
+    pool_contract(open(folder.path()).unwrap(), 7, 16).await;
+    overtaken_contract(open(folder.path()).unwrap(), 8).await;
 }
 
 #[tokio::test]

@@ -9,23 +9,20 @@
 #![expect(clippy::unwrap_used, reason = "a suite fails by panicking, as tests do")]
 
 use crate::prng::Prng;
-use cauce_driver::{Driver, Ports};
+use crate::stage::Stage;
+use cauce_driver::{Driver, DriverError, Ports};
 use cauce_engine::command::{Begin, Finish, Outcome};
-use cauce_engine::{Command, Decision, Prepared, Settings, slots};
+use cauce_engine::{Command, Prepared, Reply, Settings, slots};
 use cauce_model::ids::{RunRef, child_execution_name};
-use cauce_model::item::{Change, Expect, Item, Key, When, Write};
+use cauce_model::item::{Body, Change, Cond, Expect, Item, Key, Step, When, Write};
 use cauce_model::plan::Plan;
-use cauce_model::record::{Notice, Record, TaskRecord, run_item, task_item};
+use cauce_model::record::{Record, TaskRecord, run_item, task_item};
 use cauce_model::{Instant, Json, RunKey, names};
-use cauce_ports::{
-    Answer, Answered, Clock, Compute, ComputeError, Cursor, Described, ExecutionStatus, Notifier,
-    NotifyError, ObjectError, ObjectInfo, Objects, Page, RunningTask, Started, StateMachineError,
-    StateMachines, Table, TableError,
-};
-use futures_util::future::{join, join_all};
+use cauce_ports::{Answer, Cursor, Page, Table, TableError};
+use futures_util::future::{join, join_all, join3};
 use serde_json::json;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -55,83 +52,85 @@ const LOCK: &str = "ledger";
 /// Longest time, on the contract's own clock, until all have ended. A day is far more than it takes.
 const SECONDS_MAX: i64 = 24 * 3600;
 
+/// The first to come: in these seconds of the contract's own clock, both pools are filled, and then
+/// one more comes to each. Before [`OPENING_SECONDS`] nobody else comes and none of them ends, so that
+/// whoever lets a pool be overdrawn is found, however slow the store is.
+const OPENING: [(&str, u64); 7] =
+    [("one", 0), ("one", 0), ("other", 0), ("other", 0), ("other", 0), ("one", 1), ("other", 1)];
+
+/// How long the opening takes.
+const OPENING_SECONDS: u64 = 2;
+
+/// In how many seconds after the opening the others come.
+const ARRIVALS: u64 = 8;
+
+/// How many seconds one of the others holds at most.
+const HOLDS: u64 = 4;
+
 /// Lets `contenders` contend on a store, interleaved by a seed, and checks what pools promise. Names
 /// carry the seed, so that one store may be used for several.
 ///
 /// # Panics
 /// A pool was given to more than it has slots, a contender never got its turn, or slots were lost.
 pub async fn pool_contract<T: Table>(table: T, seed: u64, contenders: u64) {
-    let stage = Stage {
-        table: Uneven { inner: table, prng: RefCell::new(Prng::new(seed)) },
-        now: Cell::new(Instant::parse("2026-01-05T06:00:00Z").unwrap()),
-        answers: RefCell::default(),
-        closed: RefCell::default(),
-        timers: RefCell::default(),
-        deciding: Cell::new(0),
-        holding: RefCell::default(),
-        most: RefCell::default(),
-    };
-    let settings = Settings {
-        documents: "s3://state/documents".to_owned(),
-        machines: BTreeMap::from([(MACHINE.to_owned(), MACHINE.to_owned())]),
-        ..Settings::default()
-    };
-    let driver = Driver::new(stage, settings);
-    let pools = POOLS.map(|(pool, slots)| (named(pool, seed), slots));
-    driver.plans().keep(Arc::new(Prepared::new(plan(seed), format!("v{seed}"))));
-    driver.execute(&Command::Resize { pools: BTreeMap::from(pools.clone()) }).await.unwrap();
-
+    let scene = Scene::open(table, seed).await;
     let mut prng = Prng::new(seed ^ 0xc0_ffee);
-    let parts: Vec<Part> = (0..contenders).map(|number| Part::new(seed, number, &mut prng)).collect();
-    for part in &parts {
-        let item = Item::new(run_item(&part.run_key), part.run.clone());
-        driver
-            .ports()
-            .table
-            .write(&[Write::Put { item, expect: Expect::Absent }], &part.token(0))
-            .await
-            .unwrap();
-    }
+    let parts: Vec<Part> = (0..contenders).map(|number| Part::drawn(seed, number, &mut prng)).collect();
+    scene.register(&parts).await;
     let left = Cell::new(parts.len());
     let all = join_all(parts.iter().map(|part| async {
-        part.play(&driver).await;
+        part.play(&scene).await;
         left.set(left.get() - 1);
     }));
-    join(all, time(&driver, &left, seed)).await;
-
-    // The dead are found and settled, then their places go; after that nothing is held and nobody
-    // waits.
-    let every: Vec<String> =
-        pools.iter().map(|(pool, _)| pool.clone()).chain([slots::lock_pool(&named(LOCK, seed))]).collect();
-    for _ in 0..3 {
-        for pool in &every {
-            driver.execute(&Command::Reclaim { pool: pool.clone(), all: true }).await.unwrap();
-        }
-    }
-    for pool in &every {
-        let key = slots::pool_item(pool);
-        let Some(item) = driver.ports().table.get(&key).await.unwrap() else { continue };
-        assert_eq!(item.body["used"], 0, "seed {seed}: slots of {pool} are lost: {:?}", item.body);
-        for set in ["holders", "waiting"] {
-            let is_empty = item.body.get(set).and_then(Json::as_array).is_none_or(Vec::is_empty);
-            assert!(is_empty, "seed {seed}: {set} of {pool} are left: {:?}", item.body);
-        }
-        let line = driver.ports().table.query(&key.partition, slots::WAITER_PREFIX, None, 10).await.unwrap();
-        assert_eq!(line.items, [], "seed {seed}: a place in line is left");
-    }
-    for part in &parts {
-        let key = task_item(&part.run_key, &part.task, None);
-        let record = driver.ports().table.get(&key).await.unwrap();
-        let status = record.map(|item| TaskRecord::from_item(&item).unwrap().status);
-        // One that died before its first write has no record, and nothing to end.
-        let ended = status.map_or(part.fate != Fate::Ends, cauce_model::TaskStatus::is_terminal);
-        assert!(ended, "seed {seed}: {} is {status:?}", part.token(0));
-    }
-    let most = driver.ports().most.borrow();
+    join(all, scene.time(&left)).await;
+    scene.is_empty_in_the_end(&parts).await;
+    let most = scene.held.most.borrow();
     assert!(
-        contenders < 10 || pools.iter().any(|(pool, slots)| most.get(pool) == Some(slots)),
+        contenders < OPENING.len() as u64
+            || POOLS.iter().any(|(pool, slots)| most.get(&named(pool, seed)) == Some(slots)),
         "seed {seed}: no pool was ever full: {most:?}"
     );
+}
+
+/// What chance brings about once in a thousand runs, on purpose: two give back their slots, and each is
+/// stopped when it has found who is to have them and has not granted yet; meanwhile one that stands
+/// before that one takes the slots. Names carry the seed.
+///
+/// # Panics
+/// The slots were given twice, or somebody never got its turn.
+pub async fn overtaken_contract<T: Table>(table: T, seed: u64) {
+    let scene = Scene::open(table, seed).await;
+    let parts = ["other", "other", "other", "other", "two"];
+    let parts: Vec<Part> = (0..).zip(parts).map(|(number, task)| Part::new(seed, number, task)).collect();
+    scene.register(&parts).await;
+    let [first, second, third, waits, overtakes] = parts.as_slice() else { unreachable!("five") };
+    let mut fences = Vec::new();
+    for part in [first, second, third] {
+        fences.push(part.begin(&scene, 1).await.unwrap());
+    }
+    assert_eq!(waits.begin(&scene, 1).await, None, "the pool is full");
+    let table = scene.driver.ports().table();
+    table.stops_grants.set(true);
+    let ended = Cell::new(0);
+    let end = async |part: &Part, fence| {
+        part.finish(&scene, fence).await;
+        ended.set(ended.get() + 1);
+    };
+    let overtaking = async {
+        while table.stopped.get() < 2 && ended.get() < 2 {
+            pause().await;
+        }
+        let fence = overtakes.begin(&scene, 1).await;
+        table.stops_grants.set(false);
+        fence
+    };
+    let ((), (), fence) = join3(end(first, fences[0]), end(second, fences[1]), overtaking).await;
+    assert_eq!(table.stopped.get(), 2, "nobody was about to grant");
+    overtakes.finish(&scene, fence.unwrap()).await;
+    let fence = waits.begin(&scene, 2).await.unwrap();
+    third.finish(&scene, fences[2]).await;
+    waits.finish(&scene, fence).await;
+    scene.is_empty_in_the_end(&parts).await;
 }
 
 fn named(word: &str, seed: u64) -> String {
@@ -167,22 +166,27 @@ enum Fate {
     Ends,
     /// It dies while it holds.
     DiesHolding,
-    /// Its function dies at some call of the store and is not asked again.
+    /// Its function dies when it has begun and ended so many calls of the store, and is not asked again.
     DiesAsking(u64),
 }
 
 struct Part {
     run_key: RunKey,
-    run: cauce_model::item::Body,
+    run: Body,
     task: String,
     takes: Vec<(String, u32)>,
     fate: Fate,
+    /// When it comes, and how long it holds, in seconds of the contract's own clock. That clock stands
+    /// still while anybody decides: those that come while somebody holds have asked before it ends,
+    /// however slow the store is, and those that come when it ends mix with its ending.
+    arrives: u64,
     holds: u64,
 }
 
 impl Part {
-    fn new(seed: u64, number: u64, prng: &mut Prng) -> Self {
-        let (task, pools, locks) = TASKS[prng.below(TASKS.len() as u64) as usize];
+    /// One that comes at once and ends well.
+    fn new(seed: u64, number: u64, task: &str) -> Self {
+        let (_, pools, locks) = TASKS.into_iter().find(|(name, ..)| *name == task).unwrap();
         let run = RunRef { pipeline: named("p", seed), run_id: format!("r{number}") };
         let run_key = run.key();
         let at = "2026-01-05T06:00:00Z";
@@ -195,65 +199,49 @@ impl Part {
         let Json::Object(run) = record else { unreachable!("an object") };
         let mut takes: Vec<(String, u32)> = pools.iter().map(|(pool, n)| (named(pool, seed), *n)).collect();
         takes.extend(locks.then(|| (slots::lock_pool(&named(LOCK, seed)), 1)));
+        Self { run_key, run, task: task.to_owned(), takes, fate: Fate::Ends, arrives: 0, holds: 0 }
+    }
+
+    /// One of the opening, or one whose story is drawn.
+    fn drawn(seed: u64, number: u64, prng: &mut Prng) -> Self {
+        if let Some((task, arrives)) = OPENING.get(number as usize) {
+            return Self { arrives: *arrives, holds: OPENING_SECONDS, ..Self::new(seed, number, task) };
+        }
+        let (task, ..) = TASKS[prng.below(TASKS.len() as u64) as usize];
         let fate = match prng.below(6) {
             0 => Fate::DiesHolding,
-            1 => Fate::DiesAsking(1 + prng.below(14)),
+            1 => Fate::DiesAsking(1 + prng.below(12)),
             _ => Fate::Ends,
         };
-        Self { run_key, run, task: task.to_owned(), takes, fate, holds: prng.below(40) }
+        let (arrives, holds) = (OPENING_SECONDS + prng.below(ARRIVALS), prng.below(HOLDS));
+        Self { fate, arrives, holds, ..Self::new(seed, number, task) }
     }
 
     fn token(&self, number: u32) -> String {
         format!("{}/{}/{number:04}", self.run_key, self.task)
     }
 
-    async fn play<T: Table>(&self, driver: &Driver<Stage<T>>) {
-        let stage = driver.ports();
-        for number in 1.. {
-            let token = self.token(number);
-            let begin = Command::Begin(Begin {
-                run_key: self.run_key.clone(),
-                generation: 1,
-                task: self.task.clone(),
-                index: None,
-                token: token.clone(),
-                token_order: token.clone(),
-            });
-            let asked = deciding(stage, driver.execute(&begin));
-            match self.fate {
-                Fate::DiesAsking(polls) => {
-                    if cut(asked, polls).await.is_none() {
-                        return stage.close(self);
-                    }
-                }
-                // A function that fails is asked again.
-                _ => drop(asked.await.unwrap()),
-            }
-            let answer = loop {
-                let answer = stage.answers.borrow_mut().remove(&token);
-                match answer {
-                    Some(answer) => break answer,
-                    None => pause().await,
-                }
-            };
-            match answer {
-                Answer::Failure { error, .. } if error == names::AGAIN => {}
-                Answer::Failure { error, cause } => panic!("{error}: {cause}"),
-                Answer::Success(launch) => return self.hold(driver, launch["fence"].as_u64().unwrap()).await,
-            }
-        }
+    fn asks(&self, token: &str) -> Command {
+        Command::Begin(Begin {
+            run_key: self.run_key.clone(),
+            generation: 1,
+            task: self.task.clone(),
+            index: None,
+            token: token.to_owned(),
+            token_order: token.to_owned(),
+        })
     }
 
-    async fn hold<T: Table>(&self, driver: &Driver<Stage<T>>, fence: u64) {
-        let stage = driver.ports();
-        stage.enter(&self.takes);
-        for _ in 0..self.holds {
-            pause().await;
-        }
-        stage.leave(&self.takes);
-        if self.fate == Fate::DiesHolding {
-            return stage.close(self);
-        }
+    /// Begins once: its fence, or nothing where it has to wait.
+    async fn begin<T: Table>(&self, scene: &Scene<T>, number: u32) -> Option<u64> {
+        let token = self.token(number);
+        scene.deciding(&self.asks(&token)).await.unwrap();
+        let answer = scene.driver.ports().answer_to(&token)?;
+        let Answer::Success(launch) = answer else { panic!("{answer:?}") };
+        Some(launch["fence"].as_u64().unwrap())
+    }
+
+    async fn finish<T: Table>(&self, scene: &Scene<T>, fence: u64) {
         let result = json!({"StopCode": "EssentialContainerExited", "Containers": [{"ExitCode": 0}]});
         let finish = Command::Finish(Finish {
             run_key: self.run_key.clone(),
@@ -263,64 +251,178 @@ impl Part {
             fence,
             outcome: Outcome::Succeeded(result),
         });
-        deciding(stage, driver.execute(&finish)).await.unwrap();
-        stage.close(self);
+        scene.deciding(&finish).await.unwrap();
+        scene.driver.ports().close(self.execution());
     }
-}
 
-/// Time passes while everybody waits: timers fire, and now and then the sweep looks for the dead.
-async fn time<T: Table>(driver: &Driver<Stage<T>>, left: &Cell<usize>, seed: u64) {
-    let stage = driver.ports();
-    let began = stage.now.get();
-    while left.get() > 0 {
-        pause().await;
-        if stage.deciding.get() > 0 {
-            continue;
-        }
-        stage.now.set(stage.now.get().plus_seconds(1));
-        let passed = stage.now.get().micros_since(began) / 1_000_000;
-        assert!(passed < SECONDS_MAX, "seed {seed}: {} never got their turn", left.get());
-        let mut due = Vec::new();
-        stage.timers.borrow_mut().retain(|(at, command)| {
-            let waits = *at > stage.now.get();
-            if !waits && !due.contains(command) {
-                due.push(command.clone());
+    async fn play<T: Table>(&self, scene: &Scene<T>) {
+        let stage = scene.driver.ports();
+        scene.wait(self.arrives).await;
+        for number in 1.. {
+            let token = self.token(number);
+            let begin = self.asks(&token);
+            let asked = scene.deciding(&begin);
+            match self.fate {
+                Fate::DiesAsking(steps) => {
+                    if cut(asked, &stage.table().steps, steps).await.is_none() {
+                        return stage.close(self.execution());
+                    }
+                }
+                // A function that fails is asked again.
+                _ => drop(asked.await.unwrap()),
             }
-            waits
-        });
-        if passed % 20 == 0 {
-            let pools = POOLS.map(|(pool, _)| named(pool, seed));
-            let all = pools.into_iter().chain([slots::lock_pool(&named(LOCK, seed))]);
-            due.extend(all.map(|pool| Command::Reclaim { pool, all: true }));
+            let answer = loop {
+                match stage.answer_to(&token) {
+                    Some(answer) => break answer,
+                    None => pause().await,
+                }
+            };
+            match answer {
+                Answer::Failure { error, .. } if error == names::AGAIN => {}
+                Answer::Failure { error, cause } => panic!("{error}: {cause}"),
+                Answer::Success(launch) => return self.hold(scene, launch["fence"].as_u64().unwrap()).await,
+            }
         }
-        for command in due {
-            driver.execute(&command).await.unwrap();
+    }
+
+    async fn hold<T: Table>(&self, scene: &Scene<T>, fence: u64) {
+        scene.held.enter(&self.takes);
+        scene.wait(self.holds).await;
+        scene.held.leave(&self.takes);
+        if self.fate == Fate::DiesHolding {
+            return scene.driver.ports().close(self.execution());
+        }
+        self.finish(scene, fence).await;
+    }
+
+    fn execution(&self) -> String {
+        child_execution_name(&self.run_key, 1, &self.task, None)
+    }
+}
+
+/// The contenders' common ground.
+struct Scene<T> {
+    seed: u64,
+    driver: Driver<Stage<Uneven<T>>>,
+    /// How many decide at this moment.
+    deciding: Cell<usize>,
+    held: Held,
+}
+
+impl<T: Table> Scene<T> {
+    /// The pools on this store, all free.
+    async fn open(table: T, seed: u64) -> Self {
+        let stage = Stage::new(Uneven::new(table, seed), Instant::parse("2026-01-05T06:00:00Z").unwrap());
+        let settings = Settings {
+            documents: "s3://state/documents".to_owned(),
+            machines: BTreeMap::from([(MACHINE.to_owned(), MACHINE.to_owned())]),
+            ..Settings::default()
+        };
+        let driver = Driver::new(stage, settings);
+        driver.plans().keep(Arc::new(Prepared::new(plan(seed), format!("v{seed}"))));
+        let pools = BTreeMap::from(POOLS.map(|(pool, slots)| (named(pool, seed), slots)));
+        driver.execute(&Command::Resize { pools }).await.unwrap();
+        Self { seed, driver, deciding: Cell::new(0), held: Held::default() }
+    }
+
+    /// Writes the contenders' runs.
+    async fn register(&self, parts: &[Part]) {
+        for part in parts {
+            let item = Item::new(run_item(&part.run_key), part.run.clone());
+            let write = [Write::Put { item, expect: Expect::Absent }];
+            self.driver.ports().table().write(&write, &part.token(0)).await.unwrap();
+        }
+    }
+
+    /// The names of all pools, the lock's among them.
+    fn pools(&self) -> impl Iterator<Item = String> {
+        let pools = POOLS.map(|(pool, _)| named(pool, self.seed));
+        pools.into_iter().chain([slots::lock_pool(&named(LOCK, self.seed))])
+    }
+
+    /// Carries out a command; time stands still meanwhile.
+    async fn deciding(&self, command: &Command) -> Result<Reply, DriverError> {
+        struct Busy<'a>(&'a Cell<usize>);
+        impl Drop for Busy<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() - 1);
+            }
+        }
+        self.deciding.set(self.deciding.get() + 1);
+        let _busy = Busy(&self.deciding);
+        self.driver.execute(command).await
+    }
+
+    /// Waits until so many seconds have passed.
+    async fn wait(&self, seconds: u64) {
+        let until = self.driver.ports().now().plus_seconds(seconds);
+        while self.driver.ports().now() < until {
+            pause().await;
+        }
+    }
+
+    /// Time passes while everybody waits: timers fire, and now and then the sweep looks for the dead.
+    async fn time(&self, left: &Cell<usize>) {
+        let (seed, stage) = (self.seed, self.driver.ports());
+        let began = stage.now();
+        while left.get() > 0 {
+            pause().await;
+            if self.deciding.get() > 0 {
+                continue;
+            }
+            let mut due = stage.pass(1);
+            let passed = stage.now().micros_since(began) / 1_000_000;
+            assert!(passed < SECONDS_MAX, "seed {seed}: {} never got their turn", left.get());
+            if passed % 20 == 0 {
+                due.extend(self.pools().map(|pool| Command::Reclaim { pool, all: true }));
+            }
+            for command in due {
+                self.driver.execute(&command).await.unwrap();
+            }
+        }
+    }
+
+    /// The dead are found and settled, then their places go; after that nothing is held and nobody
+    /// waits.
+    async fn is_empty_in_the_end(&self, parts: &[Part]) {
+        let seed = self.seed;
+        let table = self.driver.ports().table();
+        for _ in 0..3 {
+            for pool in self.pools() {
+                self.driver.execute(&Command::Reclaim { pool, all: true }).await.unwrap();
+            }
+        }
+        for pool in self.pools() {
+            let key = slots::pool_item(&pool);
+            let Some(item) = table.get(&key).await.unwrap() else { continue };
+            assert_eq!(item.body["used"], 0, "seed {seed}: slots of {pool} are lost: {:?}", item.body);
+            for set in ["holders", "waiting"] {
+                let is_empty = item.body.get(set).and_then(Json::as_array).is_none_or(Vec::is_empty);
+                assert!(is_empty, "seed {seed}: {set} of {pool} are left: {:?}", item.body);
+            }
+            let line = table.query(&key.partition, slots::WAITER_PREFIX, None, 10).await.unwrap();
+            assert_eq!(line.items, [], "seed {seed}: a place in line is left");
+        }
+        for part in parts {
+            let record = table.get(&task_item(&part.run_key, &part.task, None)).await.unwrap();
+            let status = record.map(|item| TaskRecord::from_item(&item).unwrap().status);
+            // One that died before its first write has no record, and nothing to end.
+            let ended = status.map_or(part.fate != Fate::Ends, cauce_model::TaskStatus::is_terminal);
+            assert!(ended, "seed {seed}: {} is {status:?}", part.token(0));
         }
     }
 }
 
-async fn deciding<T, F: Future>(stage: &Stage<T>, work: F) -> F::Output {
-    struct Busy<'a>(&'a Cell<usize>);
-    impl Drop for Busy<'_> {
-        fn drop(&mut self) {
-            self.0.set(self.0.get() - 1);
-        }
-    }
-    stage.deciding.set(stage.deciding.get() + 1);
-    let _busy = Busy(&stage.deciding);
-    work.await
-}
-
-/// Polls so many times at most, then drops it, as a function's death does.
-async fn cut<F: Future>(work: F, polls: u64) -> Option<F::Output> {
+/// Polls until that many steps of calls were taken meanwhile, then drops it, as a function's death does.
+/// Nothing else runs during a poll, so the steps taken in it are its own.
+async fn cut<F: Future>(work: F, steps: &Cell<u64>, most: u64) -> Option<F::Output> {
     let mut work = pin!(work);
-    let mut left = polls;
+    let mut taken = 0;
     std::future::poll_fn(move |cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        work.as_mut().poll(cx).map(Some)
+        let before = steps.get();
+        let polled = work.as_mut().poll(cx).map(Some);
+        taken += steps.get() - before;
+        if polled.is_pending() && taken >= most { Poll::Ready(None) } else { polled }
     })
     .await
 }
@@ -338,23 +440,18 @@ async fn pause() {
     .await;
 }
 
-/// The outside of the contenders.
-struct Stage<T> {
-    table: Uneven<T>,
-    now: Cell<Instant>,
-    answers: RefCell<BTreeMap<String, Answer>>,
-    closed: RefCell<BTreeSet<String>>,
-    timers: RefCell<Vec<(Instant, Command)>>,
-    deciding: Cell<usize>,
-    holding: RefCell<BTreeMap<String, u32>>,
+/// Who holds how much, as the contenders themselves know it, and the most that ever was.
+#[derive(Default)]
+struct Held {
+    now: RefCell<BTreeMap<String, u32>>,
     most: RefCell<BTreeMap<String, u32>>,
 }
 
-impl<T> Stage<T> {
+impl Held {
     fn enter(&self, takes: &[(String, u32)]) {
         for (pool, slots) in takes {
-            let mut holding = self.holding.borrow_mut();
-            let now = holding.entry(pool.clone()).or_default();
+            let mut held = self.now.borrow_mut();
+            let now = held.entry(pool.clone()).or_default();
             *now += slots;
             let capacity =
                 POOLS.iter().find(|(name, _)| pool.starts_with(name)).map_or(1, |(_, slots)| *slots);
@@ -367,100 +464,8 @@ impl<T> Stage<T> {
 
     fn leave(&self, takes: &[(String, u32)]) {
         for (pool, slots) in takes {
-            *self.holding.borrow_mut().entry(pool.clone()).or_default() -= slots;
+            *self.now.borrow_mut().entry(pool.clone()).or_default() -= slots;
         }
-    }
-
-    fn close(&self, part: &Part) {
-        let name = child_execution_name(&part.run_key, 1, &part.task, None);
-        self.closed.borrow_mut().insert(name);
-    }
-}
-
-impl<T: Table> Ports for Stage<T> {
-    type Table = Uneven<T>;
-    type StateMachines = Self;
-    type Objects = Self;
-    type Compute = Self;
-    type Notifier = Self;
-    type Clock = Self;
-
-    fn table(&self) -> &Self::Table {
-        &self.table
-    }
-    fn machines(&self) -> &Self {
-        self
-    }
-    fn objects(&self) -> &Self {
-        self
-    }
-    fn compute(&self) -> &Self {
-        self
-    }
-    fn notifier(&self) -> &Self {
-        self
-    }
-    fn clock(&self) -> &Self {
-        self
-    }
-    fn at(&self, at: Instant, command: Command) {
-        self.timers.borrow_mut().push((at, command));
-    }
-    fn decided(&self, _: &Command, _: &Decision) {}
-    fn warn(&self, message: &str) {
-        panic!("{message}");
-    }
-}
-
-impl<T> Clock for Stage<T> {
-    fn now(&self) -> Instant {
-        self.now.get()
-    }
-}
-
-impl<T> Notifier for Stage<T> {
-    async fn deliver(&self, _: &Notice) -> Result<(), NotifyError> {
-        Ok(())
-    }
-}
-
-impl<T> Compute for Stage<T> {
-    async fn find(&self, _: &RunKey) -> Result<Vec<RunningTask>, ComputeError> {
-        Ok(Vec::new())
-    }
-    async fn stop(&self, _: &str, _: &str) -> Result<(), ComputeError> {
-        Ok(())
-    }
-}
-
-impl<T> Objects for Stage<T> {
-    async fn get(&self, _: &str, _: u64) -> Result<Option<Vec<u8>>, ObjectError> {
-        Ok(None)
-    }
-    async fn put(&self, _: &str, _: &[u8]) -> Result<(), ObjectError> {
-        Ok(())
-    }
-    async fn list(&self, _: &str, _: u32) -> Result<Vec<ObjectInfo>, ObjectError> {
-        Ok(Vec::new())
-    }
-}
-
-impl<T> StateMachines for Stage<T> {
-    async fn start(&self, machine: &str, name: &str, _: &Json) -> Result<Started, StateMachineError> {
-        panic!("nothing starts {name} of {machine} here")
-    }
-    async fn describe(&self, _: &str, name: &str) -> Result<Option<Described>, StateMachineError> {
-        let closed = self.closed.borrow().contains(name);
-        let status = if closed { ExecutionStatus::Aborted } else { ExecutionStatus::Running };
-        let started_at = self.now.get();
-        Ok(Some(Described { status, input: Json::Null, started_at, error: None, cause: None }))
-    }
-    async fn stop(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), StateMachineError> {
-        Ok(())
-    }
-    async fn answer(&self, token: &str, answer: &Answer) -> Result<Answered, StateMachineError> {
-        self.answers.borrow_mut().entry(token.to_owned()).or_insert_with(|| answer.clone());
-        Ok(Answered::Yes)
     }
 }
 
@@ -469,20 +474,35 @@ impl<T> StateMachines for Stage<T> {
 struct Uneven<T> {
     inner: T,
     prng: RefCell<Prng>,
+    /// Calls begun and calls ended.
+    steps: Cell<u64>,
+    /// Whether those who grant slots to one that waits are stopped in the moment before.
+    stops_grants: Cell<bool>,
+    /// How many have been stopped.
+    stopped: Cell<u64>,
 }
 
 impl<T> Uneven<T> {
+    fn new(inner: T, seed: u64) -> Self {
+        let prng = RefCell::new(Prng::new(seed));
+        let (steps, stops_grants, stopped) = Default::default();
+        Self { inner, prng, steps, stops_grants, stopped }
+    }
+
     async fn around<F: Future>(&self, call: F) -> F::Output {
-        let pauses = self.prng.borrow_mut().below(3);
-        for _ in 0..pauses {
-            pause().await;
-        }
+        self.dawdle().await;
+        self.steps.set(self.steps.get() + 1);
         let outcome = call.await;
-        let pauses = self.prng.borrow_mut().below(3);
-        for _ in 0..pauses {
+        self.steps.set(self.steps.get() + 1);
+        self.dawdle().await;
+        outcome
+    }
+
+    async fn dawdle(&self) {
+        let polls = self.prng.borrow_mut().below(3);
+        for _ in 0..polls {
             pause().await;
         }
-        outcome
     }
 }
 
@@ -512,9 +532,37 @@ impl<T: Table> Table for Uneven<T> {
         self.around(self.inner.list(list, from, after, limit)).await
     }
     async fn write(&self, writes: &[Write], token: &str) -> Result<(), TableError> {
-        self.around(self.inner.write(writes, token)).await
+        self.around(self.inner.write(writes, token)).await?;
+        for write in writes {
+            if let Write::Put { item, .. } = write {
+                is_within_its_slots(&item.key, &item.body);
+            }
+        }
+        Ok(())
     }
     async fn update(&self, key: &Key, change: &Change, when: &When) -> Result<Item, TableError> {
-        self.around(self.inner.update(key, change, when)).await
+        let takes = |step: &Step| matches!(step, Step::Add(field, slots) if field == "used" && *slots > 0);
+        let of_a_waiter = |cond: &Cond| matches!(cond, Cond::Contains(field, _) if field == "waiting");
+        if self.stops_grants.get() && change.steps.iter().any(takes) && when.all.iter().any(of_a_waiter) {
+            self.stopped.set(self.stopped.get() + 1);
+            while self.stops_grants.get() {
+                pause().await;
+            }
+        }
+        let item = self.around(self.inner.update(key, change, when)).await?;
+        is_within_its_slots(key, &item.body);
+        Ok(item)
     }
+}
+
+/// Holds every state that a pool is ever in against what it says of itself.
+fn is_within_its_slots(key: &Key, body: &Body) {
+    let number = |field: &str| body.get(field).and_then(Json::as_u64).unwrap_or(0);
+    let Some(slots) = body.get("slots").and_then(Json::as_u64).filter(|_| key.sort == slots::POOL) else {
+        return;
+    };
+    let holders = body.get("holders").and_then(Json::as_array).into_iter().flatten();
+    let held = holders.filter_map(Json::as_str).map(|lease| u64::from(slots::parse_lease(lease).1));
+    assert_eq!(number("used"), held.sum::<u64>(), "{key} counts others than it names: {body:?}");
+    assert!(number("used") <= slots, "{key} is given to more than it has slots: {body:?}");
 }

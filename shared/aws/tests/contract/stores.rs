@@ -4,6 +4,7 @@ use crate::server::{Kind, Server, start};
 use cauce_aws::objects::S3Objects;
 use cauce_model::item::{Expect, Item, Key, Write};
 use cauce_ports::{ObjectError, Objects, Table, TableError};
+use cauce_testkit::pools::{overtaken_contract, pool_contract};
 use cauce_testkit::table::table_contract_without;
 
 async fn table_keeps_the_contract(server: &Server, left_out: &[(&str, &str)]) {
@@ -60,6 +61,15 @@ async fn stores_on_ministack() {
     objects_keep_the_contract(&server).await;
     repeats_are_applied_once(&server).await;
     table_keeps_the_contract(&server, MINISTACK).await;
+}
+
+/// Not on moto: it updates items without a lock (see [`MOTO`]), which is what slots are taken by.
+#[tokio::test]
+async fn pools_are_held_on_ministack() {
+    let Some(server) = start(Kind::Ministack) else { return };
+    let table = server.table("pools").await;
+    pool_contract(table.clone(), 7, 16).await;
+    overtaken_contract(table, 8).await;
 }
 
 #[tokio::test]
