@@ -8,6 +8,7 @@ from cauce_emulator import journal
 EFFECTS = {
     "call": {"throttle", "fail", "lose"},
     "kill": {"kill"},
+    "hang": {"hang"},
     "event": {"drop", "duplicate", "delay"},
     "task": {"end", "refuse"},
 }
@@ -36,6 +37,7 @@ class Fault:
 _FIELDS = {
     "call": ({"service", "operation", "resource", "principal"}, {"error", "message", "status"}),
     "kill": ({"function"}, {"before_call", "after_call"}),
+    "hang": ({"function"}, {"before_call", "after_call"}),
     "event": ({"source", "detail_type", "status"}, {"seconds"}),
     "task": ({"family"}, {"exit_code", "stop_code", "reason", "run", "container_reason"}),
 }
@@ -50,7 +52,7 @@ def add(form: dict) -> Fault:
     kind = form.pop("kind", None)
     if kind not in _FIELDS:
         raise BadFault(f"kind is one of {', '.join(sorted(_FIELDS))}, not {kind!r}")
-    effect = form.pop("effect", {"kill": "kill", "task": "end"}.get(kind))
+    effect = form.pop("effect", {"kill": "kill", "hang": "hang", "task": "end"}.get(kind))
     if effect not in EFFECTS[kind]:
         raise BadFault(f"effect of {kind} is one of {', '.join(sorted(EFFECTS[kind]))}, not {effect!r}")
     times, skip = form.pop("times", 1), form.pop("skip", 0)
@@ -84,7 +86,7 @@ def take(kind: str, **facts) -> Fault | None:
             if fault.kind != kind or not all(_matches(name, wanted, facts.get(name))
                                              for name, wanted in fault.match.items()):
                 continue
-            if fault.kind == "kill" and not _due(fault, facts):
+            if fault.kind in ("kill", "hang") and not _due(fault, facts):
                 continue
             if fault.skip > 0:
                 fault.skip -= 1

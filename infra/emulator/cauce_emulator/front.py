@@ -59,16 +59,24 @@ class Door:
         identity = identities.find(router.extract_access_key_id(headers, query))
         principal = identity.principal if identity else identities.CALLER
         service, operation, resource = facts(calls, headers)
-        if identity is not None and identity.function is not None:
+        works = identity is not None and identity.function is not None
+        if works:
+            if identity.hung:
+                return await silence(receive)
             identity.calls += 1
-            if faults.take("kill", function=identity.function, moment="before", number=identity.calls):
+            now = {"function": identity.function, "moment": "before", "number": identity.calls}
+            if faults.take("kill", **now):
                 functions.kill(identity)
                 return None
+            if faults.take("hang", **now):
+                functions.hang(identity)
+                return await silence(receive)
         fault = faults.take("call", service=service, operation=operation, resource=resource, principal=principal)
         if fault is not None and fault.effect != "lose":
             return await refuse(send, fault, service)
-        dies = identity is not None and identity.function is not None and faults.take(
-            "kill", function=identity.function, moment="after", number=identity.calls)
+        then = {"function": identity.function, "moment": "after", "number": identity.calls} if works else {}
+        dies = works and faults.take("kill", **then)
+        hangs = works and faults.take("hang", **then)
         invocation = headers.get("amz-sdk-invocation-id") if fault is None and scope["method"] != "GET" else None
         work = self.answers.get(invocation) if invocation else None
         if work is None:
@@ -86,6 +94,9 @@ class Door:
         if dies:
             functions.kill(identity)
             return None
+        if hangs:
+            functions.hang(identity)
+            return await silence(receive)
         if fault is not None:
             return await refuse(send, fault, service)
         for message in answer:
@@ -170,6 +181,12 @@ async def read(receive) -> bytes | None:
         body += message.get("body", b"")
         if not message.get("more_body"):
             return body
+
+
+async def silence(receive) -> None:
+    """No answer, for as long as the client is there."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def replay(body: bytes, receive):

@@ -78,6 +78,12 @@ def kill(identity: identities.Identity) -> None:
     os.kill(identity.pid, signal.SIGKILL)
 
 
+def hang(identity: identities.Identity) -> None:
+    """Has an environment wait for an answer that never comes, to this call and to all after it: its timeout ends it."""
+    identity.hung = True
+    journal.LAMBDAS.add(event="hung", function=identity.function, pid=identity.pid, calls=identity.calls)
+
+
 @replaces("services.lambda_svc", "_run_sqs_batch", "f9bf630aabf3d1b9",
           "Is complete; only who receives and deletes is written down.", f"{DOCS}/with-sqs.html")
 def run_sqs_batch(esm, func_rec, event, batch, queue_url, queue_name):

@@ -27,6 +27,8 @@ class Identity:
     pid: int | None = None
     calls: int = 0
     """Calls it made since its present invocation began."""
+    hung: bool = False
+    """Whether its calls are answered no more."""
 
 
 _lock = threading.Lock()

@@ -80,6 +80,18 @@ class Environments(unittest.TestCase):
             self.assertEqual([there(f"{moment}{n}") for n in range(3)], [True, second, False])
         self.assertEqual(CLOUD.invoke("work", {"calls": 1, "as": "again"})[0], None)
 
+    def test_an_environment_that_hangs_is_ended_at_its_timeout_and_the_next_one_works(self):
+        for moment, second in (("before_call", False), ("after_call", True)):
+            name = f"hung_{moment}"
+            CLOUD.fault(kind="hang", function="impatient", **{moment: 2})
+            error, body = CLOUD.invoke("impatient", {"calls": 3, "as": name})
+            self.assertEqual((error, body["errorType"]), ("Unhandled", "Sandbox.Timedout"))
+            self.assertEqual([there(f"{name}{n}") for n in range(3)], [True, second, False])
+            pid = CLOUD.control("GET", "lambdas", function="impatient", event="hung")["lambdas"][-1]["pid"]
+            with self.assertRaises(ProcessLookupError):
+                os.kill(pid, 0)
+            self.assertEqual(CLOUD.invoke("impatient", {"calls": 1, "as": f"{name}-again"})[0], None)
+
 
 class Calls(unittest.TestCase):
     def test_calls_carry_the_role_of_the_function(self):
