@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by ending")]
 
+use serde_json::{Value as Json, json};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -109,6 +110,61 @@ fn every_environment_is_valid_and_every_module_with_it() {
     }
 }
 
+/// What the module `fill` makes of a text: its outputs `texts` and `problem`. It needs no provider.
+fn filled(project: &Json, values: &Json, text: &str) -> Option<(String, Json)> {
+    terraform()?;
+    let folder = tempfile::tempdir().unwrap();
+    copy(&repository().join("terraform/modules/fill"), &folder.path().join("fill"));
+    fs::write(folder.path().join("project.json"), project.to_string()).unwrap();
+    let root = json!({
+        "module": {"fill": {
+            "source": "./fill",
+            "build_dir": ".",
+            "environment": "dev",
+            "values": "${var.values}",
+            "texts": {"one": "${var.text}"},
+        }},
+        "variable": {"values": {"type": "any"}, "text": {"type": "string"}},
+        "output": {"texts": {"value": "${module.fill.texts}"}, "problem": {"value": "${module.fill.problem}"}},
+    });
+    fs::write(folder.path().join("main.tf.json"), root.to_string()).unwrap();
+    fs::write(
+        folder.path().join("given.auto.tfvars.json"),
+        json!({"values": values, "text": text}).to_string(),
+    )
+    .unwrap();
+    let run = |args: &[&str]| {
+        let output = terraform().unwrap().args(args).current_dir(folder.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "terraform {args:?}: {said}");
+        output.stdout
+    };
+    run(&["init", "-input=false"]);
+    run(&["apply", "-input=false", "-auto-approve"]);
+    let outputs: Json = serde_json::from_slice(&run(&["output", "-json"])).unwrap();
+    Some((outputs["texts"]["value"]["one"].as_str().unwrap().to_owned(), outputs["problem"]["value"].clone()))
+}
+
+#[test]
+fn values_of_the_environment_are_filled_into_texts() {
+    let project = json!({"environments": {"dev": {"values": {"lake": "of-the-file", "port": 8080, "team": "a \"b\" \\ <c>"}},
+                                          "prod": {"values": {"other": "of-prod"}}}});
+    let values = json!({"lake": "given", "more": ["x"]});
+    let channels = json!({"hook": {"http": {"url": "https://${{ env.lake }}:${{env.port}}/${{ env.team }}"}},
+                          "plain": {"sns": {"topic": "${begin_task} {{ ds }} $${env.lake}"}}, "list": "${{ env.more }}"});
+    let Some((text, problem)) = filled(&project, &values, &channels.to_string()) else { return };
+    let read: Json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!(read["hook"]["http"]["url"], "https://given:8080/a \"b\" \\ <c>");
+    assert_eq!(read["plain"]["sns"]["topic"], "${begin_task} {{ ds }} $given");
+    assert_eq!(read["list"], "[\"x\"]");
+    assert_eq!(problem, Json::Null);
+    // What has no value is named, whatever another environment has.
+    let text = r#"["${{ env.other }}", "${{ env.lake }}", "${{ env.nothing }}"]"#;
+    let (_, problem) = filled(&project, &values, text).unwrap();
+    let problem = problem.as_str().unwrap();
+    assert!(problem.contains("dev has no value for env.nothing, env.other."), "{problem}");
+}
+
 /// The blocks of a kind in a folder: header and body. Blocks begin and end at the margin, which
 /// `terraform fmt` sees to.
 fn blocks(folder: &Path, kind: &str) -> Vec<(String, String)> {
@@ -159,8 +215,15 @@ fn environments_only_call_modules_and_call_every_one() {
         assert!(blocks(&folder, "resource").is_empty(), "{} has a resource of its own", folder.display());
         called.extend(blocks(&folder, "module").into_iter().map(|(_, body)| body));
     }
+    for folder in folders(&root, "modules") {
+        called.extend(blocks(&folder, "module").into_iter().map(|(_, body)| body));
+    }
     for module in folders(&root, "modules") {
-        let source = format!("\"../../modules/{}\"", module.file_name().unwrap().display());
-        assert!(called.contains(&source), "no environment calls {source}: it would not be validated");
+        let name = module.file_name().unwrap().display();
+        let sources = [format!("\"../../modules/{name}\""), format!("\"../{name}\"")];
+        assert!(
+            sources.iter().any(|source| called.contains(source)),
+            "nobody calls {name}: it would not be validated"
+        );
     }
 }

@@ -45,6 +45,7 @@ module "control_plane" {
   build_dir              = var.build_dir
   functions_dir          = var.functions_dir
   channels               = local.channels
+  values                 = local.values
   lake_bucket_arns       = [for bucket in module.lake.buckets : bucket.arn]
   notify_topic_arns      = values(module.notifications.topic_arns)
   customer_key           = local.private
@@ -63,6 +64,7 @@ module "pipelines" {
   values           = local.values
   buckets          = { for key, bucket in module.lake.buckets : key => { arn = bucket.arn } }
   image_digests    = var.image_digests
+  task_roles       = var.task_roles
   alarm_topic_arns = local.private ? [module.notifications.topic_arns["alarms"]] : []
   force_destroy    = !local.private
 }
@@ -91,6 +93,7 @@ module "ci_role" {
   state_bucket       = var.state_bucket
   state_key          = "${var.project}/${var.environment}.tfstate"
   lake_bucket_names  = [for bucket in var.buckets : bucket.name]
+  task_role_arns     = [for role in var.task_roles : role.arn]
 }
 
 output "versions" {
@@ -101,6 +104,11 @@ output "versions" {
 output "repositories" {
   description = "Where images are pushed, by repository."
   value       = module.pipelines.repositories
+}
+
+output "task_contract_policy" {
+  description = "What a role of a task needs of the documents bucket, for roles that are not granted it here."
+  value       = module.pipelines.task_contract_policy
 }
 
 output "ci_roles" {

@@ -46,6 +46,12 @@ variable "image_digests" {
   default     = {}
 }
 
+variable "task_roles" {
+  description = "Roles that tasks may name (`role:` of a container), by ARN. Each is granted the task contract, unless `grant` is false."
+  type        = list(object({ arn = string, grant = optional(bool, true) }))
+  default     = []
+}
+
 variable "alarm_mails" {
   description = "Mail addresses that alarms go to."
   type        = list(string)

@@ -38,6 +38,11 @@ output "versions" {
   value       = module.pipelines.versions
 }
 
+output "task_contract_policy" {
+  description = "What a role of a task needs of the documents bucket, for roles that are not granted it here."
+  value       = module.pipelines.task_contract_policy
+}
+
 output "repositories" {
   description = "Where images are pushed, by repository."
   value       = module.pipelines.repositories

@@ -45,6 +45,7 @@ module "control_plane" {
   functions_dir          = var.functions_dir
   architecture           = var.architecture
   channels               = try(jsondecode(file("${var.build_dir}/project.json")).channels, {})
+  values                 = local.values
   lake_bucket_arns       = concat([for bucket in module.lake.buckets : bucket.arn], [for bucket in var.foreign_buckets : bucket.arn])
   task_targets           = var.task_targets
   notify_topic_arns      = values(module.notifications.topic_arns)
@@ -68,6 +69,7 @@ module "pipelines" {
   values           = local.values
   buckets          = merge({ for key, bucket in module.lake.buckets : key => { arn = bucket.arn } }, var.foreign_buckets)
   task_policies    = var.task_policies
+  task_roles       = var.task_roles
   images           = var.images
   image_digests    = var.image_digests
   entrypoint_image = var.entrypoint_image
@@ -97,4 +99,5 @@ module "ci_role" {
   state_bucket       = var.state.bucket
   state_key          = var.state.key
   lake_bucket_names  = [for bucket in var.buckets : bucket.name]
+  task_role_arns     = [for role in var.task_roles : role.arn]
 }

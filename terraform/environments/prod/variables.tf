@@ -83,6 +83,12 @@ variable "task_policies" {
   default     = {}
 }
 
+variable "task_roles" {
+  description = "Roles that tasks may name (`role:` of a container), by ARN. Each is granted the task contract, unless `grant` is false."
+  type        = list(object({ arn = string, grant = optional(bool, true) }))
+  default     = []
+}
+
 variable "task_targets" {
   description = "What tasks may call, by kind, as ARNs. See modules/control-plane."
   type        = map(list(string))

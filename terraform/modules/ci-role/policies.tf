@@ -32,7 +32,7 @@ data "aws_iam_policy_document" "read" {
   statement {
     sid       = "ReadRoles"
     actions   = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies"]
-    resources = local.ours.roles
+    resources = concat(local.ours.roles, var.task_role_arns)
   }
 
   statement {
@@ -259,6 +259,33 @@ data "aws_iam_policy_document" "write_more" {
       test     = "StringEquals"
       variable = "aws:ResourceAccount"
       values   = [local.account]
+    }
+  }
+
+  # Roles of others that tasks have: granted the task contract, and passed to tasks.
+  dynamic "statement" {
+    for_each = length(var.task_role_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "GrantTaskRoles"
+      actions   = ["iam:DeleteRolePolicy", "iam:PutRolePolicy"]
+      resources = var.task_role_arns
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.task_role_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "PassTaskRoles"
+      actions   = ["iam:PassRole"]
+      resources = var.task_role_arns
+
+      condition {
+        test     = "StringEquals"
+        variable = "iam:PassedToService"
+        values   = ["ecs-tasks.amazonaws.com"]
+      }
     }
   }
 

@@ -49,3 +49,9 @@ variable "lake_bucket_names" {
   type        = list(string)
   default     = []
 }
+
+variable "task_role_arns" {
+  description = "Roles of others that tasks have: the deploy role grants them the task contract and passes them to tasks."
+  type        = list(string)
+  default     = []
+}

@@ -19,12 +19,28 @@ locals {
   documents_uri    = "s3://${local.documents_bucket}"
 }
 
+module "fill" {
+  source = "../fill"
+
+  build_dir   = var.build_dir
+  environment = var.environment
+  values      = var.values
+  texts       = { channels = jsonencode(var.channels) }
+}
+
 # What notify knows of the project's channels. Secrets are references here, never values.
 resource "aws_s3_object" "channels" {
   bucket       = aws_s3_bucket.documents.id
   key          = "channels.json"
-  content      = jsonencode(var.channels)
+  content      = module.fill.texts["channels"]
   content_type = "application/json"
+
+  lifecycle {
+    precondition {
+      condition     = module.fill.problem == null
+      error_message = "a channel: ${coalesce(module.fill.problem, "all is filled")}"
+    }
+  }
 }
 
 resource "aws_ecs_cluster" "this" {

@@ -172,7 +172,13 @@ variable "notify_event_bus_arns" {
 }
 
 variable "channels" {
-  description = "Channels of the project, as in cauce.yaml; notify reads them as the document `channels.json`."
+  description = "Channels of the project, as in cauce.yaml; notify reads them, filled, as the document `channels.json`."
+  type        = any
+  default     = {}
+}
+
+variable "values" {
+  description = "Values for `$${{ env.x }}` in channels, over those that project.json has for the environment."
   type        = any
   default     = {}
 }

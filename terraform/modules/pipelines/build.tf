@@ -9,42 +9,9 @@ locals {
   # Slots by pool.
   pools = { for name, pool in try(local.project.pools, {}) : name => pool.slots }
 
-  # Values of the environment, as JSON for the engine and as text for what is filled in here.
-  values = merge(try(local.project.environments[local.environment].values, {}), var.values)
-  # Inside a JSON string: escaped, without quotes of its own.
-  value_jsons = { for key, value in local.values : key => try(jsonencode(tostring(value)), jsonencode(jsonencode(value))) }
-  value_texts = { for key, text in local.value_jsons : key => substr(text, 1, length(text) - 2) }
-
-  # Definitions and manifests say ${env.NAME} or ${{ env.NAME }}. Both become a control character, which no JSON text
-  # holds, the name, and another; then the text is cut there and joined with the values between.
-  placeholder = "/\\$\\{(?:\\{\\s*)?env\\.([a-z][a-z0-9_]*)\\s*\\}?\\}/"
-  before      = "\u0001"
-  after       = "\u0002"
-
   build_files = setunion(fileset(var.build_dir, "*/manifest.json"), fileset(var.build_dir, "*/*.asl.json"))
 
-  # The first piece of each file stands before any name; each other one begins with a name.
-  pieces = {
-    for file in local.build_files :
-    file => split(local.before, replace(file(join("/", [var.build_dir, file])), local.placeholder, join("", [local.before, "$1", local.after])))
-    if !startswith(file, "system/")
-  }
-
-  filled = {
-    for file, pieces in local.pieces : file => join("", concat(
-      [pieces[0]],
-      flatten([for piece in slice(pieces, 1, length(pieces)) : [
-        lookup(local.value_texts, split(local.after, piece)[0], ""),
-        join(local.after, slice(split(local.after, piece), 1, length(split(local.after, piece)))),
-      ]]),
-    ))
-  }
-
-  # Names without a value; the machines' role refuses them all at once.
-  missing_values = sort(setsubtract(
-    flatten([for pieces in values(local.pieces) : [for piece in slice(pieces, 1, length(pieces)) : split(local.after, piece)[0]]]),
-    keys(local.value_texts),
-  ))
+  filled = module.fill.texts
 
   manifests = {
     for file, text in local.filled : jsondecode(text).pipeline => merge(jsondecode(text), { folder = dirname(file) })
@@ -104,6 +71,15 @@ locals {
   ]...)
 
   undated = [for pipeline, manifest in local.manifests : pipeline if anytrue([for schedule in manifest.schedules : !can(schedule.expression)])]
+}
+
+module "fill" {
+  source = "../fill"
+
+  build_dir   = var.build_dir
+  environment = local.environment
+  values      = var.values
+  texts       = { for file in local.build_files : file => file(join("/", [var.build_dir, file])) if !startswith(file, "system/") }
 }
 
 check "schedules" {

@@ -135,7 +135,7 @@ resource "aws_lambda_invocation" "deployment" {
         task_definitions = {
           for key, family in local.families : family.family => aws_ecs_task_definition.this[key].arn if family.pipeline == each.key
         }
-        values = local.values
+        values = module.fill.values
       }
     }
   })
@@ -147,7 +147,12 @@ resource "aws_lambda_invocation" "deployment" {
     }
   }
 
-  depends_on = [aws_iam_role_policy.task, aws_iam_role_policy.execution, aws_iam_role_policy.run_tasks]
+  depends_on = [
+    aws_iam_role_policy.contract,
+    aws_iam_role_policy.execution,
+    aws_iam_role_policy.run_tasks,
+    aws_iam_role_policy.task,
+  ]
 }
 
 resource "aws_scheduler_schedule" "this" {

@@ -23,6 +23,11 @@ output "task_roles" {
   value       = { for pipeline, role in aws_iam_role.task : pipeline => role.arn }
 }
 
+output "task_contract_policy" {
+  description = "What every task needs of the documents bucket, as a policy: for roles in `task_roles` with `grant = false`."
+  value       = data.aws_iam_policy_document.contract.json
+}
+
 output "task_log_groups" {
   description = "Log groups of tasks, by pipeline."
   value       = { for pipeline, group in aws_cloudwatch_log_group.tasks : pipeline => group.name }

@@ -34,8 +34,14 @@ resource "aws_iam_role" "machines" {
 
   lifecycle {
     precondition {
-      condition     = length(local.missing_values) == 0
-      error_message = "the environment ${local.environment} has no value for ${join(", ", [for name in local.missing_values : "env.${name}"])}. Give it in cauce.yaml (environments.${local.environment}.values) or in `values`."
+      condition     = module.fill.problem == null
+      error_message = "a pipeline: ${coalesce(module.fill.problem, "all is filled")}"
+    }
+
+    # Naming a role in a pipeline must not be enough to have it.
+    precondition {
+      condition     = length(local.strange_roles) == 0
+      error_message = "${join(", ", local.strange_roles)}: `task_roles` does not list this role. List it, and tasks may have it and it is granted the task contract; with `grant = false` whoever owns it gives it the output `task_contract_policy`."
     }
   }
 }
@@ -178,6 +184,12 @@ resource "aws_iam_role_policy" "execution" {
 }
 
 locals {
+  # Roles that tasks name and nobody allowed, with the pipelines that do.
+  strange_roles = sort(distinct([
+    for family in local.families : "${family.pipeline} has tasks with the role ${family.role}"
+    if try(family.role, null) != null && !contains([for role in var.task_roles : role.arn], try(family.role, ""))
+  ]))
+
   # Pipelines that have containers.
   contained = { for pipeline in distinct([for family in local.families : family.pipeline]) : pipeline => local.manifests[pipeline] }
 
@@ -199,12 +211,8 @@ resource "aws_iam_role" "task" {
   tags               = { "cauce:pipeline" = each.key, "cauce:system" = var.system }
 }
 
-data "aws_iam_policy_document" "task" {
-  for_each = local.contained
-
-  source_policy_documents = compact([lookup(var.task_policies, each.key, "")])
-
-  # The task contract: read the input document and earlier outputs, write one's own output.
+# The task contract: read the input document and earlier outputs, write one's own output.
+data "aws_iam_policy_document" "contract" {
   statement {
     sid     = "Contract"
     actions = ["s3:GetObject"]
@@ -219,6 +227,28 @@ data "aws_iam_policy_document" "task" {
     actions   = ["s3:PutObject"]
     resources = ["${var.control_plane.documents.arn}/outputs/*"]
   }
+
+  dynamic "statement" {
+    for_each = var.control_plane.key_arn == null ? [] : [var.control_plane.key_arn]
+
+    content {
+      sid       = "DocumentsKey"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["s3.${local.region}.amazonaws.com"]
+      }
+    }
+  }
+}
+
+data "aws_iam_policy_document" "task" {
+  for_each = local.contained
+
+  source_policy_documents = compact([data.aws_iam_policy_document.contract.json, lookup(var.task_policies, each.key, "")])
 
   dynamic "statement" {
     for_each = length(var.buckets) > 0 ? [1] : []
@@ -251,12 +281,12 @@ data "aws_iam_policy_document" "task" {
   }
 
   dynamic "statement" {
-    for_each = length(var.data_key_arns) > 0 || var.control_plane.key_arn != null ? [1] : []
+    for_each = length(var.data_key_arns) > 0 ? [1] : []
 
     content {
       sid       = "Key"
       actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
-      resources = distinct(concat(var.data_key_arns, compact([var.control_plane.key_arn])))
+      resources = var.data_key_arns
 
       condition {
         test     = "StringEquals"
@@ -273,6 +303,15 @@ resource "aws_iam_role_policy" "task" {
   name   = "task"
   role   = aws_iam_role.task[each.key].id
   policy = data.aws_iam_policy_document.task[each.key].json
+}
+
+# Roles that tasks name themselves get the contract and nothing else: the rest is their owner's.
+resource "aws_iam_role_policy" "contract" {
+  for_each = { for role in var.task_roles : role.arn => role if role.grant }
+
+  name   = "${local.name}-${var.system}-contract"
+  role   = regex("[^/]+$", each.key)
+  policy = data.aws_iam_policy_document.contract.json
 }
 
 # What the container lifecycle may run: our task definitions, on our cluster, with task roles and no others. Map
@@ -317,8 +356,7 @@ data "aws_iam_policy_document" "run_tasks" {
     actions = ["iam:PassRole"]
     resources = concat(
       [aws_iam_role.execution.arn, "arn:${local.partition}:iam::${local.account}:role/${local.name}-*-task"],
-      # Roles that tasks name themselves.
-      distinct(compact([for family in local.families : try(family.role, null)])),
+      [for role in var.task_roles : role.arn],
     )
 
     condition {

@@ -81,6 +81,17 @@ variable "task_policies" {
   }
 }
 
+variable "task_roles" {
+  description = "Roles that tasks may name (`role:` of a container) besides the one that is made for each pipeline. Each is granted the task contract by a policy of this module, unless `grant` is false."
+  type        = list(object({ arn = string, grant = optional(bool, true) }))
+  default     = []
+
+  validation {
+    condition     = alltrue([for role in var.task_roles : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[^*]+$", role.arn))])
+    error_message = "task_roles takes ARNs of roles, without wildcards: arn:aws:iam::123456789012:role/name."
+  }
+}
+
 variable "images" {
   description = "Images by their name in the pipelines, over `images.<name>.ecr` of project.json: `repository:tag` of a repository made here, or a whole reference with its registry."
   type        = map(string)
