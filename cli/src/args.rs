@@ -474,6 +474,18 @@ pub(crate) struct DeployArgs {
     /// Deploy the build before the last one that was deployed from this machine.
     #[arg(long)]
     pub(crate) rollback: bool,
+    /// Wait so long for a deployment of somebody else to end, such as 10m [default: not at all].
+    #[arg(long, value_name = "DURATION", value_parser = lock_timeout)]
+    pub(crate) lock_timeout: Option<String>,
+}
+
+/// A duration as Terraform reads it: a number and s, m or h.
+fn lock_timeout(text: &str) -> Result<String, String> {
+    let number = text.strip_suffix(['s', 'm', 'h']).filter(|number| !number.is_empty());
+    match number {
+        Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => Ok(text.to_owned()),
+        _ => Err("write a number and s, m or h, such as 10m".to_owned()),
+    }
 }
 
 /// `cauce doctor`

@@ -178,8 +178,8 @@ fn load_in(folder: ProjectFolder, file: &Path, text: &[u8], context: &Context) -
     report(&diagnostics, &shown, text, context)?;
     let mut pipeline = pipeline.ok_or(Failure::told(Exit::BadInput))?;
     inline(&mut pipeline, &folder.root).map_err(|error| Failure::bad_input(format!("{shown}: {error}")))?;
-    let compiled =
-        cauce_compiler::compile(&pipeline, &folder.project).map_err(|error| not_compiled(&shown, &error))?;
+    let compiled = cauce_compiler::compile(&pipeline, &folder.project)
+        .map_err(|error| not_compiled(&shown, &pipeline, &error))?;
     Ok(Loaded { folder, pipeline, compiled, path: file.to_owned() })
 }
 
@@ -199,8 +199,10 @@ pub(crate) fn inline(pipeline: &mut Pipeline, root: &Path) -> Result<(), InlineE
 }
 
 /// A pipeline that AWS would refuse.
-pub(crate) fn not_compiled(shown: &str, error: &CompileError) -> Failure {
-    Failure::bad_input(format!("{shown}: {error}"))
+fn not_compiled(shown: &str, pipeline: &Pipeline, error: &CompileError) -> Failure {
+    let task = error.task().and_then(|task| pipeline.tasks.get(task));
+    let line = task.map(|task| format!(":{}", task.position.line)).unwrap_or_default();
+    Failure::bad_input(format!("{shown}{line}: {error}"))
 }
 
 /// Shows what is wrong with a file, warnings too.

@@ -247,12 +247,6 @@ fn warn_of_channels(project: &Project, shown: &str, context: &Context) {
                  dead letters; give the pipelines a channel that AWS has as well"
             ));
         }
-        if !here && channel.on_aws() && channel.templates().any(|template| !template.names().is_empty()) {
-            context.output.warn(&format!(
-                "{shown}: channels.{name}: nothing fills the templates of a channel on AWS; write the value itself, \
-                 or 'secret:<id>' where the channel may be secret"
-            ));
-        }
     }
 }
 

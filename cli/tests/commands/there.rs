@@ -98,7 +98,7 @@ fn deployable() -> (Project, PathBuf) {
     let repository = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop-dev/shop/loader";
     let outputs = format!(r#"{{"repositories": {{"value": {{"loader": "{repository}"}}}}}}"#);
     let terraform = format!(
-        "{note}\ncase \"$*\" in *\" output \"*) echo '{outputs}';; *\" plan \"*) test -f \"$TF_VAR_build_dir/small/plan.json\" \
+        "{note}\ncase \"$*\" in *\" output \"*) echo '{outputs}';; *\" plan \"*) test -f \"${{1#-chdir=}}/$TF_VAR_build_dir/small/plan.json\" \
          || exit 1; exit 2;; esac"
     );
     let aws = format!("{note}\ncase \"$*\" in *password*) echo hush;; *) exit 1;; esac");
@@ -162,6 +162,39 @@ fn a_dry_run_stops_after_the_plan_and_a_rollback_deploys_the_build_before() {
     assert_ne!(build("dev"), first);
     deploy(&project, &["--rollback", "--yes"]).exits(0);
     assert_eq!((build("dev"), build("dev.deployed")), (first.clone(), first));
+}
+
+#[test]
+fn deployments_of_others_are_told_apart() {
+    let (project, said) = deployable();
+    let program = project.path().join("bin/terraform");
+    let script = fs::read_to_string(&program).unwrap();
+    let locked =
+        "echo 'Error: Error acquiring the state lock' >&2; echo '│   Who:       ana@laptop' >&2; exit 1";
+    fs::write(
+        &program,
+        script.replace("esac", &format!("esac\ncase \"$*\" in *\" apply \"*) {locked};; esac")),
+    )
+    .unwrap();
+    deploy(&project, &["--yes", "--skip-images", "--lock-timeout", "10m"])
+        .exits(3)
+        .says("Who:       ana@laptop")
+        .says("another deployment is under way: the state is locked by ana@laptop")
+        .says("--lock-timeout");
+    let steps = fs::read_to_string(&said).unwrap();
+    assert!(steps.lines().filter(|line| line.contains(" -lock-timeout=10m ")).count() >= 2, "{steps}");
+    assert!(!project.path().join(".cauce/build/dev.deployed").exists());
+    deploy(&project, &["--yes", "--lock-timeout", "soon"]).exits(2).says("such as 10m");
+
+    // From one working tree the second is not even built.
+    fs::remove_file(&said).unwrap();
+    let lock = fs::File::create(project.path().join(".cauce/build/dev.lock")).unwrap();
+    lock.lock().unwrap();
+    deploy(&project, &["--yes"]).exits(3).says("another 'cauce deploy' to 'dev' is under way");
+    assert!(!said.exists());
+    drop(lock);
+    fs::write(&program, script).unwrap();
+    deploy(&project, &["--yes", "--skip-images"]).exits(0);
 }
 
 #[test]

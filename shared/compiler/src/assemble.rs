@@ -85,6 +85,16 @@ pub enum CompileError {
     },
 }
 
+impl CompileError {
+    /// The task that it is about, where it is about one.
+    pub fn task(&self) -> Option<&str> {
+        match self {
+            Self::TooManyItems { task } | Self::TooManyLooks { task, .. } => Some(task),
+            Self::Cycle { .. } | Self::TooLarge { .. } | Self::TooManyEvents { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,6 +6,7 @@
 //! .cauce/build/<env>.deployed   as it was when it was last applied
 //! .cauce/build/<env>.previous   as it was applied before that
 //! .cauce/build/<env>.tfplan     the plan that is applied
+//! .cauce/build/<env>.lock       locked by who deploys
 //! ```
 
 use std::fs;
@@ -33,6 +34,11 @@ impl Folders {
     /// The file of Terraform's plan.
     pub(super) fn plan(&self) -> PathBuf {
         self.build.with_extension("tfplan")
+    }
+
+    /// The file that is locked by who deploys.
+    pub(super) fn lock(&self) -> PathBuf {
+        self.build.with_extension("lock")
     }
 
     /// An empty build folder: pipelines that are gone from the project are gone from it too.
@@ -72,6 +78,24 @@ impl Folders {
         rename(&self.previous, &self.deployed)?;
         rename(&aside, &self.previous)
     }
+}
+
+/// A path from a folder, where Terraform begins to look: the same on every machine whose working tree is laid
+/// out alike, so that a plan of one shows no differences to what another deployed.
+pub(super) fn from(folder: &Path, path: &Path) -> PathBuf {
+    let (folder, path) = (real(folder), real(path));
+    let shared = folder.components().zip(path.components()).take_while(|(one, other)| one == other).count();
+    let up = folder.components().skip(shared).map(|_| std::path::Component::ParentDir);
+    up.chain(path.components().skip(shared)).collect()
+}
+
+/// A path without links, which need not be there yet: `..` of a link leads to where the link points.
+fn real(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    whole.canonicalize().unwrap_or_else(|_| match (whole.parent(), whole.file_name()) {
+        (Some(parent), Some(name)) => real(parent).join(name),
+        _ => whole.clone(),
+    })
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
@@ -168,6 +192,15 @@ mod tests {
         assert_eq!((manifest(&folders.deployed), manifest(&folders.previous)), ("1".into(), "2".into()));
         folders.restore_previous().unwrap();
         assert_eq!(manifest(&folders.build), "2");
+    }
+
+    #[test]
+    fn a_path_begins_where_terraform_does() {
+        let from = |folder: &str, path: &str| super::from(Path::new(folder), Path::new(path));
+        let build = "/no/shop/.cauce/build/dev";
+        assert_eq!(from("/no/shop/terraform/dev", build), Path::new("../../.cauce/build/dev"));
+        assert_eq!(from("/other", build), Path::new("../no/shop/.cauce/build/dev"));
+        assert_eq!(from("/no/shop", build), Path::new(".cauce/build/dev"));
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod folders;
 
 mod images;
 
+mod others;
+
 mod program;
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -45,11 +47,12 @@ pub(crate) fn deploy(args: &DeployArgs, context: &Context) -> Result<Exit, Failu
             .help("--yes applies without asking, --dry-run stops after the plan"));
     }
     let folders = Folders::new(&folder.state_dir, &context.env);
+    let _turn = others::turn(&folders.lock(), &context.env)?;
     let root = root(&folder, environment, context)?;
     let functions = functions(args, &folder, environment, context)?;
     let variables = vec![
-        ("TF_VAR_build_dir".to_owned(), folders.build.display().to_string()),
-        ("TF_VAR_functions_dir".to_owned(), functions.display().to_string()),
+        ("TF_VAR_build_dir".to_owned(), folders::from(&root, &folders.build).display().to_string()),
+        ("TF_VAR_functions_dir".to_owned(), folders::from(&root, &functions).display().to_string()),
     ];
     let programs = Programs::new(context, variables);
     let terraform =
@@ -87,7 +90,9 @@ impl Deploy<'_> {
         let output = &self.context.output;
         let chdir = format!("-chdir={}", self.root.display());
         let env = &self.context.env;
+        let plain = (!output.talk_colour()).then_some("-no-color");
         let mut init = vec![&*chdir, "init", "-input=false"];
+        init.extend(plain);
         let backend = format!("-backend-config={env}.tfbackend");
         if self.root.join(format!("{env}.tfbackend")).is_file() {
             // One root module for several environments: each has its own state.
@@ -102,14 +107,18 @@ impl Deploy<'_> {
         let plan = self.folders.plan();
         let out = format!("-out={}", plan.display());
         let mut plan_args = vec![&*chdir, "plan", "-input=false", "-detailed-exitcode", &out];
+        let wait = args.lock_timeout.as_ref().map(|wait| format!("-lock-timeout={wait}"));
+        plan_args.extend(wait.as_deref());
+        plan_args.extend(plain);
         let values = format!("-var-file={env}.tfvars");
         if self.root.join(format!("{env}.tfvars")).is_file() {
             plan_args.push(&values);
         }
-        let changes = match terraform.code(&plan_args)? {
+        let planned = terraform.end(&plan_args)?;
+        let changes = match planned.code {
             0 => false,
             PLAN_HAS_CHANGES => true,
-            code => return Err(terraform.failed(code)),
+            _ => return Err(terraform.failed(&planned)),
         };
         if args.dry_run {
             output.talk("stopped after the plan (--dry-run); nothing was changed");
@@ -121,7 +130,11 @@ impl Deploy<'_> {
                 return Ok(Exit::Good);
             }
             let plan = plan.display().to_string();
-            terraform.run(&[&chdir, "apply", "-input=false", &plan])?;
+            let mut apply_args = vec![&*chdir, "apply", "-input=false"];
+            apply_args.extend(wait.as_deref());
+            apply_args.extend(plain);
+            apply_args.push(&plan);
+            terraform.run(&apply_args)?;
         } else {
             output.talk("nothing to apply: what is deployed is as the files say");
         }

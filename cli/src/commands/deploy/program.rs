@@ -4,6 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use tokio::io::AsyncReadExt;
+use tokio::process::ChildStderr;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::others;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::Output;
@@ -23,6 +28,13 @@ pub(super) struct Program {
     path: PathBuf,
     variables: Vec<(String, String)>,
     output: Output,
+}
+
+/// How a program ended.
+pub(super) struct Ended {
+    pub(super) code: i32,
+    /// What it said on standard error.
+    said: String,
 }
 
 impl<'a> Programs<'a> {
@@ -65,9 +77,10 @@ impl Program {
     /// # Errors
     /// It could not be started, or failed.
     pub(super) fn run(&self, args: &[&str]) -> Result<(), Failure> {
-        match self.code(args)? {
+        let ended = self.end(args)?;
+        match ended.code {
             0 => Ok(()),
-            code => Err(self.failed(code)),
+            _ => Err(self.failed(&ended)),
         }
     }
 
@@ -75,12 +88,13 @@ impl Program {
     ///
     /// # Errors
     /// It could not be started.
-    pub(super) fn code(&self, args: &[&str]) -> Result<i32, Failure> {
+    pub(super) fn end(&self, args: &[&str]) -> Result<Ended, Failure> {
         self.show(args);
         let mut command = self.command(args);
-        command.stdin(Stdio::null()).stdout(std::io::stderr());
-        let status = command.status().map_err(|error| self.not_started(&error))?;
-        Ok(status.code().unwrap_or(-1))
+        command.stdin(Stdio::null()).stdout(std::io::stderr()).stderr(Stdio::piped());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let ended = runtime.and_then(|runtime| runtime.block_on(outlived(command)));
+        ended.map_err(|error| self.not_started(&error))
     }
 
     /// Runs it and takes what it prints; `None` when it failed. What it says is shown.
@@ -120,12 +134,16 @@ impl Program {
             let _ = input.write_all(secret);
         }
         let status = child.wait().map_err(|error| self.not_started(&error))?;
-        if status.success() { Ok(()) } else { Err(self.failed(status.code().unwrap_or(-1))) }
+        let ended = Ended { code: status.code().unwrap_or(-1), said: String::new() };
+        if ended.code == 0 { Ok(()) } else { Err(self.failed(&ended)) }
     }
 
     /// That it failed. It has said itself why.
-    pub(super) fn failed(&self, code: i32) -> Failure {
-        Failure::system(format!("{} failed with exit code {code}", self.name))
+    pub(super) fn failed(&self, ended: &Ended) -> Failure {
+        if let Some(known) = others::problem(&ended.said) {
+            return known;
+        }
+        Failure::system(format!("{} failed with exit code {}", self.name, ended.code))
             .help("what it said is above; nothing of the deployment goes on, and deploying again is safe")
     }
 
@@ -146,6 +164,46 @@ impl Program {
             variables.chain([self.name.clone()]).chain(args.iter().map(|arg| quoted(arg))).collect();
         self.output.talk(&format!("$ {}", words.join(" ")));
     }
+}
+
+/// Runs a program to its end, whatever signals come: one that is left in the middle of a deployment would
+/// leave its lock behind. An interrupt of the terminal reaches the program as well; a SIGTERM is handed on.
+async fn outlived(command: Command) -> std::io::Result<Ended> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    let mut child = tokio::process::Command::from(command).spawn()?;
+    let stderr = child.stderr.take();
+    let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+    let end = async {
+        let said = pass_on(stderr).await;
+        child.wait().await.map(|status| Ended { code: status.code().unwrap_or(-1), said })
+    };
+    let mut end = std::pin::pin!(end);
+    loop {
+        tokio::select! {
+            ended = &mut end => return ended,
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => {
+                if let Some(pid) = pid {
+                    // It may have ended by itself.
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                }
+            }
+        }
+    }
+}
+
+/// Shows what a program says as it says it, and keeps it.
+async fn pass_on(stream: Option<ChildStderr>) -> String {
+    let (mut said, mut piece) = (Vec::new(), [0; 4096]);
+    let Some(mut stream) = stream else { return String::new() };
+    while let Ok(length @ 1..) = stream.read(&mut piece).await {
+        let piece = piece.get(..length).unwrap_or_default();
+        // A terminal that is gone is no reason to leave the program alone.
+        let _ = std::io::stderr().write_all(piece);
+        said.extend_from_slice(piece);
+    }
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// A word as a shell would take it: what is shown can be repeated by hand.

@@ -2,7 +2,7 @@
 //!
 //! As JSON a channel has the shape in which the notify function reads it from `channels.json`:
 //! `"stderr"`, or a mapping of its kind to its settings. `cauce build` writes that into
-//! `project.json`, and Terraform copies it unchanged.
+//! `project.json`, and Terraform fills its `${{ env.x }}`.
 
 use std::ops::RangeInclusive;
 
