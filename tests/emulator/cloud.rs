@@ -109,6 +109,9 @@ impl Cloud {
             .env("AWS_CONFIG_FILE", self.path("none"))
             .env("AWS_SHARED_CREDENTIALS_FILE", self.path("none"))
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("TF_CLI_CONFIG_FILE", self.path("terraform.rc"))
+            .env("CHECKPOINT_DISABLE", "1")
+            .env("TF_IN_AUTOMATION", "1")
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
     }
@@ -135,28 +138,21 @@ impl Cloud {
     }
 
     /// Packages the functions that were built with this test.
-    pub(crate) fn package(&self) -> PathBuf {
+    pub(crate) fn package(&self) {
         let out = self.path("functions");
         let mut command = Command::new(&self.tools.python);
         command.arg(repository().join("infra/package.py")).arg("--strip");
         command.arg("--bin-dir").arg(programs()).arg("--out").arg(&out).args(FUNCTIONS);
         must("package.py", &command.output().unwrap());
-        out
     }
 
-    /// Compiles a project's pipelines into a folder, as `terraform apply` reads it.
-    pub(crate) fn build(&self, project: &Path) -> PathBuf {
-        let out = self.path("build");
-        must("cauce build", &self.cauce(project, &["build", ".", "--out", out.to_str().unwrap()]));
-        out
-    }
-
-    /// A copy of the environment `dev`, with its state in the copy and every service at this cloud.
-    pub(crate) fn environment(&self, variables: &Json) -> PathBuf {
-        let root = self.path("terraform");
+    /// An environment in a copy of `terraform/` below a folder, with its state in a bucket of this cloud and
+    /// every service at this cloud.
+    pub(crate) fn environment(&self, below: &Path, name: &str, variables: &Json) -> PathBuf {
+        let root = below.join("terraform");
         copy(&repository().join("terraform"), &root);
-        let folder = root.join("environments/dev");
-        let here = override_file(self.api.endpoint());
+        let folder = root.join("environments").join(name);
+        let here = override_file(self.api.endpoint(), name);
         fs::write(folder.join("emulator_override.tf.json"), here.to_string()).unwrap();
         fs::write(folder.join("emulator.auto.tfvars.json"), variables.to_string()).unwrap();
         let mirror = format!(
@@ -167,14 +163,23 @@ impl Cloud {
         folder
     }
 
-    /// Runs Terraform in a folder. Its exit code and what it said.
+    /// Runs Terraform in a folder that `environment` made, with what `cauce deploy` builds. Its exit code and
+    /// what it said.
     pub(crate) fn terraform(&self, folder: &Path, args: &[&str]) -> (i32, String) {
         let mut command = Command::new(&self.tools.terraform);
         command.args(args).arg("-no-color").current_dir(folder);
-        command.env("TF_CLI_CONFIG_FILE", self.path("terraform.rc"));
-        command.env("CHECKPOINT_DISABLE", "1").env("TF_IN_AUTOMATION", "1");
+        command.env("TF_VAR_build_dir", "../../../project/.cauce/build/dev");
+        command.env("TF_VAR_functions_dir", "../../../functions");
         let output = self.at_cloud(&mut command).output().unwrap();
         (output.status.code().unwrap_or(-1), text(&output.stdout) + &text(&output.stderr))
+    }
+
+    /// Terraform's state of an environment.
+    pub(crate) fn state(&self, folder: &Path) -> Json {
+        let mut command = Command::new(&self.tools.terraform);
+        let output = self.at_cloud(command.args(["state", "pull"]).current_dir(folder)).output().unwrap();
+        must("terraform state pull", &output);
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 }
 
@@ -194,8 +199,16 @@ impl Drop for Cloud {
     }
 }
 
-/// Keeps the state beside the configuration and points the provider at the cloud.
-fn override_file(endpoint: &str) -> Json {
+/// The bucket of Terraform's states.
+pub(crate) const STATES: &str = "states-of-everybody";
+
+/// The key of an environment's state in it; its lock is an object beside it.
+pub(crate) fn state_key(environment: &str) -> String {
+    format!("ventas/{environment}.tfstate")
+}
+
+/// Keeps the state as users do, in a bucket with a lock, and points everything at the cloud.
+fn override_file(endpoint: &str, environment: &str) -> Json {
     let services = [
         "applicationautoscaling",
         "budgets",
@@ -222,7 +235,18 @@ fn override_file(endpoint: &str) -> Json {
     let endpoints: serde_json::Map<String, Json> =
         services.into_iter().map(|service| (service.to_owned(), Json::from(endpoint))).collect();
     json!({
-        "terraform": {"backend": {"local": {"path": "terraform.tfstate"}}},
+        "terraform": {"backend": {"s3": {
+            "bucket": STATES,
+            "key": state_key(environment),
+            "region": REGION,
+            "use_lockfile": true,
+            "use_path_style": true,
+            "endpoints": {"s3": endpoint},
+            "skip_credentials_validation": true,
+            "skip_requesting_account_id": true,
+            "skip_metadata_api_check": true,
+            "skip_region_validation": true,
+        }}},
         "provider": {"aws": {
             "region": REGION,
             "access_key": "test",

@@ -2,7 +2,7 @@
 
 use crate::Scenario;
 use crate::api::{ACCOUNT, Api, REGION, until};
-use crate::cloud::{Cloud, copy};
+use crate::cloud::{Cloud, STATES, copy, text};
 use crate::evidence;
 use crate::tools::repository;
 use cauce_model::RunKey;
@@ -12,6 +12,12 @@ use std::path::{Path, PathBuf};
 
 pub(crate) const LANDING: &str = "ecommerce-landing";
 pub(crate) const LAKE: &str = "ecommerce-lake";
+
+/// The topic of alarms, which a channel leads to.
+pub(crate) const ALARMS: &str = "arn:aws:sns:us-east-1:000000000000:ventas-dev-alarms";
+
+/// The file that counts the visits of a served cloud.
+const VISITS: &str = "visits";
 
 /// The prefix of all names.
 const PREFIX: &str = "ventas-dev";
@@ -28,26 +34,52 @@ pub(crate) struct Deployed {
     cloud: Cloud,
     project: PathBuf,
     terraform: PathBuf,
+    /// How often this cloud was visited before.
+    visits: u32,
 }
 
 impl Deployed {
-    /// Compiles the pipelines, packages the functions (unless there are packages) and applies all of
-    /// it, as a user would.
+    /// Packages the functions (unless there are packages) and deploys the project, as a user does.
     pub(crate) fn apply(cloud: Cloud, functions: Option<PathBuf>) -> Self {
-        let project = project(&cloud);
-        let functions = functions.unwrap_or_else(|| cloud.package());
-        let build = cloud.build(&project);
-        let terraform = cloud.environment(&variables(&build, &functions));
-        let deployed = Self { cloud, project, terraform };
-        deployed.must(&["init", "-input=false"]);
-        deployed.must(&["apply", "-input=false", "-auto-approve"]);
+        match functions {
+            Some(packages) => copy(&packages, &cloud.path("functions")),
+            None => cloud.package(),
+        }
+        cloud.aws(&["s3api", "create-bucket", "--bucket", STATES]);
+        let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+                           "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]});
+        let role = ["iam", "create-role", "--role-name", REPORTING, "--assume-role-policy-document"];
+        cloud.aws(&[&role[..], &[&trust.to_string()]].concat());
+        let here = cloud.folder().to_owned();
+        let deployed = Self::tree(cloud, &here);
+        deployed.apply_again();
         deployed
+    }
+
+    /// A working tree of the project below a folder, with its root module beside it.
+    fn tree(cloud: Cloud, below: &Path) -> Self {
+        let project = project(&below.join("project"));
+        let terraform = cloud.environment(below, "dev", &variables());
+        Self { cloud, project, terraform, visits: 0 }
     }
 
     /// What was applied to a cloud that another process serves.
     pub(crate) fn at(cloud: Cloud) -> Self {
         let (project, terraform) = (cloud.path("project"), cloud.path("terraform/environments/dev"));
-        Self { cloud, project, terraform }
+        let visits = fs::read_to_string(cloud.path(VISITS)).ok().and_then(|text| text.parse().ok());
+        let visits = visits.unwrap_or(0) + 1;
+        fs::write(cloud.path(VISITS), visits.to_string()).unwrap();
+        Self { cloud, project, terraform, visits }
+    }
+
+    /// A name that no earlier visit has used: executions keep theirs.
+    pub(crate) fn fresh(&self, name: &str) -> String {
+        if self.visits == 0 { name.to_owned() } else { format!("{name}-{}", self.visits) }
+    }
+
+    /// A day that no earlier visit has used, counted from one of 1997.
+    pub(crate) fn fresh_day(&self, from: jiff::civil::Date) -> String {
+        from.saturating_add(jiff::Span::new().days(self.visits)).to_string()
     }
 
     pub(crate) fn cloud(&self) -> &Cloud {
@@ -67,17 +99,27 @@ impl Deployed {
         format!("{PREFIX}-{name}")
     }
 
-    /// Compiles the project as it is now and applies it again.
+    /// The root module of the environment.
+    pub(crate) fn terraform(&self) -> &Path {
+        &self.terraform
+    }
+
+    /// Deploys the project as it is now.
     pub(crate) fn apply_again(&self) {
-        self.cloud.build(&self.project);
-        self.must(&["apply", "-input=false", "-auto-approve"]);
+        let (code, said) = self.deploy(&self.project, &[]);
+        assert_eq!(code, Some(0), "cauce deploy:\n{}", errors(&said));
+    }
+
+    /// `cauce deploy` from a working tree; its exit code and what it said.
+    pub(crate) fn deploy(&self, project: &Path, more: &[&str]) -> (Option<i32>, String) {
+        let deploy = ["deploy", "--env", "dev", "--yes", "--skip-images"];
+        let output = self.cloud.cauce(project, &[&deploy[..], more].concat());
+        (output.status.code(), text(&output.stderr))
     }
 
     fn must(&self, args: &[&str]) {
         let (code, said) = self.cloud.terraform(&self.terraform, args);
-        // What it plans and makes fills thousands of lines; its errors stand at the end.
-        let errors = said.find("Error:").map_or(said.as_str(), |at| &said[at..]);
-        assert_eq!(code, 0, "terraform {args:?}:\n{errors}");
+        assert_eq!(code, 0, "terraform {args:?}:\n{}", errors(&said));
     }
 
     pub(crate) fn machine(&self, machine: &str) -> String {
@@ -163,6 +205,33 @@ impl Deployed {
         messages.filter_map(|message| reason(message)?.as_str().map(str::to_owned)).collect()
     }
 
+    /// Changes how long a queue hides a message that was received; what it was before, in seconds.
+    pub(crate) fn visibility(&self, queue: &str, seconds: &str) -> String {
+        let url = self.queue(queue);
+        let read = json!({"QueueUrl": url, "AttributeNames": ["VisibilityTimeout"]});
+        let before = self.api().call("sqs", "AmazonSQS.GetQueueAttributes", &read);
+        let change = json!({"QueueUrl": url, "Attributes": {"VisibilityTimeout": seconds}});
+        self.api().call("sqs", "AmazonSQS.SetQueueAttributes", &change);
+        before["Attributes"]["VisibilityTimeout"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a queue that hears a topic; its URL.
+    pub(crate) fn listen(&self, topic: &str) -> String {
+        let queue = self.api().call("sqs", "AmazonSQS.CreateQueue", &json!({"QueueName": "listener"}));
+        let arn = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:listener");
+        let to = ["--topic-arn", topic, "--protocol", "sqs", "--notification-endpoint", &arn];
+        self.cloud.aws(&[&["sns", "subscribe"], &to[..]].concat());
+        queue["QueueUrl"].as_str().unwrap().to_owned()
+    }
+
+    /// The messages that a queue shows; they stay in it.
+    pub(crate) fn received(&self, queue: &str) -> Vec<String> {
+        let request = json!({"QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0});
+        let answer = self.api().call("sqs", "AmazonSQS.ReceiveMessage", &request);
+        let messages = answer["Messages"].as_array().into_iter().flatten();
+        messages.filter_map(|message| message["Body"].as_str().map(str::to_owned)).collect()
+    }
+
     fn queue(&self, queue: &str) -> String {
         format!("{}/{ACCOUNT}/{PREFIX}-{queue}", self.api().endpoint())
     }
@@ -183,41 +252,70 @@ impl Deployed {
     }
 }
 
+/// What Terraform plans and makes fills thousands of lines; its errors stand at the end.
+fn errors(said: &str) -> &str {
+    said.find("Error:").map_or(said, |at| &said[at..])
+}
+
 fn execution(machine: &str, name: &str) -> String {
     format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:{PREFIX}-{machine}:{name}")
 }
 
+/// A role that tasks have and that somebody else made.
+pub(crate) const REPORTING: &str = "reporting";
+
+/// Tasks of the pipeline `vast`: more than a machine holds.
+pub(crate) const VAST_TASKS: usize = 450;
+
+/// Chains of them, side by side.
+const VAST_CHAINS: usize = 9;
+
 /// The sales project, with pipelines of the tests' own beside it.
-fn project(cloud: &Cloud) -> PathBuf {
-    let folder = cloud.path("project");
-    copy(&repository().join("pipelines/ventas"), &folder);
-    copy(&repository().join("tests/emulator/pipelines"), &folder);
+fn project(folder: &Path) -> PathBuf {
+    copy(&repository().join("pipelines/ventas"), folder);
+    copy(&repository().join("tests/emulator/pipelines"), folder);
     // The buckets are called as on one machine, so that outputs can be compared as they are.
     let file = folder.join("cauce.yaml");
     let text = fs::read_to_string(&file).unwrap();
     let text = text.replace(&format!("{LANDING}-dev"), LANDING).replace(&format!("{LAKE}-dev"), LAKE);
     // A file is no channel of AWS: its notices have to end among the dead letters.
-    let channels = "channels:\n  archivo: {file: {path: archivo.jsonl}}\n";
-    let text = text.replace("channels:\n", channels) + "\npools: {narrow: {slots: 1}}\n";
-    fs::write(file, text).unwrap();
-    folder
+    let channels = "channels:\n  archivo: {file: {path: archivo.jsonl}}\n  topic: {sns: {topic: \"${{ env.alarms }}\"}}\n";
+    let place = "  dev:\n    terraform: ../terraform/environments/dev\n    functions: ../functions\n";
+    let values = format!(
+        "    values:\n      alarms: {ALARMS}\n      reporting: \"arn:aws:iam::{ACCOUNT}:role/{REPORTING}\"\n"
+    );
+    let (before, dev) = text.split_once("  dev:\n").unwrap();
+    let dev = dev.replacen("    values:\n", &values, 1);
+    let text = format!("{before}{place}{dev}").replace("channels:\n", channels);
+    fs::write(file, text + "\npools: {narrow: {slots: 1}}\n").unwrap();
+    fs::write(folder.join("vast.yaml"), vast()).unwrap();
+    folder.to_owned()
 }
 
-fn variables(build: &Path, functions: &Path) -> Json {
+/// More tasks than a machine holds: chains side by side.
+fn vast() -> String {
+    let mut text = "pipeline: vast\ndescription: More than one machine holds.\ntasks:\n".to_owned();
+    for task in 0..VAST_TASKS {
+        let above = task.checked_sub(VAST_CHAINS);
+        let needs = above.map(|above| format!("needs: [t{above}], ")).unwrap_or_default();
+        text.push_str(&format!("  t{task}: {{{needs}pass: {{}}}}\n"));
+    }
+    text
+}
+
+fn variables() -> Json {
     json!({
         "project": "ventas",
-        "build_dir": build,
-        "functions_dir": functions,
         "buckets": {"landing": {"name": LANDING}, "lake": {"name": LAKE}},
         "alarm_mails": ["data@example.com"],
+        "task_roles": [{"arn": format!("arn:aws:iam::{ACCOUNT}:role/{REPORTING}")}],
         // Swept when a scenario says so.
         "sweep_enabled": false,
     })
 }
 
 fn permissions(deployed: &Deployed) {
-    let state = fs::read(deployed.terraform.join("terraform.tfstate")).unwrap();
-    let state: Json = serde_json::from_slice(&state).unwrap();
+    let state = deployed.cloud.state(&deployed.terraform);
     let listed = repository().join("tests/emulator/unexercised.json");
     let listed: Json = serde_json::from_slice(&fs::read(listed).unwrap()).unwrap();
     let problems = evidence::problems(&state, &deployed.cloud.lines("calls.jsonl"), &listed);
@@ -232,7 +330,5 @@ fn no_drift(deployed: &Deployed) {
 
 fn destroy(deployed: &Deployed) {
     deployed.must(&["destroy", "-input=false", "-auto-approve"]);
-    let state = fs::read(deployed.terraform.join("terraform.tfstate")).unwrap();
-    let state: Json = serde_json::from_slice(&state).unwrap();
-    assert_eq!(state["resources"], json!([]));
+    assert_eq!(deployed.cloud.state(&deployed.terraform)["resources"], json!([]));
 }

@@ -2,7 +2,8 @@
 
 use crate::Scenario;
 use crate::api::until;
-use crate::deployed::{Deployed, LANDING};
+use crate::deployed::{ALARMS, Deployed, LANDING};
+use jiff::civil::date;
 use serde_json::{Value as Json, json};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -25,9 +26,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Runs a pipeline from nothing to its end, with faults armed; its run.
-fn run_with(deployed: &Deployed, pipeline: &str, name: &str, faults: Json) -> Json {
+pub(crate) fn run_with(deployed: &Deployed, pipeline: &str, name: &str, faults: Json) -> Json {
     let before = deployed.api().faults_performed();
     deployed.api().faults(faults);
+    let name = &deployed.fresh(name);
     deployed.start(pipeline, name, &json!({}));
     let run = deployed.run_ended(&format!("{pipeline}/{name}"));
     assert_ne!(deployed.api().faults_performed(), before, "no fault was performed");
@@ -39,7 +41,7 @@ fn statuses(run: &Json) -> Vec<(String, String)> {
     tasks.iter().map(|(name, task)| (name.clone(), task["status"].as_str().unwrap().to_owned())).collect()
 }
 
-fn attempts(run: &Json, task: &str) -> usize {
+pub(crate) fn attempts(run: &Json, task: &str) -> usize {
     run["tasks"][task]["attempts"].as_array().map_or(0, Vec::len)
 }
 
@@ -77,10 +79,11 @@ fn events_twice(deployed: &Deployed) {
         {"kind": "event", "effect": "duplicate", "source": "aws.s3", "times": 3},
         {"kind": "event", "effect": "delay", "source": "aws.s3", "seconds": 1, "times": 1},
     ]));
-    for (key, bytes) in crate::sales::exports(deployed, "1997-01-07").iter().rev() {
+    let day = deployed.fresh_day(date(1997, 2, 7));
+    for (key, bytes) in crate::sales::exports(deployed, &day).iter().rev() {
         deployed.api().put_object(LANDING, key, bytes);
     }
-    let run = deployed.run_ended("ventas_batch/1997-01-07");
+    let run = deployed.run_ended(&format!("ventas_batch/{day}"));
     assert_ne!(deployed.api().faults_performed(), before, "no fault was performed");
     assert_eq!(run["status"], "success");
     assert_eq!(run["generation"], 1);
@@ -234,11 +237,16 @@ fn orphan(deployed: &Deployed) {
 
 fn loud(deployed: &Deployed) {
     let before = deployed.dead_letters().len();
+    let heard = deployed.listen(ALARMS);
     deployed.start("loud", "once", &json!({}));
     assert_eq!(deployed.run_ended("loud/once")["status"], "failed");
     until(deployed.api(), "the notice that no file can take", || {
         let letters = deployed.dead_letters();
         (letters.len() > before && letters.iter().any(|reason| reason.contains("archivo"))).then_some(())
+    });
+    // Its address is a value of the environment, which Terraform fills.
+    until(deployed.api(), "the notice on the topic", || {
+        deployed.received(&heard).iter().any(|body| body.contains("loud/once")).then_some(())
     });
 }
 

@@ -13,9 +13,11 @@
 mod api;
 mod cloud;
 mod deployed;
+mod deploys;
 mod evidence;
 mod faults;
 mod sales;
+mod timeouts;
 mod tools;
 mod ways_in;
 
@@ -31,8 +33,14 @@ use tools::Tools;
 type Scenario = (&'static str, fn(&Deployed));
 
 /// In their order: `sales` first, since most of what can be wrong shows there.
-const SCENARIOS: &[&[Scenario]] =
-    &[sales::SCENARIOS, ways_in::SCENARIOS, faults::SCENARIOS, deployed::SCENARIOS];
+const SCENARIOS: &[&[Scenario]] = &[
+    sales::SCENARIOS,
+    ways_in::SCENARIOS,
+    faults::SCENARIOS,
+    timeouts::SCENARIOS,
+    deploys::SCENARIOS,
+    deployed::SCENARIOS,
+];
 
 fn main() -> ExitCode {
     evidence::can_fail();
