@@ -8,7 +8,13 @@
 //! waits, for looking around; `--at FOLDER` runs scenarios on a cloud that is served so. `--functions
 //! FOLDER` deploys packages that were made elsewhere, as `make bench` does with those of a release.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test program")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test program, which reads its environment and measures"
+)]
 
 mod api;
 mod cloud;

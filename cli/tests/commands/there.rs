@@ -198,6 +198,37 @@ fn deployments_of_others_are_told_apart() {
 }
 
 #[test]
+fn a_deployment_that_is_told_to_end_lets_terraform_give_its_lock_back() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let (project, _) = deployable();
+    let fifo = project.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let program = project.path().join("bin/terraform");
+    let script = fs::read_to_string(&program).unwrap();
+    // A program that works until it is told, and then takes its leave.
+    let works = format!(
+        "sleep 600 & trap 'kill $!; echo gave the lock back >&2; exit 1' TERM; echo works > {}; wait",
+        fifo.display()
+    );
+    let works = format!("case \"$*\" in *\" apply \"*) {works};; esac\n");
+    fs::write(&program, script + &works).unwrap();
+    let mut command = project.command(["deploy", "--env", "dev", "--yes", "--skip-images"]);
+    let path = format!("{}:/usr/bin:/bin", project.path().join("bin").display());
+    command.env("PATH", path).stdin(std::process::Stdio::null());
+    let child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    assert_eq!(fs::read_to_string(&fifo).unwrap(), "works\n");
+    let pid = Pid::from_child(&child);
+    // A terminal tells both of an interrupt, anybody else only the one that was started.
+    kill_process(pid, Signal::INT).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    Answer::of(child.wait_with_output().unwrap())
+        .exits(3)
+        .says("gave the lock back")
+        .says("terraform failed with exit code 1");
+}
+
+#[test]
 fn a_deployment_says_what_it_lacks() {
     let (project, said) = deployable();
     fs::remove_file(project.path().join("zips/sweep.zip")).unwrap();
