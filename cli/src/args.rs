@@ -69,6 +69,10 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// Say how a task of an ended run ended.
     Mark(MarkArgs),
+    /// Say yes to an approval that a run waits for.
+    Approve(AnswerArgs),
+    /// Say no to an approval that a run waits for.
+    Reject(AnswerArgs),
     /// Hold the triggers of a pipeline back.
     Pause(PauseArgs),
     /// Let the triggers of a pipeline start runs again.
@@ -397,6 +401,18 @@ pub(crate) struct MarkArgs {
     /// How it ended.
     #[arg(value_enum)]
     pub(crate) as_status: MarkAs,
+}
+
+/// `cauce approve` and `cauce reject`
+#[derive(Debug, Args)]
+pub(crate) struct AnswerArgs {
+    /// pipeline/run_id, pipeline/@latest, or a run_id that only one pipeline has.
+    pub(crate) run: String,
+    /// The task.
+    pub(crate) task: String,
+    /// What you say of it, for the record and for the tasks below.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
 }
 
 /// How a person says that a task ended.

@@ -103,6 +103,8 @@ fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Rerun(args) => engine::rerun(args, context),
         Command::Cancel(args) => engine::cancel(args, context),
         Command::Mark(args) => engine::mark(args, context),
+        Command::Approve(args) => engine::answer(args, true, context),
+        Command::Reject(args) => engine::answer(args, false, context),
         Command::Pause(args) => commands::pause::pause(args, true, context),
         Command::Unpause(args) => commands::pause::pause(args, false, context),
         Command::Why(args) => commands::why::why(args, context),

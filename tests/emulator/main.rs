@@ -17,6 +17,7 @@
 )]
 
 mod api;
+mod approvals;
 mod cloud;
 mod deployed;
 mod deploys;
@@ -43,6 +44,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     sales::SCENARIOS,
     ways_in::SCENARIOS,
     faults::SCENARIOS,
+    approvals::SCENARIOS,
     timeouts::SCENARIOS,
     deploys::SCENARIOS,
     deployed::SCENARIOS,

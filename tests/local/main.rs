@@ -9,6 +9,7 @@
 
 mod harness;
 
+mod approvals;
 mod datavision;
 mod endings;
 mod interruption;

@@ -218,6 +218,7 @@ fn every_kind_that_launches_needs_its_machine() {
     let host = new_host();
     let clock = host.world().clock.clone();
     let kinds = [
+        ("approval: go?", "approval"),
         ("athena: \"SELECT 1\"", "athena"),
         ("batch: {job_definition: d, queue: q}", "batch"),
         ("emr_serverless: {application: a, role: r, spark: \"s3://code/job.py\"}", "emr_serverless"),

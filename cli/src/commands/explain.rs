@@ -218,6 +218,10 @@ fn of_class(class: FailureClass) -> (&'static str, &'static str) {
         FailureClass::Dependency => {
             ("The circuit breaker of something the task depends on is open.", "Wait until it closes.")
         }
+        FailureClass::Rejected => (
+            "A person rejected it with `cauce reject`, or nobody answered in time and `on_timeout: reject` did.",
+            "`cauce why RUN TASK` tells who, and what they said of it; `cauce rerun RUN` asks anew.",
+        ),
         FailureClass::Config => (
             "What was asked cannot work: a template that gives no value, an output that is not JSON or is over \
              256 KiB, a command that does not fit.",

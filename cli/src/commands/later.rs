@@ -6,9 +6,7 @@ use crate::args::Cli;
 use crate::error::Failure;
 
 /// Commands that this version does not have yet, and what to do instead.
-const LATER: [(&str, &str); 11] = [
-    ("approve", "approvals come with the approval task"),
-    ("reject", "approvals come with the approval task"),
+const LATER: [(&str, &str); 9] = [
     ("breakers", "circuit breakers are not supported yet"),
     ("limits", "rate limits are not supported yet"),
     ("idempotency", "idempotency keys are not supported yet"),

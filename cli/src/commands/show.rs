@@ -76,6 +76,14 @@ pub(crate) async fn document(view: &RunView, store: &Store) -> Result<Json, Fail
             "started_at": current.and_then(|record| record.started_at),
             "ended_at": current.and_then(|record| record.ended_at),
         });
+        if let Some(approval) = current.and_then(|record| record.approval.as_ref()) {
+            task["approval"] = json!({
+                "message": approval.message,
+                "asked_at": approval.asked_at,
+                "until": approval.until,
+                "answer": approval.answer,
+            });
+        }
         if plan.map.is_some() {
             task["items"] = items(view, &plan.name, store);
         }

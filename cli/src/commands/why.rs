@@ -5,8 +5,8 @@
 use cauce_engine::rules::{self, Tally, Verdict};
 use cauce_engine::{slots, status};
 use cauce_local::clock::SystemClock;
-use cauce_model::plan::{TaskIndex, TaskPlan};
-use cauce_model::record::{TaskRecord, gate_item};
+use cauce_model::plan::{OnTimeout, TaskIndex, TaskKind, TaskPlan};
+use cauce_model::record::{ApprovalRecord, TaskRecord, gate_item};
 use cauce_model::{RunStatus, TaskStatus};
 use cauce_ports::Clock;
 use serde_json::{Map, json};
@@ -37,7 +37,7 @@ pub(crate) fn why(args: &WhyArgs, context: &Context) -> Result<Exit, Failure> {
                 None => status != TaskStatus::Success && !is_behind(&view, plan, status),
             };
             if wanted {
-                let because = of_task(&view, &store, index, record).await?;
+                let because = of_task(&view, &store, index, record, &context.env_option()).await?;
                 of_tasks.push((plan.name.as_str(), status, because));
             }
         }
@@ -144,6 +144,7 @@ async fn of_task(
     store: &Store,
     index: TaskIndex,
     record: Option<&TaskRecord>,
+    env: &str,
 ) -> Result<Vec<String>, Failure> {
     let plan = view.prepared.task(index);
     let task_status = view.status_of(index);
@@ -152,7 +153,7 @@ async fn of_task(
     match task_status {
         TaskStatus::Waiting => waiting(view, store, plan, &mut because).await?,
         TaskStatus::Queued => queued(view, store, plan, record, &mut because).await?,
-        TaskStatus::Running => running(view, plan, record, &mut because),
+        TaskStatus::Running => running(view, plan, record, env, &mut because),
         TaskStatus::Retrying => retrying(plan, record, &mut because),
         TaskStatus::Failed => failed(view, plan, record, &mut because),
         TaskStatus::Skipped => skipped(view, plan, &mut because),
@@ -309,7 +310,41 @@ async fn in_line(pool: &Pool, holder: &str, store: &Store, because: &mut Vec<Str
     Ok(())
 }
 
-fn running(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
+/// Since when an approval is asked for, until when, and what to type.
+fn asked(view: &RunView, plan: &TaskPlan, approval: &ApprovalRecord, env: &str, because: &mut Vec<String>) {
+    // The record's reason says the same in one line.
+    because.clear();
+    if !approval.message.is_empty() {
+        because.push(approval.message.clone());
+    }
+    let (run, task) = (&view.run.run, &plan.name);
+    if let Some(answer) = &approval.answer {
+        let at = time::moment(answer.at);
+        because.push(format!("it was {answer}, at {at}; the engine goes on once it hears"));
+        return;
+    }
+    because.push(format!("it waits for approval since {}", time::moment(approval.asked_at)));
+    let then = match &plan.kind {
+        TaskKind::Approval(plan) => match plan.on_timeout {
+            OnTimeout::Fail => "fails",
+            OnTimeout::Approve => "is approved",
+            OnTimeout::Reject => "is rejected",
+        },
+        _ => "ends",
+    };
+    because.push(format!("without an answer it {then} at {}", time::moment(approval.until)));
+    for verb in ["approve", "reject"] {
+        because.push(format!("cauce {verb} {run} {task}{env}"));
+    }
+}
+
+fn running(
+    view: &RunView,
+    plan: &TaskPlan,
+    record: Option<&TaskRecord>,
+    env: &str,
+    because: &mut Vec<String>,
+) {
     if let Some(items) = view.items.get(&plan.name) {
         let ended = items.iter().filter(|item| item.status.is_terminal()).count();
         let total = record.and_then(|record| record.item_count).unwrap_or(items.len() as u32);
@@ -317,6 +352,10 @@ fn running(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because
     }
     if let Some(run) = record.and_then(|record| record.started_run.as_ref()) {
         because.push(format!("it waits for the run {run}; 'cauce why {run}' goes on from there"));
+    }
+    if let Some(approval) = record.and_then(|record| record.approval.as_ref()) {
+        asked(view, plan, approval, env, because);
+        return;
     }
     let Some(attempt) = record.and_then(|record| record.attempts.last()) else { return };
     let since = time::duration(SystemClock.now().micros_since(attempt.started_at));

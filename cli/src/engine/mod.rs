@@ -34,7 +34,7 @@ pub(crate) use actor::Actor;
 pub(crate) use again::{rerun, resume};
 pub(crate) use backfill::backfill;
 pub(crate) use follow::deployed;
-pub(crate) use operate::{cancel, mark};
+pub(crate) use operate::{answer, cancel, mark};
 pub(crate) use simulate::simulate;
 pub(crate) use start::run;
 pub(crate) use trigger::trigger;

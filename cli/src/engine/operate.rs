@@ -1,17 +1,20 @@
-//! `cauce cancel` and `cauce mark`: what people say about a run.
+//! `cauce cancel`, `cauce mark`, `cauce approve` and `cauce reject`: what people say about a run.
 
 use cauce_engine::Command;
+use cauce_engine::command::Approve;
 use cauce_local::state::StateError;
 use cauce_model::ids::RunRef;
 use cauce_model::record::RunRecord;
 
-use crate::args::{CancelArgs, MarkArgs, MarkAs};
+use crate::args::{AnswerArgs, CancelArgs, MarkArgs, MarkAs};
 use crate::context::Context;
 use crate::engine::actor::Actor;
 use crate::engine::assemble::Local;
 use crate::engine::start::{check_task, drive, resolve};
 use crate::error::{Exit, Failure};
 use crate::project::ProjectFolder;
+use crate::store::Store;
+use crate::time;
 
 /// `cauce cancel`. A run under way here is told through the store: the process that runs it looks
 /// there every second. A run whose engine is gone is closed here and now. There, its executions are
@@ -87,6 +90,44 @@ pub(crate) fn mark(args: &MarkArgs, context: &Context) -> Result<Exit, Failure> 
             "{name} {} is marked as {word}; what is below it: cauce rerun {name}{env}",
             args.task
         ));
+        Ok(Exit::Good)
+    })
+}
+
+/// Most bytes of a comment: it lies in the task's record, in its output and in the audit.
+const COMMENT_BYTES_MAX: usize = 2048;
+
+/// `cauce approve` and `cauce reject`. Here, the answer is written into the store, where the process that
+/// runs the run looks for it every second; there, the token that waits is answered at once.
+pub(crate) fn answer(args: &AnswerArgs, approved: bool, context: &Context) -> Result<Exit, Failure> {
+    let comment = args.comment.clone().unwrap_or_default();
+    if comment.len() > COMMENT_BYTES_MAX {
+        let bytes = comment.len();
+        return Err(Failure::bad_input(format!(
+            "the comment has {bytes} bytes, more than {COMMENT_BYTES_MAX}"
+        ))
+        .help("say it shorter, or name a place where it is written"));
+    }
+    let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
+    let (name, run) = resolve(&args.run, context)?;
+    let actor = Actor::open(&folder, context, Box::new(|_, _| {}))?;
+    context.block_on(async {
+        check_task(&actor.plan(&name.pipeline, &run.version).await?.plan, Some(&args.task))?;
+        let (task, by) = (args.task.clone(), actor.by(context).await?);
+        let command = Command::Approve(Approve { run_key: name.key(), task, approved, by, comment });
+        let told = actor.execute(&command).await?;
+        if context.json {
+            context.output.json(&told)?;
+            return Ok(Exit::Good);
+        }
+        let told = |field: &str| told.get(field).and_then(|value| value.as_str()).unwrap_or_default();
+        let at = cauce_model::Instant::parse(told("at")).map(time::moment).unwrap_or_default();
+        let words = format!("{name} {} is {} by {}, at {at}", args.task, told("decision"), told("by"));
+        context.output.talk(&words);
+        let store = Store::require(context)?;
+        if store.view(store.run(&name).await?).await?.is_interrupted() {
+            context.output.talk(&format!("the engine that ran it is gone; go on with: cauce resume {name}"));
+        }
         Ok(Exit::Good)
     })
 }

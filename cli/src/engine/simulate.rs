@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use cauce_engine::command::{Begin, Existing, Trigger};
+use cauce_engine::prepared::ScriptedAnswer;
 use cauce_engine::trigger::NewRun;
 use cauce_engine::{Command, Decision, Effect, Reply};
 use cauce_host::simulation::{Ending, MemoryObjects, Script, Simulated};
@@ -14,7 +15,7 @@ use cauce_model::plan::{ReturnType, TaskKind};
 use cauce_model::record::{
     Record, RunRecord, TASK_PREFIX, TaskRecord, TriggerRecord, run_item, run_partition,
 };
-use cauce_model::{Instant, Json, RunKey, RunStatus, TaskStatus, TriggerKind};
+use cauce_model::{FailureClass, Instant, Json, RunKey, RunStatus, TaskStatus, TriggerKind};
 use cauce_ports::{Clock, Table};
 use serde_json::{Map, json};
 
@@ -215,6 +216,19 @@ impl Simulation {
             (task.name.clone(), if comes { after } else { i64::MAX })
         });
         let arrivals: std::collections::BTreeMap<String, i64> = arrivals.collect();
+        // The same of an approval's answer: a bad outcome is a no, or that nobody answers.
+        let asked = loaded.compiled.plan.tasks.iter().filter(|t| matches!(t.kind, TaskKind::Approval(_)));
+        let answers = asked.filter_map(|task| {
+            let approved = match script.outcomes.get(&task.name).and_then(|list| list.first()) {
+                None | Some(Ending::Success(_)) => true,
+                Some(Ending::Exit(_) | Ending::Class(FailureClass::Rejected)) => false,
+                Some(Ending::Class(_)) => return None,
+            };
+            let lasts = script.durations.get(&task.name).and_then(|list| list.first());
+            let after_micros = lasts.copied().unwrap_or(0);
+            Some((task.name.clone(), ScriptedAnswer { after_micros, approved }))
+        });
+        let answers = answers.collect();
         let mut script = script;
         for task in loaded.compiled.plan.tasks.iter().filter(|task| !task.returns.is_empty()) {
             let endings =
@@ -230,6 +244,7 @@ impl Simulation {
         let env = loaded.folder.values(&context.env)?;
         let mut settings = settings("s3://simulation".to_owned(), env);
         settings.arrivals = Some(arrivals);
+        settings.answers = Some(answers);
         let mut world = Simulated::new(MemoryTable::new(), MemoryObjects::default(), script, now);
         world.on_decision = watch;
         let host = Host::new(world, settings, 1);

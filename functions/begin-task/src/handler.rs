@@ -1,4 +1,5 @@
-//! `{run_key, generation, version, task, index, token, entered_at, retry_count}`, from a state.
+//! `{run_key, generation, version, task, index, token, entered_at, retry_count}`, from a state. With `attempt` and
+//! `fence`: the token of an approval, which waits for a person.
 
 use cauce_driver::payload;
 use cauce_lambda::{Failure, Function, answer};

@@ -177,6 +177,8 @@ fn lifecycle_calls(task: &TaskPlan) -> Calls {
     let (transitions, invocations) = match &task.kind {
         // Begin, Launch, Finish.
         TaskKind::Container(_) | TaskKind::Pipeline(_) | TaskKind::Call(_) => (3, 2),
+        // The same, and the wait between them is begin-task's too.
+        TaskKind::Approval(_) => (3, 3),
         // Begin finds everything there.
         TaskKind::WaitFor(_) => (1, 1),
         // Begun, performed and finished in the pipeline's machine.

@@ -6,6 +6,8 @@
 //!   └── Again, or Wait ─► Pause           └──► Failed | Ended
 //! ```
 //!
+//! Where a person does the work, `Ask` stands in the place of `Launch`.
+//!
 //! An execution's input is `{run_key, generation, version, task, index}`; `index` is absent unless
 //! the task is mapped. States that the success path does not pass end the execution: `Ended` well,
 //! `Failed` so that the console shows it, `FinishLost` with an alarm.
@@ -25,8 +27,18 @@ use crate::resource::{
 /// A launch kind: the name of its machine, and what its Launch calls.
 struct LaunchKind {
     name: &'static str,
-    /// `None`: Begin does all the work.
-    launch: Option<Launch>,
+    work: Work,
+}
+
+/// What does the work of an attempt.
+#[derive(Clone, Copy)]
+enum Work {
+    /// Begin alone.
+    Begin,
+    /// A call of a service.
+    Launch(Launch),
+    /// A person: begin-task is given a token, which their answer answers.
+    Ask,
 }
 
 #[derive(Clone, Copy)]
@@ -36,11 +48,12 @@ struct Launch {
 }
 
 const fn kind(name: &'static str, resource: &'static str, transient: &'static [&'static str]) -> LaunchKind {
-    LaunchKind { name, launch: Some(Launch { resource, transient }) }
+    LaunchKind { name, work: Work::Launch(Launch { resource, transient }) }
 }
 
 /// Every launch kind, by name. The names are those of `TaskKind::machine`.
-const LAUNCH_KINDS: [LaunchKind; 11] = [
+const LAUNCH_KINDS: [LaunchKind; 12] = [
+    LaunchKind { name: "approval", work: Work::Ask },
     kind("athena", ATHENA, &names::ATHENA_TRANSIENT),
     kind("batch", BATCH, &names::BATCH_TRANSIENT),
     kind("container", RUN_TASK, &names::ECS_TRANSIENT),
@@ -51,7 +64,7 @@ const LAUNCH_KINDS: [LaunchKind; 11] = [
     kind("pipeline", EXECUTE, &names::EXECUTION_TRANSIENT),
     kind("state_machine", EXECUTE, &names::EXECUTION_TRANSIENT),
     kind("state_machine_started", START_EXECUTION, &names::EXECUTION_TRANSIENT),
-    LaunchKind { name: "wait_for", launch: None },
+    LaunchKind { name: "wait_for", work: Work::Begin },
 ];
 
 /// The machine of every launch kind, by name, ascending.
@@ -93,19 +106,17 @@ fn lifecycle(kind: &LaunchKind, names: &Names<'_>) -> States {
     let mut add = |name: &str, state: State| {
         states.insert(names.of(name), state);
     };
-    match kind.launch {
-        Some(launch) => {
-            let begin = Task {
-                assign: Some(json!({
-                    "launch": "{% $states.result.launch %}",
-                    "timeout_seconds": "{% $states.result.timeout_seconds %}",
-                    "attempt": "{% $states.result.attempt %}",
-                    "fence": "{% $states.result.fence %}",
-                })),
-                ..begin(names).next(names.of("Launch"))
-            };
+    let work = match kind.work {
+        Work::Begin => None,
+        Work::Launch(launch) => Some(("Launch", launch_state(launch, names))),
+        Work::Ask => Some(("Ask", ask(names))),
+    };
+    let has_attempts = work.is_some();
+    match work {
+        Some((name, work)) => {
+            let begin = Task { assign: Some(begun(kind.work)), ..begin(names).next(names.of(name)) };
             add("Begin", begin.into());
-            add("Launch", launch_state(launch, names).into());
+            add(name, work.into());
             add("Finish", finish(names).into());
             add("Settle", settle(names).into());
             add("Settled", settled(names).into());
@@ -116,7 +127,7 @@ fn lifecycle(kind: &LaunchKind, names: &Names<'_>) -> States {
     add("Pause", wait("{% $seconds %}", names).into());
     add("Ended", ended().into());
     add("Failed", Fail::new("{% $error %}", "{% $cause %}").into());
-    if kind.launch.is_some() {
+    if has_attempts {
         let lost = "finish-task could not be reached for two hours; the sweep settles this task";
         add("FinishLost", Fail::new(names::FINISH_LOST, lost).into());
     }
@@ -207,6 +218,34 @@ fn begin(names: &Names<'_>) -> Task {
         output: Some(json!({})),
         ..Task::new(INVOKE_TOKEN)
     }
+}
+
+/// What is kept of Begin's answer. A person needs no request.
+fn begun(work: Work) -> Value {
+    let kept = json!({
+        "timeout_seconds": "{% $states.result.timeout_seconds %}",
+        "attempt": "{% $states.result.attempt %}",
+        "fence": "{% $states.result.fence %}",
+    });
+    match work {
+        Work::Ask => kept,
+        Work::Begin | Work::Launch(_) => with(json!({"launch": "{% $states.result.launch %}"}), kept),
+    }
+}
+
+/// Waits for a person, without cost: the token lies in the task's record until somebody answers it.
+fn ask(names: &Names<'_>) -> Task {
+    let fields = with(attempt_fields(), token_fields());
+    Task {
+        arguments: invoke(BEGIN_TASK, with(identity(), fields)),
+        timeout_seconds: Some("{% $timeout_seconds %}".into()),
+        retry: vec![CALL.lambda()],
+        catch: catch_kept(&names.of("Settle")),
+        assign: Some(json!({"result": "{% $states.result %}"})),
+        output: Some(json!({})),
+        ..Task::new(INVOKE_TOKEN)
+    }
+    .next(names.of("Finish"))
 }
 
 fn launch_state(launch: Launch, names: &Names<'_>) -> Task {

@@ -7,9 +7,9 @@ use crate::bits::{descending, insert, words_for};
 use cauce_model::Json;
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{
-    Architecture, BranchChoice, ContainerPlan, DeadlinePlan, FileTriggerPlan, MapPlan, NotifyPlan,
-    PLAN_SCHEMA, PipelineTaskPlan, Plan, RetryPlan, SchedulePlan, TaskIndex, TaskKind, TaskPlan, Tick,
-    TriggerPlan, WaitForPlan,
+    ApprovalPlan, Architecture, BranchChoice, ContainerPlan, DeadlinePlan, FileTriggerPlan, MapPlan,
+    NotifyPlan, PLAN_SCHEMA, PipelineTaskPlan, Plan, RetryPlan, SchedulePlan, TaskIndex, TaskKind, TaskPlan,
+    Tick, TriggerPlan, WaitForPlan,
 };
 use cauce_spec::file::kind::{self as spec, Branch, Resources};
 use cauce_spec::file::pipeline::{DataInterval, Notifications, Schedule};
@@ -23,6 +23,9 @@ use crate::lower_services;
 
 /// The longest time of an attempt for which the file gives none: a day.
 const TIMEOUT_SECONDS: u64 = 24 * 3600;
+
+/// The same of an approval: a week, so that one asked for on a Friday is there on Monday.
+const ANSWER_SECONDS: u64 = 7 * TIMEOUT_SECONDS;
 
 /// The longest provisioning for which the file gives none. Fargate starts a container in a minute
 /// or two; ten leave room for a large image.
@@ -135,7 +138,7 @@ fn task(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) 
         condition: settings.condition.as_ref().map(text),
         outputs: outputs_read(task, positions),
         map: settings.map.as_ref().map(map),
-        timeout_seconds: seconds(settings.timeout, TIMEOUT_SECONDS),
+        timeout_seconds: seconds(settings.timeout, timeout_seconds(&task.kind)),
         start_timeout_seconds: seconds(settings.start_timeout, START_TIMEOUT_SECONDS),
         stop_timeout_seconds: seconds(settings.stop_timeout, STOP_TIMEOUT_SECONDS),
         retry: RetryPlan { final_exit_codes: final_exit_codes(&task.kind), ..retry(&settings.retry) },
@@ -148,6 +151,14 @@ fn task(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) 
         lock: settings.lock.as_ref().map(text),
         priority: 0,
         notify: notify(&settings.notify),
+    }
+}
+
+/// The longest time of an attempt for which the file gives none.
+const fn timeout_seconds(kind: &Kind) -> u64 {
+    match kind {
+        Kind::Approval(_) => ANSWER_SECONDS,
+        _ => TIMEOUT_SECONDS,
     }
 }
 
@@ -251,6 +262,12 @@ fn kind(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) 
             files: wait.files.iter().map(text).collect(),
             poll_seconds: wait.poll_interval.0,
             min_bytes: wait.min_bytes,
+        }),
+        Kind::Approval(approval) => TaskKind::Approval(ApprovalPlan {
+            message: text(&approval.message),
+            notify: approval.notify.iter().map(Name::to_string).collect(),
+            on_reject: approval.on_reject,
+            on_timeout: approval.on_timeout,
         }),
         Kind::Branch(branch) => TaskKind::Branch { choices: choices(name, branch, positions) },
         Kind::Fail(fail) => TaskKind::Fail { message: text(&fail.message) },
@@ -441,6 +458,7 @@ fn for_each_template(task: &Task, see: &mut impl FnMut(&Template)) {
         Kind::WaitFor(wait) => wait.files.iter().for_each(see),
         Kind::Branch(branch) => branch.0.iter().filter_map(|choice| choice.condition.as_ref()).for_each(see),
         Kind::Fail(fail) => see(&fail.message),
+        Kind::Approval(approval) => see(&approval.message),
         Kind::Notify(notice) => [&notice.subject, &notice.message].into_iter().for_each(see),
         Kind::Pass(pass) => pass.output.values().for_each(|value| in_value(value, see)),
         Kind::Pipeline(other) => {

@@ -2,7 +2,7 @@
 //! payloads; both sides are held together by every run of every test.
 
 use cauce_engine::Command;
-use cauce_engine::command::{Begin, Close, Deploy, Event, Finish, Open, Outcome};
+use cauce_engine::command::{Ask, Begin, Close, Deploy, Event, Finish, Open, Outcome};
 use cauce_model::event::Object;
 use cauce_model::{Deployment, Instant, Json, RunKey};
 
@@ -55,14 +55,22 @@ pub fn command(function: &str, payload: &Json) -> Result<Command, PayloadError> 
             input: payload.get("input").cloned().unwrap_or(Json::Null),
             token: reader.text("token")?,
         })),
+        // With a fence: an attempt that has begun, and waits.
+        "begin-task" if payload.get("fence").is_some() => Ok(Command::Ask(Ask {
+            run_key: RunKey::from_text(reader.text("run_key")?),
+            generation: reader.number("generation")?,
+            task: reader.text("task")?,
+            fence: reader.number("fence")?.into(),
+            token: reader.text("token")?,
+            token_order: reader.token_order()?,
+        })),
         "begin-task" | "expand-map" => Ok(Command::Begin(Begin {
             run_key: RunKey::from_text(reader.text("run_key")?),
             generation: reader.number("generation")?,
             task: reader.text("task")?,
             index: reader.index()?,
             token: reader.text("token")?,
-            // Entered times are ISO texts of one width: they sort, and retries sort after them.
-            token_order: format!("{}#{:06}", reader.text("entered_at")?, reader.number("retry_count")?),
+            token_order: reader.token_order()?,
         })),
         "finish-task" => Ok(Command::Finish(Finish {
             run_key: RunKey::from_text(reader.text("run_key")?),
@@ -188,6 +196,11 @@ impl Reader<'_> {
             .ok_or_else(|| self.missing(field))
     }
 
+    /// Entered times are ISO texts of one width: they sort, and retries sort after them.
+    fn token_order(&self) -> Result<String, PayloadError> {
+        Ok(format!("{}#{:06}", self.text("entered_at")?, self.number("retry_count")?))
+    }
+
     fn index(&self) -> Result<Option<u32>, PayloadError> {
         match self.payload.get("index") {
             None | Some(Json::Null) => Ok(None),
@@ -214,7 +227,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_begin_is_read_with_and_without_its_index() {
+    fn a_begin_is_read_with_and_without_its_index_and_a_wait_by_its_fence() {
         let payload = |index: Json| {
             json!({"run_key": "k", "generation": 2, "version": "v", "task": "load", "index": index, "token": "t",
                    "entered_at": "1997-01-05T02:00:00.000Z", "retry_count": 0})
@@ -226,6 +239,10 @@ mod tests {
             assert_eq!(begin.index, wanted);
             assert_eq!(begin.token_order, "1997-01-05T02:00:00.000Z#000000");
         }
+        // An attempt that has begun and waits has its fence with it.
+        let mut asked = payload(Json::Null);
+        asked["fence"] = json!(4.0);
+        assert!(matches!(command("begin-task", &asked), Ok(Command::Ask(ask)) if ask.fence == 4));
         assert!(command("begin-task", &payload(json!("x"))).is_err());
         assert!(command("begin-task", &json!({})).is_err());
         assert!(command("other", &json!({})).is_err());

@@ -11,7 +11,7 @@ use crate::slots;
 use crate::status::{Upstreams, effective, load_run, load_task, upstreams};
 use crate::stop::Stop;
 use crate::view::Liveness;
-use crate::{Settings, View, gate, launch};
+use crate::{Settings, View, approval, gate, launch};
 use cauce_model::ids::{child_execution_name, sha256_hex};
 use cauce_model::plan::{MapPlan, TaskKind};
 use cauce_model::record::{OutputRecord, Record, TaskRecord, run_item, task_item};
@@ -57,7 +57,8 @@ pub(crate) fn decide(
         && record.status == TaskStatus::Running
         && let Some(launch) = &record.launch
     {
-        return Ok(answered(begin, launch.clone(), Decision::default()));
+        let effects = case.deliveries();
+        return Ok(answered(begin, launch.clone(), Decision { effects, ..Decision::default() }));
     }
     let mut renewed = Vec::new();
     if record.generation < run.generation {
@@ -203,6 +204,13 @@ fn fresh(
                 let answer = with_answer(begin, &case, Decision::default());
                 decision.effects.extend(answer.effects);
                 Ok(decision)
+            }
+        },
+        TaskKind::Approval(asked) => match approval::ask(&mut case, asked, &renderer) {
+            Err(error) => Ok(misconfigured(begin, case, error)),
+            Ok(()) => {
+                let decision = Decision { writes: held, effects: case.deliveries(), ..Decision::default() };
+                Ok(launched(begin, settings, case, json!({}), decision))
             }
         },
         TaskKind::WaitFor(wait) => match kinds::wait_for(view, &mut case, wait, &renderer)? {
@@ -403,6 +411,7 @@ fn queue(begin: &Begin, mut case: Case<'_>, pools: Vec<String>) -> Decision {
 fn provisions(kind: &TaskKind) -> bool {
     match kind {
         TaskKind::Call(call) => call.service.provisions(),
+        TaskKind::Approval(_) => false,
         _ => true,
     }
 }

@@ -76,6 +76,19 @@ pub enum Command {
     Observed(Box<Observed>),
     /// The sweep looks at a run: is all that is written of it still true?
     Reconcile(Reconcile),
+    /// The state of an approval hands over the token that waits for the answer.
+    Ask(Ask),
+    /// A person answers an approval.
+    Approve(Approve),
+    /// Somebody may have answered an approval in another process, which cannot reach its token: has anybody?
+    Heed {
+        /// The run.
+        run_key: RunKey,
+        /// Its generation.
+        generation: u32,
+        /// The task.
+        task: String,
+    },
     /// A run's deadline passed.
     Deadline {
         /// Which run.
@@ -132,6 +145,9 @@ impl Command {
             Self::Pause(_) => "pause",
             Self::Observed(_) => "observed",
             Self::Reconcile(_) => "reconcile",
+            Self::Ask(_) => "ask",
+            Self::Approve(_) => "approve",
+            Self::Heed { .. } => "heed",
             Self::Deadline { .. } => "deadline",
             Self::Event(_) => "event",
             Self::File { .. } => "file",
@@ -281,6 +297,38 @@ pub struct Begin {
     pub token: String,
     /// Orders the tokens of one task: later ones sort later.
     pub token_order: String,
+}
+
+/// The state of an approval waits.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ask {
+    /// The run.
+    pub run_key: RunKey,
+    /// Its generation.
+    pub generation: u32,
+    /// The task.
+    pub task: String,
+    /// The fence that Begin gave.
+    pub fence: u64,
+    /// The token to answer.
+    pub token: String,
+    /// Orders the tokens of one task: later ones sort later.
+    pub token_order: String,
+}
+
+/// A person answers an approval.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Approve {
+    /// The run.
+    pub run_key: RunKey,
+    /// The task.
+    pub task: String,
+    /// Yes or no.
+    pub approved: bool,
+    /// Who.
+    pub by: String,
+    /// What they say of it; may be empty.
+    pub comment: String,
 }
 
 /// Something of ours ended, as an event of the platform tells. Events may be lost, repeated and late:

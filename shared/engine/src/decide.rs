@@ -4,8 +4,8 @@ use crate::command::{Command, Decision};
 use crate::stop::Stop;
 use crate::{Need, Settings, View};
 use crate::{
-    begin, close, deploy, event, files, finish, gate, observed, open, operate, reclaim, reconcile, slots,
-    trigger,
+    approval, begin, close, deploy, event, files, finish, gate, observed, open, operate, reclaim, reconcile,
+    slots, trigger,
 };
 use cauce_model::Instant;
 
@@ -32,6 +32,9 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Pause(pause) => operate::pause(pause, view, now),
         Command::Observed(observed) => observed::decide(observed, view, settings, now),
         Command::Reconcile(reconcile) => reconcile::decide(reconcile, view, settings, now),
+        Command::Ask(ask) => approval::wait(ask, view, settings, now),
+        Command::Approve(approve) => approval::answer(approve, view, now),
+        Command::Heed { run_key, generation, task } => approval::heed(run_key, *generation, task, view, now),
         Command::Deadline { run_key } => operate::deadline(run_key, view, now),
         Command::Event(event) => event::decide(event, view, now),
         Command::File { pipeline, object } => files::file(pipeline, object, view, settings, now),

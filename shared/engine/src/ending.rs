@@ -67,7 +67,8 @@ impl<'a> Case<'a> {
         effects
     }
 
-    fn deliveries(&self) -> Vec<Effect> {
+    /// The notices in the record's outbox, to be delivered.
+    pub(crate) fn deliveries(&self) -> Vec<Effect> {
         let record = &self.loaded.record;
         let key = task_item(&self.run.key(), &record.task, record.index);
         record
@@ -127,7 +128,8 @@ impl<'a> Case<'a> {
         self.post(event, channels, &subject, &message);
     }
 
-    fn post(&mut self, event: &str, channels: &[String], subject: &str, message: &str) {
+    /// Puts a notice for each channel into the record's outbox.
+    pub(crate) fn post(&mut self, event: &str, channels: &[String], subject: &str, message: &str) {
         let plan = self.plan();
         let attempt = self.loaded.record.attempts.len();
         for channel in channels {
@@ -273,6 +275,8 @@ impl<'a> Case<'a> {
         fresh.settled_attempts = record.attempts.len() as u32;
         fresh.attempts = record.attempts;
         fresh.outbox = record.outbox;
+        // An answer that the engine did not live to use stands; one that was used belongs to its generation.
+        fresh.approval = record.approval.filter(|_| !record.status.is_terminal());
         effects
     }
 }

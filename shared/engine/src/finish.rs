@@ -8,7 +8,7 @@ use crate::ending::Case;
 use crate::retry::Next;
 use crate::status::{load_run, load_task, task_records};
 use crate::stop::Stop;
-use crate::{Settings, View, launch, observed};
+use crate::{Settings, View, approval, launch, observed};
 use cauce_model::plan::{ReturnType, TaskKind, TaskPlan};
 use cauce_model::record::{OutputRecord, TASK_PREFIX, TaskRecord, run_item, run_partition, task_item};
 use cauce_model::services::Service;
@@ -98,7 +98,20 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
     {
         attempt.log = Some(stream);
     }
+    let asked = match (&plan.kind, &finish.outcome) {
+        (TaskKind::Approval(asked), Outcome::Succeeded(_) | Outcome::Failed { .. }) => Some(asked),
+        _ => None,
+    };
+    let audited = asked.and_then(|asked| approval::answer_for_nobody(&mut case, asked, &finish.outcome));
     let failure = match &finish.outcome {
+        outcome if let Some(asked) = asked => match approval::settle(&mut case, asked, outcome) {
+            Ok(mut decision) => {
+                decision.writes.extend(audited);
+                decision.reply = reply(&case, None);
+                return Ok(decision);
+            }
+            Err(failure) => failure,
+        },
         Outcome::Succeeded(result) => match succeed(&mut case, view, result)? {
             Ok(decision) => return Ok(decision),
             Err(failure) => failure,
@@ -119,6 +132,7 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
         Outcome::Joined => unreachable!("handled above"),
     };
     let (next, mut decision) = case.fail_attempt(&failure);
+    decision.writes.extend(audited);
     decision.reply = match next {
         Next::Retry { seconds } => retry_reply(seconds),
         Next::Fail | Next::Skip => reply(&case, Some(&failure)),

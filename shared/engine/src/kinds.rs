@@ -51,7 +51,11 @@ pub(crate) fn inline(
                 case.end(TaskStatus::Failed, Some(problems.join("; ")))
             })
         }
-        TaskKind::Container(_) | TaskKind::WaitFor(_) | TaskKind::Pipeline(_) | TaskKind::Call(_) => {
+        TaskKind::Container(_)
+        | TaskKind::WaitFor(_)
+        | TaskKind::Pipeline(_)
+        | TaskKind::Call(_)
+        | TaskKind::Approval(_) => {
             unreachable!("a kind with a machine is not performed by Begin")
         }
     })

@@ -35,6 +35,8 @@ pub mod launch;
 
 mod kinds;
 
+mod approval;
+
 mod finish;
 
 mod ending;

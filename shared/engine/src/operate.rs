@@ -16,7 +16,7 @@ use serde_json::json;
 
 /// The audit entry of what somebody asked of a run. It is written only where something changes, in the
 /// same transaction: a repeat leaves no second one.
-fn entry(now: Instant, action: &str, by: Option<&str>, run: &RunRecord) -> AuditRecord {
+pub(crate) fn entry(now: Instant, action: &str, by: Option<&str>, run: &RunRecord) -> AuditRecord {
     let mut entry = AuditRecord::new(now, action);
     entry.by = by.map(str::to_owned);
     entry.pipeline = Some(run.run.pipeline.clone());

@@ -21,11 +21,24 @@ pub struct Settings {
     /// In a simulation nothing is looked for: the files of a waiting task are there so many
     /// microseconds after its first look, at once where it is not named.
     pub arrivals: Option<BTreeMap<String, i64>>,
+    /// In a simulation nobody is asked: how each approval is answered. One that is not named is not.
+    pub answers: Option<BTreeMap<String, ScriptedAnswer>>,
+    /// The name of the deployed environment; absent on one machine. It is part of what people are told to type.
+    pub environment: Option<String>,
     /// Fields that every RunTask request of this environment carries: network, launch type.
     pub run_task: Map<String, cauce_model::Json>,
     /// The pinned revision of each task definition, by the family that plans name. A family that is
     /// not listed is asked for by its name, which means its newest revision.
     pub task_definitions: BTreeMap<String, String>,
+}
+
+/// How an approval is answered in a simulation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ScriptedAnswer {
+    /// After so many microseconds.
+    pub after_micros: i64,
+    /// Yes or no.
+    pub approved: bool,
 }
 
 impl Settings {
@@ -39,6 +52,8 @@ impl Settings {
             env: deployment.values.clone(),
             machines: deployment.machines.clone(),
             arrivals: self.arrivals.clone(),
+            answers: self.answers.clone(),
+            environment: Some(deployment.environment.clone()).filter(|name| !name.is_empty()),
             run_task: deployment.run_task.clone(),
             task_definitions: deployment.task_definitions.clone(),
         }

@@ -6,7 +6,7 @@ use crate::command::{Command, Decision, Effect, Finish, Observed, Outcome, Progr
 use crate::status::{Loaded, effective, load_run, task_records};
 use crate::stop::Stop;
 use crate::view::Liveness;
-use crate::{Prepared, Settings, View, gate, observed, slots, trigger};
+use crate::{Prepared, Settings, View, approval, gate, observed, slots, trigger};
 use cauce_model::ids::child_execution_name;
 use cauce_model::plan::TaskIndex;
 use cauce_model::record::{
@@ -185,6 +185,15 @@ fn under_way(
     }
     for pool in pools {
         decision.effects.push(slots::give_back(&pool, "", 0));
+    }
+
+    // Whoever answered may have died before the token heard of it.
+    for record in records {
+        let told = approval::told(run, record);
+        if !told.is_empty() {
+            repairs.say(run, &format!("told {} its answer again", record.task));
+            decision.effects.extend(told);
+        }
     }
 
     let prefix = format!("{GATE_PREFIX}{}#", run.generation);

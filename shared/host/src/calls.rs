@@ -7,7 +7,7 @@ use cauce_driver::payload;
 use cauce_engine::{Command, Reply as Said};
 use cauce_interpreter::{Call, CallId, Failure, Mode, Reply, Request};
 use cauce_model::{Json, names};
-use cauce_ports::{Compute, ObjectError, Objects, StateMachineError, TaskRunner};
+use cauce_ports::{Clock, Compute, ObjectError, Objects, StateMachineError, TaskRunner};
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 use std::rc::Rc;
@@ -19,6 +19,9 @@ type Served = Option<LocalBoxFuture<'static, Done>>;
 
 /// Largest object that a distributed Map reads.
 const READ_MAX: u64 = 1024 * 1024 * 1024;
+
+/// How long after a timer's command could not be carried out it is tried again.
+const RING_AGAIN_SECONDS: u64 = 1;
 
 /// Serves one request.
 pub(crate) fn serve<W: World + 'static>(
@@ -52,6 +55,9 @@ pub(crate) fn timer<W: World + 'static>(
         if let Err(error) = core.driver.execute(&command).await {
             core.note(&error);
             core.world.warn(&with_sources(&error));
+            // Nobody else asks for it: it rings again.
+            let again = core.world.clock().now().plus_seconds(RING_AGAIN_SECONDS);
+            core.engine.state.borrow_mut().set_timer(again, command);
         }
         None
     })

@@ -419,7 +419,8 @@ fn of_class(class: FailureClass) -> TaskFailure {
         FailureClass::Timeout => named("States.Timeout", ""),
         FailureClass::Heartbeat => named("States.HeartbeatTimeout", ""),
         FailureClass::Config => named("ECS.InvalidParameterException", "invalid"),
-        FailureClass::Aborted | FailureClass::Dependency | FailureClass::Unknown => {
+        // What no program ends with.
+        FailureClass::Aborted | FailureClass::Dependency | FailureClass::Rejected | FailureClass::Unknown => {
             ended("EssentialContainerExited", None, "")
         }
     }

@@ -21,7 +21,7 @@ pub struct AuditRecord {
     /// Who, as far as is known: a user, a schedule, a task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// What: `deploy`, `undeploy`, `trigger`, `rerun`, `resume`, `cancel`, `mark`, `pause`, ...
+    /// What: `deploy`, `undeploy`, `trigger`, `rerun`, `resume`, `cancel`, `mark`, `approve`, `reject`, `pause`, ...
     pub action: String,
     /// The pipeline concerned.
     #[serde(default, skip_serializing_if = "Option::is_none")]

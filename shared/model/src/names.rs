@@ -15,6 +15,8 @@ pub const WAIT: &str = "Cauce.Wait";
 pub const DENIED: &str = "Cauce.Denied";
 /// A task token failed with this: the task ended before, or its result is reused.
 pub const DONE: &str = "Cauce.Done";
+/// The token of an approval failed with this: a person said no.
+pub const REJECTED: &str = "Cauce.Rejected";
 /// Finish or Settle: the task ended as failed.
 pub const TASK_FAILED: &str = "Cauce.TaskFailed";
 /// Close: the run ended as failed.

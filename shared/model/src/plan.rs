@@ -463,6 +463,8 @@ pub enum TaskKind {
     Pipeline(PipelineTaskPlan),
     /// Asks another service.
     Call(CallPlan),
+    /// Asks a person.
+    Approval(ApprovalPlan),
 }
 
 impl TaskKind {
@@ -472,6 +474,7 @@ impl TaskKind {
         match self {
             Self::Container(_) | Self::Pipeline(_) | Self::Call(_) => true,
             Self::WaitFor(_)
+            | Self::Approval(_)
             | Self::Branch { .. }
             | Self::Fail { .. }
             | Self::Notify { .. }
@@ -486,6 +489,7 @@ impl TaskKind {
             Self::WaitFor(_) => Some("wait_for"),
             Self::Pipeline(_) => Some("pipeline"),
             Self::Call(call) => Some(call.service.machine()),
+            Self::Approval(_) => Some("approval"),
             Self::Branch { .. } | Self::Fail { .. } | Self::Notify { .. } | Self::Pass { .. } => None,
         }
     }
@@ -618,4 +622,50 @@ pub enum OnExisting {
     Rerun,
     /// Fail.
     Fail,
+}
+
+/// Asking a person.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalPlan {
+    /// What is asked: a template.
+    pub message: String,
+    /// Channel names of the project file: who is told that it waits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<String>,
+    /// What becomes of the task when the answer is no.
+    #[serde(default)]
+    pub on_reject: OnReject,
+    /// What counts as the answer when there is none in time.
+    #[serde(default)]
+    pub on_timeout: OnTimeout,
+}
+
+/// What the output of an approval holds.
+pub const APPROVAL_OUTPUT: [&str; 4] = ["decision", "by", "at", "comment"];
+
+/// What becomes of an approval task when the answer is no.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReject {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It is skipped.
+    Skip,
+    /// It succeeds, and what is below reads the decision in its output.
+    Continue,
+}
+
+/// What becomes of an approval task that nobody answers in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnTimeout {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It is approved.
+    Approve,
+    /// It is rejected.
+    Reject,
 }

@@ -305,7 +305,7 @@ pub struct Notice {
     pub id: String,
     /// The channel's name in the project file.
     pub channel: String,
-    /// `failed`, `retrying`, `deadline`, `success` or `message`.
+    /// `failed`, `retrying`, `deadline`, `success`, `approval` or `message`.
     pub event: String,
     /// One line.
     pub subject: String,
@@ -347,7 +347,7 @@ pub struct TaskRecord {
     /// Where the attempt under way will leave its output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_uri: Option<String>,
-    /// The token with which Begin waits for slots.
+    /// The token with which Begin waits for slots, or with which an approval waits for its answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     /// Pools in which the attempt under way holds slots.
@@ -392,6 +392,9 @@ pub struct TaskRecord {
     /// For a pipeline task: the run it started, as `pipeline/run_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_run: Option<String>,
+    /// For an approval: what is asked, and what was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalRecord>,
     /// Notices not yet delivered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outbox: Vec<Notice>,
@@ -427,8 +430,58 @@ impl TaskRecord {
             retry_at: None,
             item_hash: None,
             started_run: None,
+            approval: None,
             outbox: Vec::new(),
         }
+    }
+}
+
+/// A question to a person, and its answer. An answer is written once and stands: whatever becomes of the
+/// token that waits for it, the task ends as the answer says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalRecord {
+    /// What is asked.
+    pub message: String,
+    /// When it was asked.
+    pub asked_at: Instant,
+    /// Until when an answer is waited for.
+    pub until: Instant,
+    /// Orders the tokens that wait for the answer: later ones sort later. Absent before the first came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_order: Option<String>,
+    /// The answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerRecord>,
+}
+
+/// The answer to an approval.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerRecord {
+    /// Yes or no.
+    pub approved: bool,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Instant,
+    /// What they said of it; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comment: String,
+}
+
+impl AnswerRecord {
+    /// The decision in one word, as outputs and sentences have it.
+    pub const fn decision(&self) -> &'static str {
+        if self.approved { "approved" } else { "rejected" }
+    }
+}
+
+/// Who and why, as a sentence goes on after "approved" or "rejected".
+impl std::fmt::Display for AnswerRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} by {}", self.decision(), self.by)?;
+        if self.comment.is_empty() { Ok(()) } else { write!(f, ": {}", self.comment) }
     }
 }
 

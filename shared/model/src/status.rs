@@ -174,6 +174,8 @@ pub enum FailureClass {
     Aborted,
     /// A dependency's circuit breaker is open.
     Dependency,
+    /// A person said no.
+    Rejected,
     /// What was asked cannot work: a bad template value, an output over its limit.
     Config,
     /// None of the others.
@@ -182,7 +184,7 @@ pub enum FailureClass {
 
 impl FailureClass {
     /// Every class, in the order of the glossary.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::SpotInterruption,
         Self::TerminationNotice,
         Self::UserInitiated,
@@ -198,6 +200,7 @@ impl FailureClass {
         Self::Heartbeat,
         Self::Aborted,
         Self::Dependency,
+        Self::Rejected,
         Self::Config,
         Self::Unknown,
     ];
@@ -220,6 +223,7 @@ impl FailureClass {
             Self::Heartbeat => "heartbeat",
             Self::Aborted => "aborted",
             Self::Dependency => "dependency",
+            Self::Rejected => "rejected",
             Self::Config => "config",
             Self::Unknown => "unknown",
         }
@@ -258,7 +262,7 @@ impl FailureClass {
 
     /// Whether another attempt can never help.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::ImageMissing | Self::Config)
+        matches!(self, Self::ImageMissing | Self::Config | Self::Rejected)
     }
 }
 

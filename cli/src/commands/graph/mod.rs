@@ -127,6 +127,7 @@ impl Node {
         let (kind, shape) = match &task.kind {
             TaskKind::Container(container) => (container.image.as_str(), Shape::Work),
             TaskKind::WaitFor(_) => ("wait for files", Shape::Wait),
+            TaskKind::Approval(_) => ("approval", Shape::Wait),
             TaskKind::Pipeline(other) => (other.pipeline.as_str(), Shape::Wait),
             TaskKind::Call(call) => (call.service.key(), Shape::Work),
             TaskKind::Branch { .. } => ("branch", Shape::Branch),

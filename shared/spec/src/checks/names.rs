@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 
 use cauce_model::TriggerRule;
+use cauce_model::plan::APPROVAL_OUTPUT;
 use cauce_template::NameUse;
 
 use crate::checks::graph::Graph;
@@ -242,9 +243,14 @@ fn missing_field(task: &DraftTask<'_>, field: Option<&str>, reader: &mut Reader)
         Kind::Pass(pass) => Some(&pass.output),
         _ => None,
     };
+    let answered = match &task.task.kind {
+        Kind::Approval(_) => APPROVAL_OUTPUT.as_slice(),
+        _ => &[],
+    };
     let known = || {
         let passed = passed.into_iter().flat_map(|output| output.keys());
-        settings.returns.keys().chain(passed).map(|name| name.as_str())
+        let declared = settings.returns.keys().chain(passed).map(|name| name.as_str());
+        declared.chain(answered.iter().copied())
     };
     match field {
         _ if known().next().is_none() => Some((

@@ -10,8 +10,15 @@ use crate::shape::Reader;
 pub(super) fn check(task: &DraftTask<'_>, project: &Project, reader: &mut Reader) {
     let settings = &task.task.settings;
     let kind = &task.task.kind;
-    let holds_nothing =
-        matches!(kind, Kind::WaitFor(_) | Kind::Branch(_) | Kind::Fail(_) | Kind::Notify(_) | Kind::Pass(_));
+    let holds_nothing = matches!(
+        kind,
+        Kind::WaitFor(_)
+            | Kind::Approval(_)
+            | Kind::Branch(_)
+            | Kind::Fail(_)
+            | Kind::Notify(_)
+            | Kind::Pass(_)
+    );
     for (key, is_set) in [("pools", !settings.pools.is_empty()), ("lock", settings.lock.is_some())] {
         if is_set && holds_nothing {
             let (span, route) = task.key(&[key]);

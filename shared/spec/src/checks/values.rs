@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cauce_model::plan::APPROVAL_OUTPUT;
 use indexmap::IndexMap;
 
 use crate::checks::{Draft, DraftTask, place, services};
@@ -10,6 +11,7 @@ use crate::file::data::{Check, Mask, MaskRule, Quality, Sql};
 use crate::file::kind::{Kind, Resources};
 use crate::file::pipeline::{Notifications, Schedule};
 use crate::file::project::Project;
+use crate::file::task::Retry;
 use crate::shape::{Name, Reader};
 use crate::tree::Value;
 
@@ -173,6 +175,20 @@ fn settings(task: &DraftTask<'_>, reader: &mut Reader) {
     if settings.map.is_some() && matches!(task.task.kind, Kind::Branch(_)) {
         conflict(reader, &["map"], "a branch decides once and cannot be mapped".to_owned(), "remove `map`");
     }
+    if matches!(task.task.kind, Kind::Approval(_)) {
+        if settings.map.is_some() {
+            let help = "remove `map`; approve once before the mapped task, or after it";
+            conflict(reader, &["map"], "an approval is asked once and cannot be mapped".to_owned(), help);
+        }
+        if settings.retry != Retry::default() {
+            let help = "remove `retry`; `timeout` says how long to wait, `on_timeout` what follows";
+            conflict(reader, &["retry"], "an approval is asked once and is not tried again".to_owned(), help);
+        }
+        if !settings.returns.is_empty() {
+            let help = format!("remove `returns`; it returns {} by itself", APPROVAL_OUTPUT.join(", "));
+            conflict(reader, &["returns"], "an approval declares no output of its own".to_owned(), &help);
+        }
+    }
     if let Some(both) =
         settings.retry.retry_on.iter().find(|class| settings.retry.no_retry_on.contains(class))
     {
@@ -214,6 +230,10 @@ fn kind(draft: &Draft<'_>, task: &DraftTask<'_>, project: &Project, reader: &mut
         Kind::Notify(notify) => {
             let (span, route) = task.place(&["notify", "channels"]);
             known_channels(&notify.channels, span, &route, project, reader);
+        }
+        Kind::Approval(approval) => {
+            let (span, route) = task.place(&["approval", "notify"]);
+            known_channels(&approval.notify, span, &route, project, reader);
         }
         Kind::Pipeline(other) => {
             if other.name == draft.pipeline.name {

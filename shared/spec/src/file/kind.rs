@@ -1,6 +1,6 @@
 //! What a task does: [`Kind`], one type per kind.
 
-use cauce_model::plan::{Capacity, OnExisting};
+use cauce_model::plan::{Capacity, OnExisting, OnReject, OnTimeout};
 use cauce_template::{Template, TemplateValue};
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -98,6 +98,8 @@ kinds! {
     Pass(Pass) = "pass";
     /// Pipeline: start a run of another pipeline.
     Pipeline(PipelineTask) = "pipeline";
+    /// Approval: ask a person, and wait for yes or no.
+    Approval(Approval) = "approval";
     /// Lambda: invoke a function.
     Lambda(Lambda) = "lambda";
     /// Glue: run a Glue job.
@@ -124,7 +126,6 @@ kinds! {
     Copy(Copy) = "copy";
     }
     later {
-    "approval": later::Approval, "Approval: wait for a person.";
     "extract": later::Extract, "Extract: read a table of a database.";
     "upsert": later::Upsert, "Upsert: merge rows into a table by key.";
     "chunk": later::Chunk, "Chunk: cut a source into parts of fitting size.";
@@ -219,7 +220,7 @@ impl Kind {
     /// Whether a task is of a kind that holds nothing while it is under way.
     pub(crate) fn holds_nothing(task: &[Entry]) -> bool {
         task.iter().any(|entry| match entry.key.as_str() {
-            "wait_for" | "branch" | "fail" | "pass" => true,
+            "wait_for" | "approval" | "branch" | "fail" | "pass" => true,
             "notify" => Self::is_message(&entry.value),
             _ => false,
         })
@@ -474,5 +475,20 @@ record! {
         wait: bool = true;
         /// On existing: what happens when that run exists already.
         on_existing: OnExisting = OnExisting::default();
+    }
+}
+
+record! {
+    /// Approval: a question to a person, answered with `cauce approve` or `cauce reject`. A message alone is
+    /// enough. `timeout` of the task ends the wait.
+    pub struct Approval (short "message") {
+        /// Message: what is asked.
+        message: Template;
+        /// Notify: names under `channels` of the project file, told that an answer is waited for and how to give it.
+        notify: Vec<Name> = Vec::new();
+        /// On reject: what becomes of the task when the answer is no.
+        on_reject: OnReject = OnReject::default();
+        /// On timeout: what becomes of the task when nobody answers in time.
+        on_timeout: OnTimeout = OnTimeout::default();
     }
 }

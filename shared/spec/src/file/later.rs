@@ -108,16 +108,6 @@ record! {
 }
 
 record! {
-    /// Approval: a person's yes or no.
-    pub struct Approval {
-        /// Message: what is asked.
-        message: Template;
-        /// Channels: where it is asked.
-        channels: Vec<Name> = Vec::new();
-    }
-}
-
-record! {
     /// Extract: rows of a database.
     pub struct Extract {
         /// Connection: its name in the project file.

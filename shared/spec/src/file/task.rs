@@ -228,6 +228,10 @@ impl Defaults {
             if HELD.contains(&entry.key.as_str()) && Kind::holds_nothing(own) {
                 continue;
             }
+            // A person is asked once.
+            if entry.key == "retry" && own.iter().any(|own| own.key == "approval") {
+                continue;
+            }
             let notices = entry.key == "notify";
             let is_kind = Kind::KEYS.contains(&entry.key.as_str()) && !notices;
             let sizes_worker =

@@ -1,7 +1,9 @@
 //! Lists of words that the plan defines and the file uses.
 
 use cauce_model::TriggerRule;
-use cauce_model::plan::{Capacity, Catchup, DeadlineAction, DeadlineFrom, DstGap, OnExisting, ReturnType};
+use cauce_model::plan::{
+    Capacity, Catchup, DeadlineAction, DeadlineFrom, DstGap, OnExisting, OnReject, OnTimeout, ReturnType,
+};
 use cauce_model::status::FailureClass;
 use serde_json::{Value as Json, json};
 
@@ -58,6 +60,7 @@ shared_words! {
         "heartbeat" => Self::Heartbeat, "Its heartbeats stopped.";
         "aborted" => Self::Aborted, "Its execution was aborted.";
         "dependency" => Self::Dependency, "Something it depends on was down.";
+        "rejected" => Self::Rejected, "A person rejected it.";
         "config" => Self::Config, "Its configuration is wrong.";
         "unknown" => Self::Unknown, "Anything else.";
     }
@@ -97,6 +100,18 @@ shared_words! {
         "join" => Self::Join, "Its result is taken; one under way is waited for.";
         "rerun" => Self::Rerun, "Its next generation starts, from its failed tasks.";
         "fail" => Self::Fail, "The task fails.";
+    }
+    "On reject: what becomes of an approval task when the answer is no."
+    OnReject {
+        "fail" => Self::Fail, "The task fails.";
+        "skip" => Self::Skip, "The task is skipped.";
+        "continue" => Self::Continue, "The task succeeds; what is below reads `outputs.<task>.decision`.";
+    }
+    "On timeout: what becomes of an approval task that nobody answers in time."
+    OnTimeout {
+        "fail" => Self::Fail, "The task fails.";
+        "approve" => Self::Approve, "It counts as approved.";
+        "reject" => Self::Reject, "It counts as rejected.";
     }
 }
 
