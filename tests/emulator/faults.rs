@@ -90,8 +90,9 @@ fn events_twice(deployed: &Deployed) {
 }
 
 fn endings(deployed: &Deployed) {
-    deployed.start("endings", "all", &json!({}));
-    let run = deployed.run_ended("endings/all");
+    let name = deployed.fresh("all");
+    deployed.start("endings", &name, &json!({}));
+    let run = deployed.run_ended(&format!("endings/{name}"));
     assert_eq!(run["status"], "success", "{run}");
     let last = |task: &str| run["tasks"][task]["attempts"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(last("fails")["exit_code"], 1);
@@ -121,12 +122,13 @@ fn spot_stop(deployed: &Deployed) {
 }
 
 fn dead_child(deployed: &Deployed) {
-    deployed.start("slow", "dead-child", &json!({}));
+    let name = &deployed.fresh("dead-child");
+    deployed.start("slow", name, &json!({}));
     let child = until(deployed.api(), "the execution of slow/work", || {
-        deployed.children("slow", "dead-child").into_iter().find(|name| name.contains("-work-"))
+        deployed.children("slow", name).into_iter().find(|name| name.contains("-work-"))
     });
     deployed.stop("task-container", &child);
-    let run = deployed.run_ended("slow/dead-child");
+    let run = deployed.run_ended(&format!("slow/{name}"));
     assert_eq!(run["status"], "failed", "{run}");
     let wanted = [("clean", "success"), ("prepare", "success"), ("work", "failed")];
     let mut found = statuses(&run);
@@ -135,14 +137,15 @@ fn dead_child(deployed: &Deployed) {
 }
 
 fn stopped_from_outside(deployed: &Deployed) {
-    deployed.start("slow", "stopped", &json!({}));
+    let name = &deployed.fresh("stopped");
+    deployed.start("slow", name, &json!({}));
     until(deployed.api(), "the program of slow/work", || {
-        let run = deployed.show("slow/stopped")?;
+        let run = deployed.show(&format!("slow/{name}"))?;
         (run["tasks"]["work"]["status"] == "running").then_some(())
     });
-    deployed.stop("slow", "stopped");
+    deployed.stop("slow", name);
     let run = until(deployed.api(), "the teardown of slow/stopped", || {
-        let run = deployed.show("slow/stopped")?;
+        let run = deployed.show(&format!("slow/{name}"))?;
         (run["tasks"]["clean"]["status"] == "success" && run["ended_at"].is_string()).then_some(run)
     });
     assert_eq!(run["status"], "cancelled", "{run}");
@@ -152,11 +155,12 @@ fn stopped_from_outside(deployed: &Deployed) {
 }
 
 fn redrive(deployed: &Deployed) {
-    deployed.start("redriven", "again", &json!({}));
-    assert_eq!(deployed.ended("redriven", "again"), "FAILED");
-    deployed.redrive("redriven", "again");
+    let name = &deployed.fresh("again");
+    deployed.start("redriven", name, &json!({}));
+    assert_eq!(deployed.ended("redriven", name), "FAILED");
+    deployed.redrive("redriven", name);
     let run = until(deployed.api(), "the second generation of redriven/again", || {
-        let run = deployed.show("redriven/again")?;
+        let run = deployed.show(&format!("redriven/{name}"))?;
         (run["generation"] == 2 && run["ended_at"].is_string()).then_some(run)
     });
     assert_eq!(run["status"], "success", "{run}");
@@ -169,22 +173,24 @@ fn sweep_converges(deployed: &Deployed) {
     deployed
         .api()
         .faults(json!([{"kind": "event", "effect": "drop", "source": "aws.states", "times": 1000}]));
-    deployed.start("slow", "unheard", &json!({}));
+    let name = &deployed.fresh("unheard");
+    deployed.start("slow", name, &json!({}));
     until(deployed.api(), "the program of slow/unheard", || {
-        let run = deployed.show("slow/unheard")?;
+        let run = deployed.show(&format!("slow/{name}"))?;
         (run["tasks"]["work"]["status"] == "running").then_some(())
     });
-    deployed.stop("slow", "unheard");
+    deployed.stop("slow", name);
     for _ in 0..2 {
         deployed.sweep();
     }
-    let run = deployed.run_ended("slow/unheard");
+    let run = deployed.run_ended(&format!("slow/{name}"));
     assert_ne!(deployed.api().faults_performed(), before, "no fault was performed");
     assert!(run["ended_at"].is_string(), "{run}");
 }
 
 /// Has the slot of the pool taken; the execution that holds it.
 fn hold(deployed: &Deployed, run: &str) -> String {
+    let run = &deployed.fresh(run);
     deployed.start("holding", run, &json!({}));
     until(deployed.api(), "the slot to be held", || {
         let run = deployed.show(&format!("holding/{run}"))?;
@@ -193,31 +199,36 @@ fn hold(deployed: &Deployed, run: &str) -> String {
     deployed.children("holding", run).into_iter().find(|name| name.contains("-hold-")).unwrap()
 }
 
-fn dead_holder(deployed: &Deployed) {
-    let holder = hold(deployed, "first");
-    deployed.start("limited", "waits", &json!({}));
+/// Starts a run that waits for the slot, and looks until it does; the run.
+fn wait(deployed: &Deployed, name: &str) -> String {
+    let name = deployed.fresh(name);
+    deployed.start("limited", &name, &json!({}));
+    let run = format!("limited/{name}");
     until(deployed.api(), "somebody to wait for the slot", || {
-        let run = deployed.show("limited/waits")?;
+        let run = deployed.show(&run)?;
         (run["tasks"]["a"]["status"] == "queued").then_some(())
     });
+    run
+}
+
+fn dead_holder(deployed: &Deployed) {
+    let holder = hold(deployed, "first");
+    wait(deployed, "waits");
     // And somebody behind it, since only one run of this pipeline may be under way.
-    deployed.start("limited", "waits-behind", &json!({}));
+    deployed.start("limited", &deployed.fresh("waits-behind"), &json!({}));
     deployed.stop("task-container", &holder);
     for run in ["waits", "waits-behind"] {
+        let run = deployed.fresh(run);
         assert_eq!(deployed.run_ended(&format!("limited/{run}"))["status"], "success");
     }
     // The same where nobody hears of the death.
     let holder = hold(deployed, "second");
-    deployed.start("limited", "waits-again", &json!({}));
-    until(deployed.api(), "somebody to wait for the slot", || {
-        let run = deployed.show("limited/waits-again")?;
-        (run["tasks"]["a"]["status"] == "queued").then_some(())
-    });
+    let waits = wait(deployed, "waits-again");
     deployed.api().faults(json!([{"kind": "event", "effect": "drop", "source": "aws.states", "times": 1000},
                                  {"kind": "event", "effect": "drop", "source": "aws.ecs", "times": 1000}]));
     deployed.stop("task-container", &holder);
     deployed.sweep();
-    assert_eq!(deployed.run_ended("limited/waits-again")["status"], "success");
+    assert_eq!(deployed.run_ended(&waits)["status"], "success");
 }
 
 fn orphan(deployed: &Deployed) {
@@ -227,12 +238,13 @@ fn orphan(deployed: &Deployed) {
         {"kind": "event", "effect": "drop", "source": "aws.ecs", "times": 1000},
         {"kind": "call", "effect": "fail", "service": "ecs", "operation": "StopTask", "times": 1},
     ]));
-    deployed.stop("holding", "orphaned");
+    let name = &deployed.fresh("orphaned");
+    deployed.stop("holding", name);
     until(deployed.api(), "the program to be stopped", || {
         let report = deployed.sweep();
         (report["stopped"].as_u64() > Some(0)).then_some(())
     });
-    assert_eq!(deployed.run_ended("holding/orphaned")["status"], "cancelled");
+    assert_eq!(deployed.run_ended(&format!("holding/{name}"))["status"], "cancelled");
 }
 
 fn loud(deployed: &Deployed) {
