@@ -200,9 +200,13 @@ pub(crate) fn inline(pipeline: &mut Pipeline, root: &Path) -> Result<(), InlineE
 
 /// A pipeline that AWS would refuse.
 fn not_compiled(shown: &str, pipeline: &Pipeline, error: &CompileError) -> Failure {
+    Failure::bad_input(format!("{}: {error}", place_of(shown, pipeline, error)))
+}
+
+/// Where a pipeline says what AWS would refuse: its file, and the line where that is one task.
+pub(crate) fn place_of(shown: &str, pipeline: &Pipeline, error: &CompileError) -> String {
     let task = error.task().and_then(|task| pipeline.tasks.get(task));
-    let line = task.map(|task| format!(":{}", task.position.line)).unwrap_or_default();
-    Failure::bad_input(format!("{shown}{line}: {error}"))
+    task.map_or_else(|| shown.to_owned(), |task| format!("{shown}:{}", task.position.line))
 }
 
 /// Shows what is wrong with a file, warnings too.

@@ -22,6 +22,8 @@ struct Checked {
     diagnostics: Vec<cauce_spec::Diagnostic>,
     /// A sentence about the file as a whole: it cannot be read, or AWS would not take it.
     failure: Option<String>,
+    /// Where that is: the file, with a line where it is one task.
+    place: String,
     compiled: Option<Compiled>,
     /// The pipelines that its tasks start, each with the task.
     starts: Vec<(String, String)>,
@@ -119,6 +121,7 @@ fn one(file: &Path, folder: &ProjectFolder, context: &Context) -> Checked {
         text: Vec::new(),
         diagnostics: Vec::new(),
         failure: None,
+        place: file.display().to_string(),
         compiled: None,
         starts: Vec::new(),
     };
@@ -133,12 +136,14 @@ fn one(file: &Path, folder: &ProjectFolder, context: &Context) -> Checked {
     checked.diagnostics = diagnostics;
     if let Some(mut pipeline) = pipeline {
         checked.starts = starts(&pipeline);
-        let compiled = project::inline(&mut pipeline, &folder.root)
-            .map_err(|error| error.to_string())
-            .and_then(|()| cauce_compiler::compile(&pipeline, declared).map_err(|error| error.to_string()));
-        match compiled {
-            Ok(compiled) => checked.compiled = Some(compiled),
-            Err(error) => checked.failure = Some(error),
+        let inlined = project::inline(&mut pipeline, &folder.root);
+        match inlined.map(|()| cauce_compiler::compile(&pipeline, declared)) {
+            Ok(Ok(compiled)) => checked.compiled = Some(compiled),
+            Ok(Err(error)) => {
+                checked.place = project::place_of(&checked.shown, &pipeline, &error);
+                checked.failure = Some(error.to_string());
+            }
+            Err(error) => checked.failure = Some(error.to_string()),
         }
     }
     checked
@@ -164,7 +169,7 @@ fn tell(checked: &Checked, context: &Context) -> Result<(), Failure> {
         ));
     }
     if let Some(failure) = &checked.failure {
-        output.failure(&Failure::bad_input(format!("{}: {failure}", checked.shown)));
+        output.failure(&Failure::bad_input(format!("{}: {failure}", checked.place)));
     }
     let line = match &checked.compiled {
         Some(compiled) => {

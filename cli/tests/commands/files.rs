@@ -232,6 +232,22 @@ fn the_function_that_delivers_reads_the_channels_of_a_build() {
 }
 
 #[test]
+fn what_no_machine_can_hold_is_told_with_its_line_and_nothing_is_written() {
+    let project = Project::local();
+    project.write(
+        "wide.yaml",
+        "pipeline: wide\ntasks:\n  list: {pass: {output: {parts: [1]}}, returns: {parts: list}}\n  each:\n    \
+         needs: [list]\n    map: {over: \"{{ outputs.list.parts }}\", max_items: 50000}\n    \
+         container: {image: host, command: [\"true\"]}\n",
+    );
+    let words =
+        "wide.yaml:4: task each is mapped over more items than one state can be given; lower max_items";
+    project.cauce(&["check", "wide.yaml"]).exits(2).says(words);
+    project.cauce(&["build", "wide.yaml", "--out", "made"]).exits(2).says(words);
+    assert!(!project.path().join("made").exists());
+}
+
+#[test]
 fn channels_that_lead_nowhere_from_here_are_told_and_delivered_to_the_terminal() {
     let project = Project::new();
     project.write("cauce.yaml", CHANNELS);
