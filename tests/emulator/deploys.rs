@@ -13,7 +13,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("what no machine can hold is refused before anything is asked", too_large),
     ("a task under a role that somebody else made", borrowed),
     ("the plan of production is its own", production),
-    ("two deployments at once, one after the other", two_at_once),
+    ("two deployments at once change nothing in runs under way", two_at_once),
 ];
 
 fn vast(deployed: &Deployed) {

@@ -20,7 +20,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a slot whose holder died is given to who waits", dead_holder),
     ("a program that outlives its execution is stopped by the sweep", orphan),
     ("a failed run tells its channels", loud),
-    ("a deployment changes nothing in a run under way", pinned),
     ("a pipeline without its plan harms nobody else", poison),
     ("a command that does not fit fails for good, at once", wide_command),
 ];
@@ -260,32 +259,6 @@ fn loud(deployed: &Deployed) {
     until(deployed.api(), "the notice on the topic", || {
         deployed.received(&heard).iter().any(|body| body.contains("loud/once")).then_some(())
     });
-}
-
-fn pinned(deployed: &Deployed) {
-    deployed.start("slow", "pinned", &json!({}));
-    let before = until(deployed.api(), "the program of slow/pinned", || {
-        let run = deployed.show("slow/pinned")?;
-        (run["tasks"]["work"]["status"] == "running").then_some(run)
-    });
-    let file = deployed.project().join("slow.yaml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, text.replace("  clean:", "  more: {needs: [prepare], pass: {}}\n  clean:"))
-        .unwrap();
-    deployed.apply_again();
-    let child = deployed.children("slow", "pinned").into_iter().find(|name| name.contains("-work-")).unwrap();
-    deployed.stop("task-container", &child);
-    let after = deployed.run_ended("slow/pinned");
-    assert_eq!(after["version"], before["version"]);
-    assert!(after["tasks"].get("more").is_none(), "{after}");
-    deployed.start("slow", "newer", &json!({}));
-    let newer = until(deployed.api(), "a run of the new version", || deployed.show("slow/newer"));
-    assert_ne!(newer["version"], before["version"]);
-    let child = until(deployed.api(), "the execution of slow/newer", || {
-        deployed.children("slow", "newer").into_iter().find(|name| name.contains("-work-"))
-    });
-    deployed.stop("task-container", &child);
-    deployed.run_ended("slow/newer");
 }
 
 fn poison(deployed: &Deployed) {
