@@ -5,8 +5,8 @@ use crate::faults::seeds;
 use crate::repair::{events, pass, settle, stand, started, stop, sweep, tell};
 use crate::world::{Ended, Sim, by_hand, compiled, deployment, epoch, host, read, script};
 use cauce_compiler::Compiled;
-use cauce_engine::command::{Again, Approve, Ask, Existing, Trigger};
-use cauce_engine::{Command, Reply, Settings};
+use cauce_engine::command::{Again, Approve, Ask, Decision, Existing, Trigger};
+use cauce_engine::{Command, Need, Reply, Settings, View, decide};
 use cauce_host::Host;
 use cauce_host::simulation::{MemoryObjects, Script, Simulated};
 use cauce_local::memory::MemoryTable;
@@ -14,7 +14,7 @@ use cauce_model::audit::audit_partition;
 use cauce_model::ids::child_execution_name;
 use cauce_model::record::{OutputRecord, Record, TaskRecord, run_item};
 use cauce_model::{AuditRecord, Json, RunKey, TaskStatus};
-use cauce_ports::{Clock, Table};
+use cauce_ports::{Clock, Table, TableError};
 use cauce_testkit::faulty::{Faults, Faulty, Moment, Rates};
 use serde_json::json;
 
@@ -189,6 +189,64 @@ fn a_cancel_ends_the_wait_and_no_answer_comes_after_it() {
     assert_eq!(ended.statuses(), "ask:cancelled build:success ship:cancelled", "{:?}", ended.reasons());
     refused(&host, &say(&key, true, "eva"), "is cancelled");
     assert_eq!(audited(&host), [] as [Json; 0]);
+}
+
+/// A cancel whose giver died before the task was told of it.
+fn half_cancelled(host: &Sim, key: &RunKey) {
+    let cancel = Command::Cancel { run_key: key.clone(), reason: "enough".into(), by: Some("ana".into()) };
+    for call in 1..100 {
+        let faults = Faults::none();
+        faults.crash_at(call, Moment::After);
+        let table = Faulty::new(host.world().table.clone(), &faults);
+        let now = host.world().clock.now();
+        let other = self::host(table, host.world().objects.clone(), Script::default(), now);
+        let died = other.world().clock.clone().block_on(faults.survive(other.execute(&cancel)));
+        assert!(matches!(died, Some(Err(_))), "call {call}");
+        if stand(host, key).run.cancel.is_some() {
+            return;
+        }
+    }
+    panic!("it never wrote");
+}
+
+#[test]
+fn no_answer_comes_between_a_cancel_and_the_task_s_end() {
+    let (host, key) = started(RELEASE, Script::default());
+    pass(&host, 90);
+    half_cancelled(&host, &key);
+    assert_eq!(asked(&host, &key).status, TaskStatus::Running);
+    refused(&host, &say(&key, true, "eva"), "waits no longer, its run is being cancelled: enough");
+
+    // Nor one that was decided before the cancel and is written after it.
+    let (host, key) = started(RELEASE, Script::default());
+    pass(&host, 90);
+    let clock = host.world().clock.clone();
+    let decision = clock.block_on(decided(&host, &say(&key, true, "eva"))).unwrap();
+    half_cancelled(&host, &key);
+    let written = clock.block_on(host.world().table.write(&decision.writes, "token")).unwrap();
+    assert!(matches!(written, Err(TableError::Condition { .. })), "{written:?}");
+    assert_eq!(audited(&host), [] as [Json; 0]);
+}
+
+/// What would be done about a command, were it not for its write.
+async fn decided(host: &Sim, command: &Command) -> Decision {
+    let mut view = View::default();
+    loop {
+        match decide(command, &view, host.driver().settings(), host.world().clock.now()) {
+            Ok(decision) => return decision,
+            Err(Need::Items(keys)) => {
+                for key in keys {
+                    let item = host.world().table.get(&key).await.unwrap();
+                    view.items.insert(key, item);
+                }
+            }
+            Err(Need::Plan { pipeline, version }) => {
+                let plan = host.driver().plan(&pipeline, &version).await.unwrap();
+                view.plans.insert(version, plan);
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
 }
 
 /// The next generation of a run that ended badly.
