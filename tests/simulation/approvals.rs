@@ -366,7 +366,26 @@ fn an_answer_whose_giver_died_is_told_by_the_sweep() {
     let report = sweep(&host);
     assert_eq!(report.lines, ["shop/r1: told ask its answer again"]);
     assert!(settle(&host));
-    assert_eq!(stand(&host, &key).statuses(), "ask:success build:success ship:success");
+    let ended = stand(&host, &key);
+    assert_eq!(ended.statuses(), "ask:success build:success ship:success");
+    // By its timeout, after an hour, it would have found the answer too.
+    assert!(ended.run.ended_at.unwrap() <= epoch().plus_seconds(901), "{:?}", ended.run.ended_at);
+}
+
+#[test]
+fn an_answer_that_no_token_hears_counts_when_the_wait_is_over() {
+    let (host, key) = started(&release("on_timeout: reject"), Script::default());
+    pass(&host, 90);
+    // The token in the record is nobody's.
+    let fence = asked(&host, &key).fence;
+    let (run_key, task) = (key.clone(), "ask".to_owned());
+    let (token, token_order) = ("nobody's".to_owned(), "9".to_owned());
+    tell(&host, &Command::Ask(Ask { run_key, generation: 1, task, fence, token, token_order }));
+    tell(&host, &say(&key, true, "ana"));
+    assert!(settle(&host));
+    let ask = asked(&host, &key);
+    assert_eq!((ask.status, ask.ended_at), (TaskStatus::Success, Some(epoch().plus_seconds(3600))));
+    assert_eq!(audited(&host).len(), 1);
 }
 
 /// A run whose engine, or whose approver, dies at a call; then another engine resumes, and the person asks how
