@@ -131,6 +131,8 @@ fn dead_child(deployed: &Deployed) {
     assert_eq!(run["status"], "failed", "{run}");
     let wanted = [("clean", "success"), ("prepare", "success"), ("work", "failed")];
     let mut found = statuses(&run);
+    // What an earlier visit has deployed into this pipeline is no part of this.
+    found.retain(|(task, _)| !task.starts_with("added_"));
     found.sort();
     assert_eq!(found, wanted.map(|(task, status)| (task.to_owned(), status.to_owned())));
 }
