@@ -55,30 +55,10 @@ pub(crate) struct Outside {
 }
 
 impl Ports for Outside {
-    type Table = cauce_aws::table::DynamoTable;
-    type StateMachines = cauce_aws::machines::StepFunctions;
-    type Objects = cauce_aws::objects::S3Objects;
-    type Compute = cauce_aws::compute::Fargate;
-    type Notifier = cauce_aws::queues::QueueNotifier;
-    type Clock = cauce_local::clock::SystemClock;
+    type Services = Adapters;
 
-    fn table(&self) -> &Self::Table {
-        self.adapters.table()
-    }
-    fn machines(&self) -> &Self::StateMachines {
-        self.adapters.machines()
-    }
-    fn objects(&self) -> &Self::Objects {
-        self.adapters.objects()
-    }
-    fn compute(&self) -> &Self::Compute {
-        self.adapters.compute()
-    }
-    fn notifier(&self) -> &Self::Notifier {
-        self.adapters.notifier()
-    }
-    fn clock(&self) -> &Self::Clock {
-        self.adapters.clock()
+    fn services(&self) -> &Adapters {
+        &self.adapters
     }
 
     /// This process is gone before a timer rings: what is due lies in the store's due list, where the
@@ -164,13 +144,8 @@ impl There {
     }
 
     /// The services.
-    pub(crate) const fn ports(&self) -> &Outside {
-        self.driver.ports()
-    }
-
-    /// The clients behind the ports.
-    pub(crate) const fn adapters(&self) -> &Adapters {
-        &self.driver.ports().adapters
+    pub(crate) fn adapters(&self) -> &Adapters {
+        self.driver.services()
     }
 
     /// What the parts are called.

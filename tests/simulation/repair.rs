@@ -11,7 +11,7 @@ use cauce_host::{HostError, Outcome};
 use cauce_local::memory::MemoryTable;
 use cauce_model::ids::child_execution_name;
 use cauce_model::{Instant, Json, RunKey, RunStatus};
-use cauce_ports::{Clock, Described, ExecutionStatus, StateMachines};
+use cauce_ports::{Clock, Described, ExecutionStatus, Services, StateMachines};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -62,8 +62,7 @@ pub(crate) fn settle(host: &Sim) -> bool {
 }
 
 pub(crate) fn stop(host: &Sim, machine: &str, name: &str, cause: &str) {
-    let machines = host.driver().ports();
-    let stopped = cauce_driver::Ports::machines(machines).stop(machine, name, "Stopped", cause);
+    let stopped = host.driver().services().machines().stop(machine, name, "Stopped", cause);
     host.world().clock.clone().block_on(stopped).unwrap().unwrap();
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cauce_aws::logs::LogsError;
 use cauce_model::RunRef;
 use cauce_model::plan::TaskKind;
-use cauce_ports::Compute;
+use cauce_ports::{Compute, Services};
 
 use super::logs::{no_log, record};
 use crate::args::LogsArgs;

@@ -11,7 +11,7 @@ use cauce_local::state::RunLock;
 use cauce_model::ids::RunRef;
 use cauce_model::record::{Record, RunRecord, TASK_PREFIX, TaskRecord, run_item, run_partition};
 use cauce_model::{Json, RunKey};
-use cauce_ports::Table;
+use cauce_ports::{Services, Table};
 
 use crate::context::Context;
 use crate::engine::assemble::{Local, local};
@@ -105,10 +105,7 @@ impl Actor {
     pub(crate) async fn find_run(&self, key: &RunKey) -> Result<Option<RunRecord>, Failure> {
         match self {
             Self::Here(local) => find_run(&local.host.world().table, key).await,
-            Self::There(there) => {
-                use cauce_driver::Ports;
-                find_run(there.ports().table(), key).await
-            }
+            Self::There(there) => find_run(there.adapters().table(), key).await,
         }
     }
 }

@@ -3,7 +3,7 @@
 use cauce_lambda::aws::delivery::Channels;
 use cauce_lambda::{Failure, Function, batch};
 use cauce_model::record::Notice;
-use cauce_ports::NotifyError;
+use cauce_ports::{NotifyError, Services};
 use serde_json::{Value as Json, json};
 
 pub(crate) async fn handle(function: &Function, event: Json) -> Result<Json, Failure> {

@@ -10,6 +10,7 @@ use crate::objects::S3Objects;
 use crate::queues::{DeadLetters, QueueNotifier};
 use crate::quotas::Quotas;
 use crate::table::DynamoTable;
+use cauce_ports::Services;
 use cauce_system::clock::SystemClock;
 use cauce_system::ids::UlidIds;
 use std::io;
@@ -78,39 +79,9 @@ impl Adapters {
         &self.connection
     }
 
-    /// The store.
-    pub const fn table(&self) -> &DynamoTable {
-        &self.table
-    }
-
-    /// Documents and data.
-    pub const fn objects(&self) -> &S3Objects {
-        &self.objects
-    }
-
-    /// The engine of state machines.
-    pub const fn machines(&self) -> &StepFunctions {
-        &self.machines
-    }
-
-    /// Programs under way.
-    pub const fn compute(&self) -> &Fargate {
-        &self.compute
-    }
-
-    /// Notices, on their way to the function that delivers them.
-    pub const fn notifier(&self) -> &QueueNotifier {
-        &self.notifier
-    }
-
     /// Where messages go that nobody could work on.
     pub const fn dead_letters(&self) -> &DeadLetters {
         &self.dead_letters
-    }
-
-    /// Time.
-    pub const fn clock(&self) -> &SystemClock {
-        &self.clock
     }
 
     /// Unique names.
@@ -139,5 +110,34 @@ impl Adapters {
     /// The service did not answer, or the credentials are not valid.
     pub async fn identity(&self) -> Result<String, crate::identity::IdentityError> {
         crate::identity::identity(&self.connection).await
+    }
+}
+
+impl Services for Adapters {
+    type Table = DynamoTable;
+    type StateMachines = StepFunctions;
+    type Objects = S3Objects;
+    type Compute = Fargate;
+    type Notifier = QueueNotifier;
+    type Clock = SystemClock;
+
+    fn table(&self) -> &DynamoTable {
+        &self.table
+    }
+    fn machines(&self) -> &StepFunctions {
+        &self.machines
+    }
+    fn objects(&self) -> &S3Objects {
+        &self.objects
+    }
+    fn compute(&self) -> &Fargate {
+        &self.compute
+    }
+    /// Notices, on their way to the function that delivers them.
+    fn notifier(&self) -> &QueueNotifier {
+        &self.notifier
+    }
+    fn clock(&self) -> &SystemClock {
+        &self.clock
     }
 }

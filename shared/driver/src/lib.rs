@@ -32,8 +32,7 @@ use cauce_engine::{Command, Decision, Effect, Reply, Settings, View, decide};
 use cauce_model::ids::sha256_hex;
 use cauce_model::{Instant, Write};
 use cauce_ports::{
-    Clock, Compute, ComputeError, Notifier, ObjectError, Objects, StateMachineError, StateMachines, Table,
-    TableError,
+    Clock, ComputeError, ObjectError, Objects, Services, StateMachineError, Table, TableError,
 };
 use futures_util::future::join_all;
 use std::future::Future;
@@ -47,33 +46,13 @@ pub const ROUNDS_MAX: u32 = 64;
 /// a state machine retries with growing pauses, which cost nothing.
 pub const TRIES_MAX: u32 = 4;
 
-/// The outside that a driver acts through.
+/// The outside that a driver acts through, and that hears what it does.
 pub trait Ports {
-    /// The store.
-    type Table: Table;
-    /// The engine of state machines.
-    type StateMachines: StateMachines;
-    /// Documents.
-    type Objects: Objects;
-    /// Programs under way.
-    type Compute: Compute;
-    /// People.
-    type Notifier: Notifier;
-    /// Time.
-    type Clock: Clock;
+    /// The ports.
+    type Services: Services;
 
-    /// The store.
-    fn table(&self) -> &Self::Table;
-    /// The engine of state machines.
-    fn machines(&self) -> &Self::StateMachines;
-    /// Documents.
-    fn objects(&self) -> &Self::Objects;
-    /// Programs under way.
-    fn compute(&self) -> &Self::Compute;
-    /// People.
-    fn notifier(&self) -> &Self::Notifier;
-    /// Time.
-    fn clock(&self) -> &Self::Clock;
+    /// The ports.
+    fn services(&self) -> &Self::Services;
     /// Wakes somebody at that moment to decide this. Losing it loses time only: what is due is in
     /// the store's due list.
     fn at(&self, at: Instant, command: Command);
@@ -140,6 +119,11 @@ impl<P: Ports> Driver<P> {
         &self.ports
     }
 
+    /// The ports.
+    pub fn services(&self) -> &P::Services {
+        self.ports.services()
+    }
+
     /// The environment.
     pub const fn settings(&self) -> &Settings {
         &self.settings
@@ -156,7 +140,7 @@ impl<P: Ports> Driver<P> {
     /// A port that does not answer. The command may be repeated as it is.
     pub async fn execute(&self, command: &Command) -> Result<Reply, DriverError> {
         for _ in 0..ROUNDS_MAX {
-            let now = self.ports.clock().now();
+            let now = self.services().clock().now();
             let mut view = View::default();
             let decision = loop {
                 match decide(command, &view, &self.settings, now) {
@@ -197,7 +181,7 @@ impl<P: Ports> Driver<P> {
         // again without knowing whether they were.
         let token = sha256_hex(serde_json::to_vec(writes).unwrap_or_default())[..36].to_owned();
         for left in (0..TRIES_MAX).rev() {
-            match self.ports.table().write(writes, &token).await {
+            match self.services().table().write(writes, &token).await {
                 Ok(()) => return Ok(true),
                 Err(TableError::Condition { .. } | TableError::Conflict) => return Ok(false),
                 Err(error) if error.retryable() && left > 0 => {}
@@ -209,7 +193,7 @@ impl<P: Ports> Driver<P> {
 
     async fn put(&self, uri: &str, bytes: &[u8]) -> Result<(), DriverError> {
         for left in (0..TRIES_MAX).rev() {
-            match self.ports.objects().put(uri, bytes).await {
+            match self.services().objects().put(uri, bytes).await {
                 Ok(()) => break,
                 Err(error) if error.retryable() && left > 0 => {}
                 Err(error) => return Err(error.into()),

@@ -5,7 +5,7 @@ use cauce_engine::command::ExecutionEnd;
 use cauce_engine::view::{Document, Liveness, Seen};
 use cauce_engine::{Need, View};
 use cauce_ports::{
-    Described, ExecutionStatus, Notifier, ObjectError, Objects, StateMachines, Table, TableError,
+    Described, ExecutionStatus, Notifier, ObjectError, Objects, Services, StateMachines, Table, TableError,
 };
 
 /// Items read at a time from a range.
@@ -47,7 +47,7 @@ impl<P: Ports> Driver<P> {
     pub(crate) async fn show(&self, view: &mut View, need: Need) -> Result<(), DriverError> {
         match need {
             Need::Items(keys) => {
-                let found = patiently!(self.ports().table().batch_get(&keys))?;
+                let found = patiently!(self.services().table().batch_get(&keys))?;
                 for key in keys {
                     view.items.insert(key, None);
                 }
@@ -59,7 +59,7 @@ impl<P: Ports> Driver<P> {
                 let mut items = Vec::new();
                 let mut after = None;
                 loop {
-                    let table = self.ports().table();
+                    let table = self.services().table();
                     let page = patiently!(table.query(&partition, &prefix, after.clone(), RANGE_PAGE))?;
                     items.extend(page.items);
                     after = page.next;
@@ -72,7 +72,7 @@ impl<P: Ports> Driver<P> {
             Need::Update { name, key, change, when } => {
                 // Every update of the engine is one that may be repeated: its conditions see what
                 // an earlier try did.
-                let outcome = match patiently!(self.ports().table().update(&key, &change, &when)) {
+                let outcome = match patiently!(self.services().table().update(&key, &change, &when)) {
                     Ok(item) => Some(item),
                     Err(TableError::Condition { .. }) => None,
                     Err(error) => return Err(error.into()),
@@ -90,7 +90,7 @@ impl<P: Ports> Driver<P> {
                 view.deployments.insert(uri, pinned);
             }
             Need::Document { uri, limit } => {
-                let document = match patiently!(self.ports().objects().get(&uri, limit)) {
+                let document = match patiently!(self.services().objects().get(&uri, limit)) {
                     Ok(Some(bytes)) => Document::Bytes(bytes),
                     Ok(None) => Document::Absent,
                     Err(ObjectError::TooLarge { bytes, .. }) => Document::TooLarge(bytes),
@@ -99,12 +99,12 @@ impl<P: Ports> Driver<P> {
                 view.documents.insert(uri, document);
             }
             Need::Listing { prefix } => {
-                let objects = patiently!(self.ports().objects().list(&prefix, LISTING_MAX))?;
+                let objects = patiently!(self.services().objects().list(&prefix, LISTING_MAX))?;
                 let seen = objects.into_iter().map(|object| Seen { uri: object.uri, bytes: object.bytes });
                 view.listings.insert(prefix, seen.collect());
             }
             Need::Execution { machine, name } => {
-                let described = patiently!(self.ports().machines().describe(&machine, &name))?;
+                let described = patiently!(self.services().machines().describe(&machine, &name))?;
                 let liveness = described.map_or(Liveness::Never, |described| match end_of(described) {
                     None => Liveness::Running,
                     Some(end) => Liveness::Closed(end),
@@ -112,7 +112,7 @@ impl<P: Ports> Driver<P> {
                 view.executions.insert(name, liveness);
             }
             Need::Delivery(notice) => {
-                let outcome = patiently!(self.ports().notifier().deliver(&notice));
+                let outcome = patiently!(self.services().notifier().deliver(&notice));
                 view.deliveries.insert(notice.id.clone(), outcome.map_err(|error| error.to_string()));
             }
         }

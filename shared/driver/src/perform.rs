@@ -2,7 +2,7 @@
 
 use crate::{Driver, DriverError, Ports, TRIES_MAX};
 use cauce_engine::{Command, Effect};
-use cauce_ports::{Answer, Compute, Notifier, Started, StateMachineError, StateMachines};
+use cauce_ports::{Answer, Compute, Notifier, Services, Started, StateMachineError, StateMachines};
 
 impl<P: Ports> Driver<P> {
     pub(crate) async fn effect(&self, effect: &Effect) -> Result<(), DriverError> {
@@ -14,7 +14,7 @@ impl<P: Ports> Driver<P> {
             }
             Effect::Command(command) => self.follow(command).await,
             Effect::Deliver { key, notice } => {
-                match self.ports().notifier().deliver(notice).await {
+                match self.services().notifier().deliver(notice).await {
                     Ok(()) => {
                         let gone = Command::Delivered { key: key.clone(), notice: notice.id.clone() };
                         self.follow(&gone).await
@@ -28,16 +28,16 @@ impl<P: Ports> Driver<P> {
                 }
             }
             Effect::Start { machine, name, input } => {
-                match self.patient(|| self.ports().machines().start(machine, name, input)).await? {
+                match self.patient(|| self.services().machines().start(machine, name, input)).await? {
                     Started::Started | Started::AlreadyRunning => Ok(()),
                     Started::NameTaken => self.check_taken(machine, name, input).await,
                 }
             }
             Effect::Stop { machine, name, cause } => {
                 let error = cauce_model::names::DENIED;
-                self.patient(|| self.ports().machines().stop(machine, name, error, cause)).await
+                self.patient(|| self.services().machines().stop(machine, name, error, cause)).await
             }
-            Effect::StopProgram { id, reason } => Ok(self.ports().compute().stop(id, reason).await?),
+            Effect::StopProgram { id, reason } => Ok(self.services().compute().stop(id, reason).await?),
             Effect::At { at, command } => {
                 self.ports().at(*at, (**command).clone());
                 Ok(())
@@ -53,7 +53,7 @@ impl<P: Ports> Driver<P> {
         name: &str,
         input: &cauce_model::Json,
     ) -> Result<(), DriverError> {
-        let described = self.patient(|| self.ports().machines().describe(machine, name)).await?;
+        let described = self.patient(|| self.services().machines().describe(machine, name)).await?;
         if described.as_ref().is_none_or(|described| described.input != *input) {
             self.ports().warn(&format!(
                 "the execution name '{name}' of {machine} was taken by another execution: the run has not started"
@@ -64,7 +64,7 @@ impl<P: Ports> Driver<P> {
 
     async fn answer(&self, token: &str, answer: Answer) -> Result<(), DriverError> {
         // A closed token is an answer that somebody gave before: final, and no failure.
-        self.patient(|| self.ports().machines().answer(token, &answer)).await.map(|_| ())
+        self.patient(|| self.services().machines().answer(token, &answer)).await.map(|_| ())
     }
 
     async fn patient<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, DriverError>

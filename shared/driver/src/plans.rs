@@ -5,7 +5,7 @@ use cauce_engine::{Prepared, Settings};
 use cauce_model::Deployment;
 use cauce_model::deployment::{DEPLOYMENT_BYTES_MAX, DEPLOYMENT_SCHEMA, PLAN_BYTES_MAX};
 use cauce_model::plan::{PLAN_SCHEMA, Plan};
-use cauce_ports::Objects;
+use cauce_ports::{Objects, Services};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl<P: Ports> Driver<P> {
             reason,
         };
         let uri = plan_uri(&self.settings().documents, pipeline, version);
-        let bytes = self.ports().objects().get(&uri, PLAN_BYTES_MAX).await?;
+        let bytes = self.services().objects().get(&uri, PLAN_BYTES_MAX).await?;
         let bytes = bytes.ok_or_else(|| unusable(format!("there is no {uri}")))?;
         let plan: Plan = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
         if plan.schema > PLAN_SCHEMA {
@@ -63,7 +63,7 @@ impl<P: Ports> Driver<P> {
             return Ok(Arc::clone(pinned));
         }
         let unusable = |reason: String| DriverError::Deployment { uri: uri.to_owned(), reason };
-        let bytes = self.ports().objects().get(uri, DEPLOYMENT_BYTES_MAX).await?;
+        let bytes = self.services().objects().get(uri, DEPLOYMENT_BYTES_MAX).await?;
         let bytes = bytes.ok_or_else(|| unusable("there is no such document".to_owned()))?;
         let deployment: Deployment =
             serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;

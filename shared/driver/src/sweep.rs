@@ -11,7 +11,7 @@ use cauce_engine::{Command, Reply};
 use cauce_model::item::{Change, Step, When};
 use cauce_model::record::{ACTIVE_LIST, DUE_LIST};
 use cauce_model::{Item, Json, Key, RunKey};
-use cauce_ports::{Clock, Compute, Page, Table, TableError};
+use cauce_ports::{Clock, Compute, Page, Services, Table, TableError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -110,7 +110,7 @@ impl<P: Ports> Driver<P> {
         let kept = budget.describes / POOLS_SHARE;
         let mut left =
             Left { describes: budget.describes - kept, listings: budget.listings, in_use: BTreeSet::new() };
-        let cursor = self.ports().table().get(&cursor_item()).await?;
+        let cursor = self.services().table().get(&cursor_item()).await?;
         let field = |name: &str| {
             let value = cursor.as_ref().and_then(|item| item.body.get(name)).and_then(Json::as_str);
             value.unwrap_or_default().to_owned()
@@ -129,7 +129,7 @@ impl<P: Ports> Driver<P> {
             Step::Set(AFTER.to_owned(), Json::from(after)),
             Step::Set(POOL.to_owned(), Json::from(next_pool)),
         ];
-        self.ports().table().update(&cursor_item(), &Change { steps }, &When::always()).await?;
+        self.services().table().update(&cursor_item(), &Change { steps }, &When::always()).await?;
         Ok(report)
     }
 
@@ -179,7 +179,7 @@ impl<P: Ports> Driver<P> {
         let mut left = TRIES_MAX;
         loop {
             left -= 1;
-            match self.ports().table().list(list, from, after.clone(), PAGE).await {
+            match self.services().table().list(list, from, after.clone(), PAGE).await {
                 Err(error) if error.retryable() && left > 0 => {}
                 outcome => return outcome,
             }
@@ -188,7 +188,7 @@ impl<P: Ports> Driver<P> {
 
     /// Performs what is due, oldest first.
     async fn perform_due(&self, most: u32, report: &mut SweepReport) -> Result<(), DriverError> {
-        let now = format!("{:020}", self.ports().clock().now().micros());
+        let now = format!("{:020}", self.services().clock().now().micros());
         let mut after = None;
         loop {
             let page = self.page(DUE_LIST, "", after).await?;
@@ -271,7 +271,7 @@ impl<P: Ports> Driver<P> {
         let mut programs = None;
         if left.listings > 0 && after.is_empty() {
             left.listings -= 1;
-            let found = self.ports().compute().find(run_key).await?;
+            let found = self.services().compute().find(run_key).await?;
             programs = Some(
                 found
                     .into_iter()

@@ -7,7 +7,7 @@ use cauce_driver::{Driver, DriverError, Ports};
 use cauce_engine::{Command, Decision, Reply, Settings};
 use cauce_interpreter::{Ended, Request, Status};
 use cauce_model::Instant;
-use cauce_ports::{Clock, Compute, Described, ExecutionStatus, TableError};
+use cauce_ports::{Clock, Compute, Described, ExecutionStatus, Services, TableError};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
 use serde_json::{Value as Json, json};
@@ -44,7 +44,7 @@ pub struct HostPorts<W> {
     engine: Engine,
 }
 
-impl<W: World> Ports for HostPorts<W> {
+impl<W: World> Services for HostPorts<W> {
     type Table = W::Table;
     type StateMachines = Engine;
     type Objects = W::Objects;
@@ -69,6 +69,14 @@ impl<W: World> Ports for HostPorts<W> {
     }
     fn clock(&self) -> &W::Clock {
         self.world.clock()
+    }
+}
+
+impl<W: World> Ports for HostPorts<W> {
+    type Services = Self;
+
+    fn services(&self) -> &Self {
+        self
     }
     fn at(&self, at: Instant, command: Command) {
         self.engine.state.borrow_mut().set_timer(at, command);

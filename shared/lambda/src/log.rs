@@ -3,6 +3,8 @@
 //! Inputs and outputs are never written: they may hold what nobody should read in a log. Ids, names
 //! and counts are.
 
+use crate::Failure;
+use cauce_aws::table::Units;
 use cauce_model::Json;
 use tracing::{Level, Span, field};
 use tracing_subscriber::fmt::MakeWriter;
@@ -59,6 +61,29 @@ pub(crate) fn invocation(function: &'static str, request_id: &str, event: &Json)
     span
 }
 
+/// The last line of an invocation: how it ended, and what it consumed of the table, which is what its
+/// decisions cost besides its own time.
+pub(crate) fn ended(outcome: &Result<Json, Failure>, units: Units) {
+    let Units { read, written } = units;
+    match outcome {
+        Ok(_) => tracing::info!(read_units = read, write_units = written, "answered"),
+        Err(failure) if failure.retryable => tracing::warn!(
+            error = failure.name,
+            read_units = read,
+            write_units = written,
+            "{}",
+            failure.message
+        ),
+        // A decision that says no by its name has done what it was asked for.
+        Err(failure) => tracing::info!(
+            error = failure.name,
+            read_units = read,
+            write_units = written,
+            "answered by a name"
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +92,14 @@ mod tests {
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        fn read(&self) -> (String, Vec<Json>) {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            let told = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            (text, told)
+        }
+    }
 
     impl std::io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -95,14 +128,39 @@ mod tests {
             span.in_scope(|| tracing::info!(writes = 1, "decided"));
             tracing::debug!("not told");
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        let told: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let (text, told) = lines.read();
         assert_eq!(told.len(), 1, "{text}");
         assert_eq!(told[0]["message"], "decided");
         assert_eq!(told[0]["writes"], 1);
         let wanted = json!({"name": "invocation", "function": "begin-task", "request_id": "r-1",
                             "run_key": "k1", "generation": 2, "task": "load"});
         assert_eq!(told[0]["span"], wanted);
+        assert!(!text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn every_invocation_ends_with_what_it_consumed() {
+        let lines = Lines::default();
+        let units = Units { read: 2.5, written: 8.0 };
+        tracing::subscriber::with_default(subscriber(Level::INFO, lines.clone()), || {
+            ended(&Ok(json!({"answer": "secret"})), units);
+            ended(&Err(Failure::unavailable("the store could not be used")), units);
+            ended(&Err(Failure::poison("not JSON: secret")), units);
+        });
+        let (text, told) = lines.read();
+        let said: Vec<(&str, &Json, &str)> = told
+            .iter()
+            .map(|line| (line["level"].as_str().unwrap(), &line["error"], line["message"].as_str().unwrap()))
+            .collect();
+        let wanted = [
+            ("INFO", &Json::Null, "answered"),
+            ("WARN", &json!("Cauce.Unavailable"), "the store could not be used"),
+            ("INFO", &json!("Cauce.BadEvent"), "answered by a name"),
+        ];
+        assert_eq!(said, wanted);
+        for line in &told {
+            assert_eq!((&line["read_units"], &line["write_units"]), (&json!(2.5), &json!(8.0)));
+        }
         assert!(!text.contains("secret"), "{text}");
     }
 

@@ -7,16 +7,15 @@ use cauce_aws::{Adapters, Connect, Environment};
 use cauce_driver::Driver;
 use cauce_engine::{Command, Reply, Settings};
 use cauce_model::Json;
+use cauce_ports::Services;
 use lambda_runtime::{LambdaEvent, service_fn};
 use std::cell::OnceCell;
 use std::process::ExitCode;
-use std::rc::Rc;
 use tracing::Instrument;
 
 /// What a handler acts through.
 pub struct Function {
     driver: Driver<Deployed>,
-    adapters: Rc<Adapters>,
     delivery: OnceCell<Delivery>,
 }
 
@@ -30,9 +29,7 @@ impl Function {
             cluster: environment.cluster.clone(),
             ..Settings::default()
         };
-        let adapters = Rc::new(adapters);
-        let driver = Driver::new(Deployed::new(Rc::clone(&adapters)), settings);
-        Self { driver, adapters, delivery: OnceCell::new() }
+        Self { driver: Driver::new(Deployed::new(adapters), settings), delivery: OnceCell::new() }
     }
 
     /// The driver of decisions.
@@ -42,17 +39,17 @@ impl Function {
 
     /// AWS.
     pub fn adapters(&self) -> &Adapters {
-        &self.adapters
+        self.driver.services()
     }
 
     /// What delivers notices. Made when it is first asked for, and kept with the secrets it has read.
     pub fn delivery(&self) -> &Delivery {
-        self.delivery.get_or_init(|| self.adapters.delivery())
+        self.delivery.get_or_init(|| self.adapters().delivery())
     }
 
     /// What the names of everything in this environment begin with.
     pub fn prefix(&self) -> &str {
-        &self.adapters.environment().name
+        &self.adapters().environment().name
     }
 
     /// Carries out a command.
@@ -69,7 +66,7 @@ impl Function {
     /// The queue did not take it: it must not be lost, so it has to come again.
     pub async fn bury(&self, body: &str, failure: &Failure) -> Result<(), Failure> {
         tracing::error!(reason = %failure, "sent to the dead letters");
-        let put = self.adapters.dead_letters().put(body, &failure.to_string()).await;
+        let put = self.adapters().dead_letters().put(body, &failure.to_string()).await;
         put.map_err(|error| Failure::unavailable(words(&error)))
     }
 }
@@ -113,15 +110,10 @@ async fn run(
         let LambdaEvent { payload, context } = event;
         let span = log::invocation(name, &context.request_id, &payload);
         let handled = async move {
+            let units = function.adapters().table().consumed();
+            let before = units.so_far();
             let outcome = handle(function, payload).await;
-            match &outcome {
-                // A decision that says no by its name has done what it was asked for.
-                Err(failure) if failure.retryable => {
-                    tracing::warn!(error = failure.name, "{}", failure.message)
-                }
-                Err(failure) => tracing::info!(error = failure.name, "answered by a name"),
-                Ok(_) => {}
-            }
+            log::ended(&outcome, units.so_far().since(before));
             outcome
         };
         handled.instrument(span)

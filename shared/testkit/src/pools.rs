@@ -10,7 +10,7 @@
 
 use crate::prng::Prng;
 use crate::stage::Stage;
-use cauce_driver::{Driver, DriverError, Ports};
+use cauce_driver::{Driver, DriverError};
 use cauce_engine::command::{Begin, Finish, Outcome};
 use cauce_engine::{Command, Prepared, Reply, Settings, slots};
 use cauce_model::ids::{RunRef, child_execution_name};
@@ -18,7 +18,7 @@ use cauce_model::item::{Body, Change, Cond, Expect, Item, Key, Step, When, Write
 use cauce_model::plan::Plan;
 use cauce_model::record::{Record, TaskRecord, run_item, task_item};
 use cauce_model::{Instant, Json, RunKey, names};
-use cauce_ports::{Answer, Cursor, Page, Table, TableError};
+use cauce_ports::{Answer, Cursor, Page, Services, Table, TableError};
 use futures_util::future::{join, join_all, join3};
 use serde_json::json;
 use std::cell::{Cell, RefCell};
@@ -109,7 +109,7 @@ pub async fn overtaken_contract<T: Table>(table: T, seed: u64) {
         fences.push(part.begin(&scene, 1).await.unwrap());
     }
     assert_eq!(waits.begin(&scene, 1).await, None, "the pool is full");
-    let table = scene.driver.ports().table();
+    let table = scene.driver.services().table();
     table.stops_grants.set(true);
     let ended = Cell::new(0);
     let end = async |part: &Part, fence| {
@@ -330,7 +330,7 @@ impl<T: Table> Scene<T> {
         for part in parts {
             let item = Item::new(run_item(&part.run_key), part.run.clone());
             let write = [Write::Put { item, expect: Expect::Absent }];
-            self.driver.ports().table().write(&write, &part.token(0)).await.unwrap();
+            self.driver.services().table().write(&write, &part.token(0)).await.unwrap();
         }
     }
 
@@ -386,7 +386,7 @@ impl<T: Table> Scene<T> {
     /// waits.
     async fn is_empty_in_the_end(&self, parts: &[Part]) {
         let seed = self.seed;
-        let table = self.driver.ports().table();
+        let table = self.driver.services().table();
         for _ in 0..3 {
             for pool in self.pools() {
                 self.driver.execute(&Command::Reclaim { pool, all: true }).await.unwrap();

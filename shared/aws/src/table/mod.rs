@@ -16,7 +16,7 @@ mod units;
 
 mod write;
 
-pub use units::ConsumedUnits;
+pub use units::{ConsumedUnits, Units};
 
 use crate::connect::{Connection, TRIES};
 use crate::failure::Failure;

@@ -4,8 +4,26 @@ use aws_sdk_dynamodb::types::ConsumedCapacity;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Capacity units of some calls.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Units {
+    /// Read units: 4 KiB consistent, 8 KiB from the index.
+    pub read: f64,
+    /// Write units: 1 KiB, twice that in a transaction.
+    pub written: f64,
+}
+
+impl Units {
+    /// What was consumed since there were those.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self { read: self.read - before.read, written: self.written - before.written }
+    }
+}
+
 /// Capacity units that calls of one table, and its copies, consumed, as DynamoDB reported them; the
-/// index included. Units are what on-demand tables are billed by.
+/// index included. Not counted, for DynamoDB reports nothing with an error: writes whose condition does
+/// not hold, which are billed as well. Units are what on-demand tables are billed by.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/capacity-mode.html>
 #[derive(Clone, Debug, Default)]
 pub struct ConsumedUnits {
@@ -20,14 +38,9 @@ struct Counters {
 }
 
 impl ConsumedUnits {
-    /// Read units: 4 KiB consistent, 8 KiB from the index.
-    pub fn read(&self) -> f64 {
-        units(&self.counters.read)
-    }
-
-    /// Write units: 1 KiB, twice that in a transaction.
-    pub fn written(&self) -> f64 {
-        units(&self.counters.written)
+    /// All that was consumed so far.
+    pub fn so_far(&self) -> Units {
+        Units { read: units(&self.counters.read), written: units(&self.counters.written) }
     }
 
     /// Counts what a read reported.
@@ -61,6 +74,9 @@ mod tests {
         let part = |units| ConsumedCapacity::builder().capacity_units(units).build();
         units.clone().add_read(&[part(0.5), part(2.0)]);
         units.add_written(&[part(3.0)]);
-        assert_eq!((units.read(), units.written()), (2.5, 3.0));
+        let before = units.so_far();
+        assert_eq!(before, Units { read: 2.5, written: 3.0 });
+        units.add_read(&[part(1.0)]);
+        assert_eq!(units.so_far().since(before), Units { read: 1.0, written: 0.0 });
     }
 }
