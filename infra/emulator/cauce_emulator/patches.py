@@ -3,6 +3,7 @@
 from cauce_emulator import (  # noqa: F401
     alarms,
     branches,
+    capacity,
     containers,
     events,
     executions,
