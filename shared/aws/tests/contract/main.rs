@@ -10,4 +10,6 @@ mod server;
 
 mod stores;
 
+mod units;
+
 mod services;

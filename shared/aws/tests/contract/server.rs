@@ -6,9 +6,9 @@ use aws_sdk_dynamodb::types::{
 };
 use cauce_aws::table::{DynamoTable, INDEX};
 use cauce_aws::{Connect, Connection};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const ASKED_MAX: u32 = 600;
 /// How long one question waits for its answer.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Which emulator.
+/// Which emulator. Ministack is started as `infra/emulator` starts it, with what that mends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     Ministack,
@@ -45,6 +45,7 @@ impl Kind {
 pub(crate) struct Server {
     child: Child,
     port: u16,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Drop for Server {
@@ -70,26 +71,48 @@ pub(crate) fn start(kind: Kind) -> Option<Server> {
         eprintln!("skipped: needs {}", format!("{kind:?}").to_lowercase());
         return None;
     };
+    Some(match kind {
+        Kind::Ministack => start_ministack(&program.with_file_name("python")),
+        Kind::Moto => start_moto(&program),
+    })
+}
+
+fn start_ministack(python: &Path) -> Server {
+    let folder = tempfile::tempdir().unwrap();
+    let launcher = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/emulator/launch.py");
+    let mut child = Command::new(python)
+        .args([launcher, "--port", "0", "--until-stdin-closes", "--folder"])
+        .arg(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let port = u16::try_from(ready["port"].as_u64().unwrap()).unwrap();
+    Server { child, port, _folder: Some(folder) }
+}
+
+fn start_moto(program: &Path) -> Server {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(program);
-    match kind {
-        Kind::Ministack => command.env("GATEWAY_PORT", port.to_string()).env("MINISTACK_HOST", "127.0.0.1"),
-        Kind::Moto => command.args(["-H", "127.0.0.1", "-p", &port.to_string()]),
-    };
+    command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let mut server = Server { child, port };
+    let mut server = Server { child, port, _folder: None };
     for _ in 0..ASKED_MAX {
         if answers(port) {
-            return Some(server);
+            return server;
         }
-        assert!(server.child.try_wait().unwrap().is_none(), "{kind:?} ended before it answered");
+        assert!(server.child.try_wait().unwrap().is_none(), "moto ended before it answered");
         // A closed port refuses at once: a question to nobody waits out the patience instead.
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut waiting = TcpStream::connect(nobody.local_addr().unwrap()).unwrap();
         waiting.set_read_timeout(Some(PATIENCE)).unwrap();
         assert!(waiting.read(&mut [0]).is_err());
     }
-    panic!("{kind:?} does not answer");
+    panic!("moto does not answer");
 }
 
 fn answers(port: u16) -> bool {
