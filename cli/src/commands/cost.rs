@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use cauce_compiler::forecast::Forecast;
-use cauce_compiler::prices;
+use cauce_compiler::prices::{self, Calls};
 use cauce_local::clock::SystemClock;
 use cauce_model::plan::{Plan, TaskKind};
 use cauce_model::record::{AttemptRecord, RunRecord};
@@ -21,8 +21,9 @@ use crate::project::{self, Loaded, ProjectFolder};
 use crate::store::{RunView, Store};
 
 /// What the sums leave out.
-const NOT_COUNTED: &str = "not counted: data transfer, storage, logs, NAT and endpoints, Spot discounts, disk above \
-                           20 GiB, what tasks themselves call; free tiers; prices are us-east-1's";
+const NOT_COUNTED: &str = "not counted: data transfer, storage, what tasks log and call, NAT and endpoints, alarms, the \
+                           sweep, idle queues, waits for pools, Spot discounts, disk above 20 GiB; free tiers; prices \
+                           are us-east-1's";
 
 /// A task's attempts are billed from its begin to its end as the store has them; ECS bills from the
 /// pull of the image, which is within seconds of it.
@@ -37,16 +38,15 @@ struct Spent {
     container_seconds: u64,
     containers_nano: u64,
     orchestration_nano: u64,
-    documents_nano: u64,
 }
 
 impl Spent {
     const fn total_nano(self) -> u64 {
-        self.containers_nano + self.orchestration_nano + self.documents_nano
+        self.containers_nano + self.orchestration_nano
     }
 
     /// Adds a run: its attempts' containers, and the forecast's orchestration for every generation.
-    /// Retries are executions of the same machine: three transitions and two invocations more.
+    /// A retry asks the same services again.
     fn add(&mut self, view: &RunView, forecast: Option<&Forecast>) {
         self.runs += 1;
         let run = forecast.map_or(0, |forecast| nano(forecast.price.run_usd));
@@ -63,14 +63,9 @@ impl Spent {
                 self.container_seconds += seconds;
                 self.containers_nano +=
                     prices::fargate_nano_usd(u64::from(container.cpu), u64::from(container.memory), seconds);
-                // Its input is written and read, its output written and read.
-                self.documents_nano += 2 * (prices::S3_PUT_NANO_USD + prices::S3_GET_NANO_USD);
             }
             let retried = (record.attempts.len() as u64).saturating_sub(1);
-            self.orchestration_nano += retried
-                * (3 * prices::TRANSITION_NANO_USD
-                    + 2 * prices::INVOCATION_NANO_USD
-                    + prices::WRITE_UNITS_PER_TASK * prices::WRITE_UNIT_NANO_USD);
+            self.orchestration_nano += retried * Calls::CONTAINER.nano_usd();
         }
     }
 }
@@ -157,7 +152,7 @@ pub(crate) fn cost(args: &CostArgs, context: &Context) -> Result<Exit, Failure> 
             price.month_usd.map_or_else(|| "-".to_owned(), |usd| format!("{usd:.4}")).into(),
             spent.runs.to_string().into(),
             format!("{:.5}", usd(spent.containers_nano)).into(),
-            format!("{:.5}", usd(spent.orchestration_nano + spent.documents_nano)).into(),
+            format!("{:.5}", usd(spent.orchestration_nano)).into(),
             format!("{:.5}", usd(spent.total_nano())).into(),
         ]);
     }
@@ -207,7 +202,6 @@ fn document(plan: &Plan, forecast: &Forecast, spent: Spent) -> Json {
             "container_seconds": spent.container_seconds,
             "containers_usd": usd(spent.containers_nano),
             "orchestration_usd": usd(spent.orchestration_nano),
-            "documents_usd": usd(spent.documents_nano),
             "total_usd": usd(spent.total_nano()),
         },
     })

@@ -8,11 +8,12 @@ use cauce_model::names;
 use cauce_model::plan::{Plan, TaskKind, TaskPlan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 use crate::calendar;
 use crate::machine::{ITEMS_SUFFIX, Machine};
 use crate::nest::{Nest, Node};
-use crate::prices::{INVOCATION_NANO_USD, TRANSITION_NANO_USD, WRITE_UNIT_NANO_USD, WRITE_UNITS_PER_TASK};
+use crate::prices::Calls;
 
 /// The escaped request size that a machine stays below: UpdateStateMachine takes a request of one
 /// MiB, and the definition is a JSON string inside it.
@@ -72,17 +73,21 @@ pub struct Forecast {
     pub transitions: u64,
     /// State transitions for each item of a mapped task, the dearest one's.
     pub transitions_per_item: u64,
-    /// Lambda invocations of that run, items left out.
+    /// Lambda invocations of that run, its trigger's and those of events among them; items left out.
     pub invocations: u64,
     /// What it costs.
     pub price: Price,
 }
 
-/// Orchestration alone, in US dollars.
+/// Orchestration alone, in US dollars. Left out: what is billed whether anything runs or not (alarms, the
+/// sweep, the queues' polling, storage), gates and pools that are waited at in the table, and notices.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
     /// A run, items of mapped tasks left out.
     pub run_usd: f64,
+    /// The same by service.
+    #[serde(default)]
+    pub run_usd_by_service: BTreeMap<String, f64>,
     /// One item of a mapped task.
     pub item_usd: f64,
     /// Runs that the schedules start in an average month; absent without a schedule.
@@ -91,22 +96,6 @@ pub struct Price {
     /// Those runs together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub month_usd: Option<f64>,
-}
-
-/// What a run calls, items left out.
-#[derive(Clone, Copy, Default)]
-struct Calls {
-    transitions: u64,
-    invocations: u64,
-    tasks: u64,
-}
-
-impl Calls {
-    fn nano_usd(self) -> u64 {
-        self.transitions * TRANSITION_NANO_USD
-            + self.invocations * INVOCATION_NANO_USD
-            + self.tasks * WRITE_UNITS_PER_TASK * WRITE_UNIT_NANO_USD
-    }
 }
 
 impl Forecast {
@@ -119,25 +108,21 @@ impl Forecast {
             request_bytes: request_bytes(text) as u64,
         };
         let gated = plan.tasks.iter().filter(|task| task.gate.is_some()).count() as u64;
-        let mut run = Calls {
-            // A gate that was waited at is one more Begin.
-            transitions: outer_transitions(machines) + gated,
-            // Open, Close, and the Begin that follows a gate.
-            invocations: 2 + gated,
-            tasks: plan.tasks.len() as u64,
-        };
+        let states = Calls { transitions: outer_transitions(machines), ..Calls::default() };
+        // A gate that was waited at is one more Begin.
+        let again = Calls { transitions: gated, invocations: gated, ..Calls::default() };
+        let mut run = Calls::RUN.and(states).and(again);
         let mut item = Calls::default();
         for task in &plan.tasks {
             let each = lifecycle_calls(task);
             if task.map.is_some() {
-                // The state that starts an item and its lifecycle; expand and join count as a task.
-                run.invocations += 2;
-                item.transitions = item.transitions.max(each.transitions + 1);
-                item.invocations = item.invocations.max(each.invocations);
-                item.tasks = 1;
+                // Expand and join are states of the pipeline's machine.
+                run = run.and(Calls { transitions: 0, ..Calls::CALL });
+                // The state that starts an item, and its lifecycle.
+                let each = each.and(Calls { transitions: 1, ..Calls::default() });
+                item = if each.nano_usd() > item.nano_usd() { each } else { item };
             } else {
-                run.transitions += each.transitions;
-                run.invocations += each.invocations;
+                run = run.and(each);
             }
         }
         let runs_per_month = calendar::runs_per_month(&plan.schedules);
@@ -145,7 +130,7 @@ impl Forecast {
         let widest = width(nest, false);
         Self {
             machines: machines.iter().zip(texts).map(machine_forecast).collect(),
-            tasks: run.tasks,
+            tasks: plan.tasks.len() as u64,
             gated,
             start_burst: width(nest, true),
             widest,
@@ -155,6 +140,7 @@ impl Forecast {
             invocations: run.invocations,
             price: Price {
                 run_usd,
+                run_usd_by_service: by_service(run),
                 item_usd: usd(item.nano_usd()),
                 runs_per_month,
                 month_usd: runs_per_month.map(|runs| round(runs * run_usd)),
@@ -172,21 +158,23 @@ fn round(usd: f64) -> f64 {
     (usd * 1e6).round() / 1e6
 }
 
-/// What happens in a task's own machine when its first attempt succeeds.
+fn by_service(calls: Calls) -> BTreeMap<String, f64> {
+    calls.nano_usd_by_service().map(|(service, nano)| (service.to_owned(), usd(nano))).into()
+}
+
+/// What happens in a task's own machine, and because of it, when its first attempt succeeds.
 fn lifecycle_calls(task: &TaskPlan) -> Calls {
-    let (transitions, invocations) = match &task.kind {
-        // Begin, Launch, Finish.
-        TaskKind::Container(_) | TaskKind::Pipeline(_) | TaskKind::Call(_) => (3, 2),
-        // The same, and the wait between them is begin-task's too.
-        TaskKind::Approval(_) => (3, 3),
-        // Begin finds everything there.
-        TaskKind::WaitFor(_) => (1, 1),
-        // Begun, performed and finished in the pipeline's machine.
+    match &task.kind {
+        TaskKind::Container(_) => Calls::CONTAINER,
+        TaskKind::Pipeline(_) | TaskKind::Call(_) => Calls::CALL,
+        // The wait between Begin and Finish is begin-task's too.
+        TaskKind::Approval(_) => Calls { invocations: Calls::CALL.invocations + 1, ..Calls::CALL },
+        // Begin finds everything there, in a machine of its own.
+        TaskKind::WaitFor(_) => Calls { transitions: 1, ..Calls::AT_ONCE },
         TaskKind::Branch { .. } | TaskKind::Fail { .. } | TaskKind::Notify { .. } | TaskKind::Pass { .. } => {
-            (0, 1)
+            Calls::AT_ONCE
         }
-    };
-    Calls { transitions, invocations, tasks: 1 }
+    }
 }
 
 /// Transitions in the pipeline's own machines when nothing fails: every state but those that only
