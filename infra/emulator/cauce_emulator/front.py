@@ -73,7 +73,7 @@ class Door:
                 return await silence(receive)
         fault = faults.take("call", service=service, operation=operation, resource=resource, principal=principal)
         if fault is not None and fault.effect != "lose":
-            return await refuse(send, fault, service)
+            return await refuse(send, fault, service, scope["path"])
         then = {"function": identity.function, "moment": "after", "number": identity.calls} if works else {}
         dies = works and faults.take("kill", **then)
         hangs = works and faults.take("hang", **then)
@@ -98,7 +98,7 @@ class Door:
             functions.hang(identity)
             return await silence(receive)
         if fault is not None:
-            return await refuse(send, fault, service)
+            return await refuse(send, fault, service, scope["path"])
         for message in answer:
             await send(message)
         return None
@@ -210,21 +210,22 @@ async def reply(send, status: int, headers: dict, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def refuse(send, fault, service) -> None:
+async def refuse(send, fault, service, path) -> None:
     """The error of a fault, in the service's own form. A lost reply is an internal error after the call was applied."""
     default = ("ThrottlingException", 400) if fault.effect == "throttle" else ("InternalServerError", 500)
     table = THROTTLED if fault.effect == "throttle" else BROKEN
     code, status = table.get(service, default)
     code, status = fault.detail.get("error", code), int(fault.detail.get("status", status))
     message = fault.detail.get("message", "Rate exceeded" if fault.effect == "throttle" else "injected fault")
+    is_xml = service in XML and not path.startswith("/v2/")  # SES has two interfaces under one name.
     if service == "s3":
         body = f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
-    elif service in XML:
+    elif is_xml:
         body = (f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code>"
                 f"<Message>{escape(message)}</Message></Error></ErrorResponse>")
     else:
         body = json.dumps({"__type": code, "message": message})
-    kind = "application/xml" if service in XML else "application/x-amz-json-1.0"
+    kind = "application/xml" if is_xml else "application/x-amz-json-1.0"
     await reply(send, status, {"content-type": kind, "x-amzn-errortype": code}, body.encode())
 
 

@@ -72,6 +72,11 @@ fn found<T>(outcome: Result<T, Failure>, absent: &[&str]) -> Result<Option<T>, I
     }
 }
 
+/// Whether a role is named. Emulators write an empty name where AWS writes none.
+fn is_named(role: Option<&str>) -> bool {
+    role.is_some_and(|role| !role.is_empty())
+}
+
 impl Inspect {
     /// Looks with this connection.
     pub fn new(connection: &Connection) -> Self {
@@ -197,7 +202,7 @@ impl Inspect {
                 .iter()
                 .filter_map(|container| container.image().map(str::to_owned))
                 .collect(),
-            roles: (definition.execution_role_arn().is_some(), definition.task_role_arn().is_some()),
+            roles: (is_named(definition.execution_role_arn()), is_named(definition.task_role_arn())),
         }))
     }
 

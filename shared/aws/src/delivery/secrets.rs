@@ -15,6 +15,12 @@ pub const SECRET_PREFIX: &str = "secret:";
 /// How long a value is kept: a secret that was rotated is used within this time.
 const KEPT_SECONDS: u64 = 300;
 
+/// What stands in the place of a value.
+const HIDDEN: &str = "[secret]";
+
+/// From how many bytes on a part of a value is hidden by itself: shorter ones are words of any language.
+const PART_MIN: usize = 8;
+
 /// A value that is never shown: it has no debug text.
 #[derive(Clone)]
 pub(super) struct Value {
@@ -27,13 +33,21 @@ impl Value {
         &self.text
     }
 
-    /// The words of somebody else, who may have repeated this value, without it.
+    /// The words of somebody else, who may have repeated this value or a part of it (a token without the
+    /// `Bearer` before it, the path of an address), without it.
     pub(super) fn redact(&self, words: &str) -> String {
-        if self.secret && !self.text.is_empty() {
-            words.replace(&self.text, "[secret]")
-        } else {
-            words.to_owned()
+        if !self.secret {
+            return words.to_owned();
         }
+        let is_joint = |letter: char| letter.is_whitespace() || "/?&=:@,;\"'".contains(letter);
+        let mut parts: Vec<&str> = self.text.split(is_joint).filter(|part| part.len() >= PART_MIN).collect();
+        // The whole first, and no part of a longer one before it.
+        parts.push(&self.text);
+        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        parts
+            .iter()
+            .filter(|part| !part.is_empty())
+            .fold(words.to_owned(), |words, part| words.replace(part, HIDDEN))
     }
 }
 
@@ -158,6 +172,12 @@ mod tests {
     fn the_words_of_others_are_cleared_of_the_value() {
         let value = Value { text: "hunter2".into(), secret: true };
         assert_eq!(value.redact("no such token: hunter2!"), "no such token: [secret]!");
+        let bearer = Value { text: "Bearer 0123456789ab".into(), secret: true };
+        assert_eq!(bearer.redact("the bearer 0123456789ab is unknown"), "the bearer [secret] is unknown");
+        let address =
+            Value { text: "https://x.example/services/T1/abcdefgh?key=12345678".into(), secret: true };
+        let cleared = address.redact("nothing at /services/T1/abcdefgh?key=12345678");
+        assert_eq!(cleared, "nothing at /[secret]/T1/[secret]?key=[secret]");
         let plain = Value { text: "x".into(), secret: false };
         assert_eq!(plain.redact("axe"), "axe");
         let empty = Value { text: String::new(), secret: true };

@@ -13,3 +13,11 @@ mod stores;
 mod units;
 
 mod services;
+
+mod post;
+
+mod delivery;
+
+mod compute;
+
+mod looking;

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::{
 };
 use cauce_aws::table::{DynamoTable, INDEX};
 use cauce_aws::{Connect, Connection};
+use serde_json::json;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -79,10 +80,14 @@ pub(crate) fn start(kind: Kind) -> Option<Server> {
 
 fn start_ministack(python: &Path) -> Server {
     let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("images.json");
+    std::fs::write(&images, r#"{"sleeper": ["sleep"]}"#).unwrap();
     let launcher = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/emulator/launch.py");
     let mut child = Command::new(python)
         .args([launcher, "--port", "0", "--until-stdin-closes", "--folder"])
         .arg(folder.path())
+        .arg("--images")
+        .arg(images)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -125,6 +130,29 @@ fn answers(port: u16) -> bool {
 }
 
 impl Server {
+    /// Has the next so many calls of an operation fail with this error, on ministack.
+    pub(crate) fn fail(&self, operation: &str, times: u32, error: &str, status: u16) {
+        let fault = json!({"kind": "call", "effect": "fail", "operation": operation, "times": times,
+                           "error": error, "status": status, "message": "asked for"});
+        self.http("POST", "/_cauce/faults", &json!({"faults": [fault]}).to_string());
+    }
+
+    /// What an address of the emulator's own tells.
+    pub(crate) fn get(&self, path: &str) -> String {
+        self.http("GET", path, "")
+    }
+
+    fn http(&self, method: &str, path: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+        let head = format!("{head}content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+        stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
+    }
+
     /// The configuration of a client of this emulator, for what tests set up.
     pub(crate) async fn sdk(&self) -> aws_config::SdkConfig {
         aws_config::defaults(aws_config::BehaviorVersion::latest())

@@ -6,6 +6,7 @@ use cauce_model::item::{Expect, Item, Key, Write};
 use cauce_ports::{ObjectError, Objects, Table, TableError};
 use cauce_testkit::pools::{overtaken_contract, pool_contract};
 use cauce_testkit::table::table_contract_without;
+use futures_util::future::join_all;
 
 async fn table_keeps_the_contract(server: &Server, left_out: &[(&str, &str)]) {
     let table = server.table("contract").await;
@@ -55,10 +56,43 @@ async fn objects_keep_the_contract(server: &Server) {
     assert!(!objects.get("s3://nobody/x", 1).await.unwrap_err().retryable());
 }
 
+/// More objects than one answer of a listing holds, and what is told when S3 will not or cannot.
+async fn objects_say_what_time_mends(server: &Server) {
+    let objects = S3Objects::new(&server.connection().await);
+    let keys: Vec<String> = (0..1_005).map(|number| format!("s3://docs/many/{number:04}")).collect();
+    for some in keys.chunks(100) {
+        join_all(some.iter().map(|uri| objects.put(uri, b"")))
+            .await
+            .into_iter()
+            .collect::<Result<(), _>>()
+            .unwrap();
+    }
+    let listed = objects.list("s3://docs/many/", 1_003).await.unwrap();
+    let uris: Vec<&String> = listed.iter().map(|info| &info.uri).collect();
+    assert_eq!(uris, keys[..1_003].iter().collect::<Vec<_>>());
+    assert_eq!(objects.list("s3://docs/none/", 10).await, Ok(Vec::new()));
+
+    let uri = "s3://docs/many/0000";
+    for (code, status, times, wanted) in [
+        ("SlowDown", 503, 3, ObjectError::Throttled),
+        ("AccessDenied", 403, 1, ObjectError::Denied(uri.to_owned())),
+    ] {
+        server.fail("GetObject", times, code, status);
+        assert_eq!(objects.get(uri, 10).await, Err(wanted.clone()));
+        server.fail("PutObject", times, code, status);
+        assert_eq!(objects.put(uri, b"").await, Err(wanted));
+    }
+    server.fail("GetObject", 3, "InternalError", 500);
+    assert!(objects.get(uri, 10).await.unwrap_err().retryable());
+    server.fail("PutObject", 2, "SlowDown", 503);
+    assert_eq!(objects.put(uri, b"").await, Ok(()), "the client tries again by itself");
+}
+
 #[tokio::test]
 async fn stores_on_ministack() {
     let Some(server) = start(Kind::Ministack) else { return };
     objects_keep_the_contract(&server).await;
+    objects_say_what_time_mends(&server).await;
     repeats_are_applied_once(&server).await;
     table_keeps_the_contract(&server, MINISTACK).await;
 }
