@@ -1,6 +1,7 @@
 //! Whole runs in virtual time: the compiled machines, the real drivers, scripted programs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by ending")]
+#![expect(clippy::print_stderr, reason = "what cannot run here is said")]
 
 mod approvals;
 mod deployments;

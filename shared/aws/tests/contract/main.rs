@@ -5,6 +5,7 @@
 //! pass. Emulators are not AWS: what they cannot show is said where it is left out.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by ending")]
+#![expect(clippy::print_stderr, reason = "what cannot run here is said")]
 
 mod server;
 
