@@ -8,7 +8,7 @@ use std::fmt;
 
 use cauce_aws::{Adapters, AdaptersError, Connect, Connection};
 use cauce_driver::{Driver, DriverError, Ports};
-use cauce_engine::{Command, Decision, Reply, Settings};
+use cauce_engine::{Command, Decision, Patience, Reply, Settings};
 use cauce_model::Instant;
 use cauce_spec::Project;
 use cauce_spec::file::project::{AwsNames, Environment as Declared};
@@ -128,7 +128,12 @@ impl There {
             let adapters = Adapters::new(environment, connection).map_err(|error| unusable(&error))?;
             // What differs from run to run (values, network, machines) is in the deployment that a
             // run is pinned to.
-            let settings = Settings { documents, cluster: names.cluster.clone(), ..Settings::default() };
+            let settings = Settings {
+                documents,
+                cluster: names.cluster.clone(),
+                patience: Patience::SCHEDULER,
+                ..Settings::default()
+            };
             let driver = Driver::new(Outside { adapters, output: context.output }, settings);
             let known = OnceCell::new();
             if let Some(by) = by {

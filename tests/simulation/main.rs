@@ -17,4 +17,5 @@ mod semantics;
 mod services;
 mod sweeps;
 mod teardown;
+mod ticks;
 mod world;

@@ -2,7 +2,7 @@
 
 use cauce_compiler::{Compiled, compile};
 use cauce_engine::command::{Again, Existing, Trigger};
-use cauce_engine::{Command, Reply, Settings};
+use cauce_engine::{Command, Patience, Reply, Settings};
 use cauce_host::simulation::{MemoryObjects, Ran, Script, Simulated};
 use cauce_host::{DeployedMachine, Deployment, Host, HostError, Outcome};
 use cauce_local::memory::MemoryTable;
@@ -62,12 +62,22 @@ where
     T: Table + 'static,
     O: Objects + Clone + 'static,
 {
+    host_under(world, Patience::ALONE)
+}
+
+/// A host that leaves ticks to others for a while.
+pub(crate) fn host_under<T, O>(world: Simulated<T, O>, patience: Patience) -> Sim<T, O>
+where
+    T: Table + 'static,
+    O: Objects + Clone + 'static,
+{
     let lifecycles = cauce_compiler::lifecycle::machines();
     let settings = Settings {
         documents: "s3://state/documents".to_owned(),
         cluster: "simulated".to_owned(),
         one_machine: true,
         machines: lifecycles.iter().map(|(kind, _)| ((*kind).to_owned(), (*kind).to_owned())).collect(),
+        patience,
         ..Settings::default()
     };
     let host = Host::new(world, settings, 1);

@@ -8,6 +8,7 @@ use crate::{Driver, DriverError, Ports, TRIES_MAX};
 use cauce_engine::command::{Program, Reconcile};
 use cauce_engine::reconcile::counted;
 use cauce_engine::{Command, Reply};
+use cauce_model::event::ClockRecord;
 use cauce_model::item::{Change, Step, When};
 use cauce_model::record::{ACTIVE_LIST, DUE_LIST};
 use cauce_model::{Item, Json, Key, RunKey};
@@ -197,15 +198,24 @@ impl<P: Ports> Driver<P> {
                 if !is_due || report.due == most {
                     return Ok(());
                 }
-                report.due += 1;
                 let Some(command) = due(item) else {
+                    report.due += 1;
                     report.troubles += 1;
                     report.lines.push(format!("{} is due, and not known to this version", item.key));
                     continue;
                 };
-                if let Err(error) = self.execute(&command).await {
-                    report.troubles += 1;
-                    report.lines.push(format!("{} is due: {}", item.key, with_sources(&error)));
+                let mut again = true;
+                while again && report.due < most {
+                    report.due += 1;
+                    again = match self.execute(&command).await {
+                        Ok(Reply::Ok(told)) => told["again"] == true,
+                        Ok(_) => false,
+                        Err(error) => {
+                            report.troubles += 1;
+                            report.lines.push(format!("{} is due: {}", item.key, with_sources(&error)));
+                            false
+                        }
+                    };
                 }
             }
             after = page.next;
@@ -307,12 +317,13 @@ impl<P: Ports> Driver<P> {
     }
 }
 
-/// What a due item asks for. Deadlines alone are due at a moment: events are redelivered until they are
-/// decided, and a generation that waits for the present one's end is found with its run.
+/// What a due item asks for. Deadlines and clocks alone are due at a moment: other events are redelivered
+/// until they are decided, and a generation that waits for the present one's end is found with its run.
 fn due(item: &Item) -> Option<Command> {
     let text = |field: &str| item.body.get(field).and_then(Json::as_str);
     match text("command")? {
         "deadline" => Some(Command::Deadline { run_key: RunKey::from_text(text("run_key")?) }),
+        ClockRecord::COMMAND => Some(Command::Ticks { pipeline: text("pipeline")?.to_owned() }),
         _ => None,
     }
 }

@@ -96,6 +96,11 @@ pub enum Command {
     },
     /// Something happened that may start runs.
     Event(Box<Event>),
+    /// Which ticks of a pipeline's schedules has nobody told of?
+    Ticks {
+        /// The pipeline.
+        pipeline: String,
+    },
     /// An object arrived that a pipeline wants.
     File {
         /// The pipeline.
@@ -150,6 +155,7 @@ impl Command {
             Self::Heed { .. } => "heed",
             Self::Deadline { .. } => "deadline",
             Self::Event(_) => "event",
+            Self::Ticks { .. } => "ticks",
             Self::File { .. } => "file",
             Self::Again { .. } => "again",
             Self::Deploy(_) => "deploy",

@@ -5,7 +5,7 @@ use crate::stop::Stop;
 use crate::{Need, Settings, View};
 use crate::{
     approval, begin, close, deploy, event, files, finish, gate, observed, open, operate, reclaim, reconcile,
-    slots, trigger,
+    slots, ticks, trigger,
 };
 use cauce_model::Instant;
 
@@ -37,6 +37,7 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Heed { run_key, generation, task } => approval::heed(run_key, *generation, task, view, now),
         Command::Deadline { run_key } => operate::deadline(run_key, view, now),
         Command::Event(event) => event::decide(event, view, now),
+        Command::Ticks { pipeline } => ticks::decide(pipeline, view, settings, now),
         Command::File { pipeline, object } => files::file(pipeline, object, view, settings, now),
         Command::Again { run_key } => event::again(run_key, view, now),
         Command::Deploy(request) => deploy::deploy(request, view, settings, now),

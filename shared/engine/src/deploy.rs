@@ -6,9 +6,9 @@
 use crate::command::{Decision, Deploy, Reply};
 use crate::stop::Stop;
 use crate::view::Document;
-use crate::{Settings, View, files};
+use crate::{Settings, View, files, ticks};
 use cauce_model::deployment::{DEPLOYMENT_SCHEMA, PLAN_BYTES_MAX, VersionRecord, plan_uri, version_item};
-use cauce_model::event::{InterestRecord, interest_item};
+use cauce_model::event::{InterestRecord, clock_item, interest_item};
 use cauce_model::ids::is_name;
 use cauce_model::item::Expect;
 use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskKind, TriggerPlan};
@@ -45,6 +45,7 @@ pub(crate) fn deploy(
     check_plan(&plan, deployment, &request.plan)?;
 
     let interests = interests(&plan, &settings.pinned(deployment))?;
+    view.want([key.clone(), clock_item(&deployment.pipeline)])?;
     let item = view.item(&key)?;
     let known = item.map(PipelineRecord::from_item).transpose()?;
     let uri = deployment.uri(&settings.documents);
@@ -62,8 +63,10 @@ pub(crate) fn deploy(
         "version": record.version,
         "deployment": uri,
     }));
+    let (clock, wake) = ticks::deployed(&plan, record.paused, view, settings, now)?;
+    let effects = wake.into_iter().collect();
     if known.as_ref() == Some(&record) {
-        return Ok(Decision { reply, ..Decision::default() });
+        return Ok(Decision { reply, writes: clock.into_iter().collect(), effects, ..Decision::default() });
     }
     let version = VersionRecord {
         version: record.version.clone(),
@@ -90,14 +93,15 @@ pub(crate) fn deploy(
         Write::Put { item: Item::new(version_key, version.to_body()), expect: Expect::Any },
         entry.write(),
     ]);
+    writes.extend(clock);
     Ok(Decision {
         documents: vec![
             (plan_uri(&settings.documents, &record.pipeline, &record.version), bytes.clone()),
             (uri, deployment.to_bytes()),
         ],
         writes,
+        effects,
         reply,
-        ..Decision::default()
     })
 }
 
@@ -122,7 +126,11 @@ pub(crate) fn undeploy(
     let mut entry = entry(now, "undeploy", by, deployment);
     entry.detail = json!({"deployment": uri, "environment": deployment.environment});
     let mut writes = forget(&deployment.pipeline, Some(&known), &[]);
-    writes.extend([Write::Delete { key, expect: Expect::Version(item.version) }, entry.write()]);
+    writes.extend([
+        Write::Delete { key, expect: Expect::Version(item.version) },
+        Write::Delete { key: clock_item(&deployment.pipeline), expect: Expect::Any },
+        entry.write(),
+    ]);
     Ok(Decision { writes, reply: answer("undeployed"), ..Decision::default() })
 }
 

@@ -13,7 +13,7 @@ use cauce_model::item::Expect;
 use cauce_model::plan::{Tick, schedule_index};
 use cauce_model::record::{PipelineRecord, Record, RunRecord, TriggerRecord, pipeline_item, run_item};
 use cauce_model::time::MICROS;
-use cauce_model::{Instant, Item, Json, RunKey, RunStatus, TriggerKind, Write};
+use cauce_model::{Instant, Item, Json, Key, RunKey, RunStatus, TriggerKind, Write};
 use serde_json::json;
 
 /// How far after its tick the moment may lie that a scheduler names: it may count from its own second.
@@ -28,29 +28,77 @@ pub(crate) fn decide(event: &Event, view: &View, now: Instant) -> Result<Decisio
     }
 }
 
-fn tick(
+/// What tells a tick from every other event. Two schedules of one pipeline that tick together are one.
+pub(crate) fn tick_identity(pipeline: &str, scheduled_at: Instant) -> String {
+    sha256_hex(json!(["tick", pipeline, scheduled_at]).to_string())
+}
+
+/// A tick's entry in the ledger, before it is known what becomes of it.
+pub(crate) fn tick_entry(
+    pipeline: &str,
+    schedule: &str,
+    scheduled_at: Instant,
+    now: Instant,
+) -> LedgerRecord {
+    LedgerRecord {
+        at: scheduled_at,
+        decided_at: now,
+        kind: "schedule".to_owned(),
+        identity: tick_identity(pipeline, scheduled_at),
+        pipeline: Some(pipeline.to_owned()),
+        event: json!({"schedule": schedule, "scheduled_at": scheduled_at}),
+        became: Became::Rejected,
+        reason: None,
+        run: None,
+    }
+}
+
+pub(crate) fn tick(
     pipeline: &str,
     schedule: &str,
     scheduled_at: Instant,
     view: &View,
     now: Instant,
 ) -> Result<Decision, Stop> {
-    let entry = LedgerRecord {
-        at: scheduled_at,
-        decided_at: now,
-        kind: "schedule".to_owned(),
-        // Two schedules of one pipeline that tick together are one event.
-        identity: sha256_hex(json!(["tick", pipeline, scheduled_at]).to_string()),
-        pipeline: Some(pipeline.to_owned()),
-        event: json!({"schedule": schedule, "scheduled_at": scheduled_at}),
-        became: Became::Rejected,
-        reason: None,
-        run: None,
-    };
-    view.want([ledger_item(entry.at, &entry.identity, Some(pipeline)), pipeline_item(pipeline)])?;
-    if let Some(decision) = repeated(&entry, view)? {
+    let entry = tick_entry(pipeline, schedule, scheduled_at, now);
+    let key = ledger_item(entry.at, &entry.identity, Some(pipeline));
+    view.want([key.clone(), pipeline_item(pipeline)])?;
+    let paused = during_pause(&key, view)?;
+    if paused.is_none()
+        && let Some(decision) = repeated(&entry, view)?
+    {
         return Ok(decision);
     }
+    let mut decision = heard(entry, pipeline, schedule, scheduled_at, view, now)?;
+    if let Some(paused) = paused {
+        // What the pause left is replaced, unless it pauses still.
+        for write in &mut decision.writes {
+            if let Write::Put { item, expect } = write
+                && item.key == key
+            {
+                *expect = Expect::Version(paused);
+            }
+        }
+    }
+    Ok(decision)
+}
+
+/// The version of a tick's entry that says that the pipeline was paused then: it can still be heard.
+fn during_pause(key: &Key, view: &View) -> Result<Option<u64>, Stop> {
+    let Some(item) = view.item(key)? else {
+        return Ok(None);
+    };
+    Ok((LedgerRecord::from_item(item)?.became == Became::Paused).then_some(item.version))
+}
+
+fn heard(
+    entry: LedgerRecord,
+    pipeline: &str,
+    schedule: &str,
+    scheduled_at: Instant,
+    view: &View,
+    now: Instant,
+) -> Result<Decision, Stop> {
     let Some(deployed) = deployed(pipeline, view)? else {
         return Ok(rejected(entry, format!("there is no pipeline '{pipeline}'")));
     };
@@ -141,7 +189,7 @@ pub(crate) fn booked(mut entry: LedgerRecord, became: Became, reason: Option<Str
     entry.became = became;
     entry.reason = reason;
     let reply = reply(became, entry.run.as_deref(), entry.reason.as_deref());
-    Decision { writes: vec![entry.write()], reply, ..Decision::default() }
+    Decision { writes: vec![entry.write(Expect::Absent)], reply, ..Decision::default() }
 }
 
 pub(crate) fn rejected(entry: LedgerRecord, reason: String) -> Decision {

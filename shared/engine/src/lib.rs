@@ -71,6 +71,8 @@ mod event;
 
 mod files;
 
+mod ticks;
+
 pub mod status;
 
 pub use cauce_model::schedule;
@@ -79,5 +81,5 @@ pub use close::statuses;
 pub use command::{Command, Decision, Effect, Reply};
 pub use context::{date_in, moment};
 pub use decide::decide;
-pub use prepared::{Prepared, Settings};
+pub use prepared::{Patience, Prepared, Settings};
 pub use view::{Need, View};

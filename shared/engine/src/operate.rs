@@ -5,7 +5,7 @@ use crate::ending::{Case, notice};
 use crate::status::{effective, load_run, load_task, task_records};
 use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
-use crate::{Settings, View, close};
+use crate::{Settings, View, close, ticks};
 use cauce_model::item::Expect;
 use cauce_model::plan::DeadlineAction;
 use cauce_model::record::{
@@ -148,8 +148,15 @@ pub(crate) fn pause(pause: &Pause, view: &View, now: Instant) -> Result<Decision
     entry.pipeline = Some(pause.pipeline.clone());
     entry.version = Some(record.version.clone());
     let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
-    let write = Write::Put { item: Item::new(key, record.to_body()), expect };
-    Ok(Decision { writes: vec![write, entry.write()], reply, ..Decision::default() })
+    let mut writes = vec![Write::Put { item: Item::new(key, record.to_body()), expect }, entry.write()];
+    let mut effects = Vec::new();
+    if !pause.paused
+        && let Some((clock, look)) = ticks::unpaused(&pause.pipeline, view, now)?
+    {
+        writes.push(clock);
+        effects.push(look);
+    }
+    Ok(Decision { writes, effects, reply, ..Decision::default() })
 }
 
 /// A run's deadline passed.

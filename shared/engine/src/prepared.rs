@@ -2,6 +2,7 @@
 
 use cauce_model::Deployment;
 use cauce_model::plan::{Plan, TaskIndex, TaskPlan};
+use cauce_model::time::MICROS;
 use serde_json::Map;
 use std::collections::BTreeMap;
 
@@ -30,6 +31,41 @@ pub struct Settings {
     /// The pinned revision of each task definition, by the family that plans name. A family that is
     /// not listed is asked for by its name, which means its newest revision.
     pub task_definitions: BTreeMap<String, String>,
+    /// How long is waited for who else tells of a schedule's ticks.
+    pub patience: Patience,
+}
+
+/// How long the clock of a pipeline leaves its ticks to others, and when a tick counts as missed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience {
+    grace_seconds: u32,
+    late_seconds: u32,
+}
+
+impl Patience {
+    /// Nobody else tells of ticks. Less than a minute late is on time.
+    pub const ALONE: Self = Self { grace_seconds: 0, late_seconds: 60 };
+
+    /// EventBridge Scheduler does, within the minute, and its message may be tried again; the sweep that
+    /// asks comes every five minutes, and may come late itself.
+    /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html>
+    pub const SCHEDULER: Self = Self { grace_seconds: 120, late_seconds: 900 };
+
+    /// How long after a tick nobody else is waited for, in microseconds.
+    pub const fn grace_micros(self) -> i64 {
+        self.grace_seconds as i64 * MICROS
+    }
+
+    /// A tick younger than this is on time, whatever the schedule's catch-up; in microseconds.
+    pub const fn late_micros(self) -> i64 {
+        self.late_seconds as i64 * MICROS
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self::ALONE
+    }
 }
 
 /// How an approval is answered in a simulation.
@@ -56,6 +92,7 @@ impl Settings {
             environment: Some(deployment.environment.clone()).filter(|name| !name.is_empty()),
             run_task: deployment.run_task.clone(),
             task_definitions: deployment.task_definitions.clone(),
+            patience: self.patience,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::{Deployed, Failure, log};
 use cauce_aws::delivery::Delivery;
 use cauce_aws::{Adapters, Connect, Environment};
 use cauce_driver::Driver;
-use cauce_engine::{Command, Reply, Settings};
+use cauce_engine::{Command, Patience, Reply, Settings};
 use cauce_model::Json;
 use cauce_ports::Services;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -27,6 +27,7 @@ impl Function {
         let settings = Settings {
             documents: environment.documents.clone(),
             cluster: environment.cluster.clone(),
+            patience: Patience::SCHEDULER,
             ..Settings::default()
         };
         Self { driver: Driver::new(Deployed::new(adapters), settings), delivery: OnceCell::new() }

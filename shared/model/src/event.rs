@@ -3,7 +3,7 @@
 use crate::Json;
 use crate::ids::sha256_hex;
 use crate::item::{Expect, Item, Key, Write};
-use crate::record::Record;
+use crate::record::{Record, pipeline_item};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -133,6 +133,8 @@ pub enum Became {
     Paused,
     /// Other files of its set are missing.
     Waiting,
+    /// Nobody told of it in time, and its schedule does not make up for it.
+    Missed,
     /// It cannot start anything; the reason says why.
     Rejected,
 }
@@ -177,14 +179,45 @@ pub fn ledger_item(at: Instant, identity: &str, pipeline: Option<&str>) -> Key {
 }
 
 impl LedgerRecord {
-    /// The write that appends it. Who finds it there decides anew, as for a repeat.
-    pub fn write(&self) -> Write {
+    /// The write that appends it, or that replaces what a pause left. Who finds another there decides
+    /// anew, as for a repeat.
+    pub fn write(&self, expect: Expect) -> Write {
         let key = ledger_item(self.at, &self.identity, self.pipeline.as_deref());
         let mut item = Item::new(key, self.to_body());
         item.expires_at = Some(self.decided_at.plus_seconds(LEDGER_KEPT_SECONDS));
-        Write::Put { item, expect: Expect::Absent }
+        Write::Put { item, expect }
     }
 }
+
+/// The key of a pipeline's clock.
+pub fn clock_item(pipeline: &str) -> Key {
+    Key::new(pipeline_item(pipeline).partition, "T")
+}
+
+/// The clock of a pipeline with schedules: up to where its ticks were seen to. In the list of what is
+/// due, unless the pipeline is paused or its schedules have ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockRecord {
+    /// Which command is due, for the sweep.
+    pub command: String,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The moment up to which every tick was seen to, by a digest of the schedule.
+    pub seen: BTreeMap<String, Instant>,
+}
+
+impl ClockRecord {
+    /// The word by which the sweep knows a clock among what is due.
+    pub const COMMAND: &str = "ticks";
+
+    /// A clock that has seen nothing.
+    pub fn new(pipeline: &str) -> Self {
+        Self { command: Self::COMMAND.to_owned(), pipeline: pipeline.to_owned(), seen: BTreeMap::new() }
+    }
+}
+
+impl Record for ClockRecord {}
 
 #[cfg(test)]
 mod tests {

@@ -1,36 +1,26 @@
 //! Which ticks are made up for after a pause.
 
-use super::{Interval, Schedule};
+use super::Schedule;
 use crate::Instant;
 use crate::plan::Catchup;
-use crate::time::MICROS;
-
-/// A tick younger than this is on time, not missed: EventBridge Scheduler fires within the minute.
-/// Source: <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html>.
-pub(super) const ON_TIME_SECONDS: i64 = 60;
 
 impl Schedule {
-    /// What is to be fired at `now`, oldest first, when every tick up to and with `last_fired` was
-    /// seen to. Ticks less than a minute old always are; of the older ones, as many of the newest as
-    /// `catchup` asks for. The newest so many count ticks that are on time.
+    /// The moment after which ticks are fired at `now`, when every tick up to and with `seen` was seen
+    /// to. Those that are less than `late_micros` old always are; of the older ones, as many of the
+    /// newest as `catchup` asks for. The newest so many count ticks that are on time.
     ///
-    /// A schedule deployed for the first time passes the moment of its deployment as `last_fired`,
-    /// so that it makes up for nothing before.
-    pub fn due(&self, last_fired: Instant, now: Instant) -> Vec<Interval> {
+    /// A schedule deployed for the first time passes the moment of its deployment as `seen`, so that it
+    /// makes up for nothing before.
+    pub fn caught_up_after(&self, seen: Instant, now: Instant, late_micros: i64) -> Instant {
+        let on_time = now.plus_micros(-late_micros);
         let wanted = match self.catchup {
             Catchup::None => 0,
             Catchup::Last => 1,
             Catchup::Newest(count) => count as usize,
-            Catchup::All => usize::MAX,
+            Catchup::All => return seen,
         };
-        let mut due: Vec<Interval> = self
-            .ticks_back(now)
-            .take_while(|tick| *tick > last_fired)
-            .enumerate()
-            .take_while(|(newer, tick)| *newer < wanted || now.micros_since(*tick) < ON_TIME_SECONDS * MICROS)
-            .filter_map(|(_, tick)| self.interval_ending_at(tick))
-            .collect();
-        due.reverse();
-        due
+        let ticks = self.ticks_back(now).take_while(|tick| *tick > seen);
+        let mut firing = ticks.filter(|tick| self.interval_ending_at(*tick).is_some());
+        firing.nth(wanted).unwrap_or(seen).min(on_time).max(seen)
     }
 }

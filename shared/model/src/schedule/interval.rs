@@ -69,7 +69,12 @@ impl Schedule {
 
     /// The next interval to end after `after`; its `end` is when to wake.
     pub fn next_to_end(&self, after: Instant) -> Option<Interval> {
-        self.ticks(after, Instant::from_micros(i64::MAX)).find_map(|tick| self.interval_ending_at(tick))
+        self.intervals_ending(after, Instant::from_micros(i64::MAX)).next()
+    }
+
+    /// The intervals that end later than `after`, up to and with `until`, in order: what fires then.
+    pub fn intervals_ending(&self, after: Instant, until: Instant) -> impl Iterator<Item = Interval> + '_ {
+        self.ticks(after, until).filter_map(|tick| self.interval_ending_at(tick))
     }
 
     /// The intervals that start on the local days from `from` to `to`, both included, in order. It

@@ -1,0 +1,229 @@
+//! The clock of a pipeline: every tick of its schedules is seen to once, whoever tells of it first.
+//!
+//! On AWS, EventBridge Scheduler tells of ticks. It passes over local times that a clock change skips,
+//! and an outage can swallow what it says. So each pipeline with schedules keeps a clock in the store,
+//! due a while after its next tick: whoever performs what is due asks here for the ticks that nobody told
+//! of. On one machine nobody else tells of any, and the clock is due at the tick itself.
+//!
+//! A tick counts as told when the ledger has it. The others are made up for as the schedule's catch-up
+//! says; those that it lets go are in the ledger as missed, so that each tick is accounted for once.
+
+use crate::command::{Command, Decision, Effect, Reply};
+use crate::prepared::Patience;
+use crate::schedule::{Interval, Schedule};
+use crate::stop::Stop;
+use crate::{Settings, View, event};
+use cauce_model::event::{Became, ClockRecord, LedgerRecord, clock_item, ledger_item};
+use cauce_model::ids::sha256_hex;
+use cauce_model::item::{Expect, IndexEntry};
+use cauce_model::plan::{Plan, schedule_name};
+use cauce_model::record::{DUE_LIST, Record, pipeline_item};
+use cauce_model::{Instant, Item, Key, Write, names};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Most ticks that one decision looks at: their entries, with a run and the clock, fit in one write.
+const TICKS_MAX: usize = 60;
+
+/// A schedule with what its part of the clock is kept under: its own content, so that one that a
+/// deployment changes begins anew.
+struct Kept {
+    name: String,
+    digest: String,
+    schedule: Schedule,
+}
+
+fn kept(plan: &Plan) -> Result<Vec<Kept>, Stop> {
+    let each = plan.schedules.iter().enumerate().map(|(index, schedule)| {
+        let ready = Schedule::new(schedule)
+            .map_err(|error| Stop::refuse(names::DEPLOYMENT_REJECTED, error.to_string()))?;
+        let text = serde_json::to_vec(schedule).unwrap_or_default();
+        let digest = sha256_hex(text)[..16].to_owned();
+        Ok(Kept { name: schedule_name(index, false), digest, schedule: ready })
+    });
+    each.collect()
+}
+
+/// Which ticks has nobody told of? The first that is to be made up for becomes a run. The reply's `again`
+/// says whether there may be more.
+pub(crate) fn decide(
+    pipeline: &str,
+    view: &View,
+    settings: &Settings,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    let key = clock_item(pipeline);
+    view.want([pipeline_item(pipeline), key.clone()])?;
+    let Some(item) = view.item(&key)? else {
+        return Ok(Decision::default());
+    };
+    let expect = Expect::Version(item.version);
+    let mut clock = ClockRecord::from_item(item)?;
+    let Some(deployed) = event::deployed(pipeline, view)? else {
+        return Ok(Decision { writes: vec![Write::Delete { key, expect }], ..Decision::default() });
+    };
+    let prepared = view.plan(pipeline, &deployed.version)?;
+    if deployed.paused || prepared.plan.paused {
+        // It stands still until somebody lets the pipeline go on.
+        let writes = item.index.is_some().then(|| put(&key, &clock, None, expect)).into_iter().collect();
+        return Ok(Decision { writes, ..Decision::default() });
+    }
+    let patience = settings.patience;
+    let until = now.plus_micros(-patience.grace_micros());
+    let schedules = kept(&prepared.plan)?;
+    let (ticks, complete) = unseen(&schedules, &clock, until, now, patience);
+    view.want(ticks.iter().map(|tick| tick.entry(pipeline)))?;
+
+    let mut decision = Decision::default();
+    let mut upto = if complete { until } else { ticks.last().map_or(until, |tick| tick.at) };
+    let mut again = !complete;
+    for tick in &ticks {
+        let known = view.item(&tick.entry(pipeline))?.map(LedgerRecord::from_item).transpose()?;
+        // A tick during a pause was told and not heard: now it counts.
+        if known.is_some_and(|entry| entry.became != Became::Paused) {
+            continue;
+        }
+        if tick.wanted {
+            let run = event::tick(pipeline, tick.schedule, tick.at, view, now)?;
+            decision.writes.extend(run.writes);
+            decision.effects.extend(run.effects);
+            upto = tick.at;
+            again = true;
+            break;
+        }
+        decision.writes.push(missed(pipeline, tick, view, now)?);
+    }
+    for kept in &schedules {
+        let seen = clock.seen.entry(kept.digest.clone()).or_insert(upto);
+        *seen = (*seen).max(upto);
+    }
+    let due = if again { Some(now) } else { next_due(&schedules, &clock, patience) };
+    decision.writes.push(put(&key, &clock, due, expect));
+    // Never as a command that follows: a long outage would follow itself as deep as it was long.
+    decision.effects.extend(due.map(|at| wake(pipeline, at)));
+    decision.reply = Reply::Ok(json!({"again": again}));
+    Ok(decision)
+}
+
+/// A tick that the clock has not passed.
+struct Unseen<'a> {
+    at: Instant,
+    schedule: &'a str,
+    /// Whether the schedule's catch-up still asks for it.
+    wanted: bool,
+}
+
+impl Unseen<'_> {
+    fn entry(&self, pipeline: &str) -> Key {
+        ledger_item(self.at, &event::tick_identity(pipeline, self.at), Some(pipeline))
+    }
+}
+
+/// The ticks of all schedules between what each has seen and `until`, in order, each moment once; and
+/// whether these are all.
+fn unseen<'a>(
+    schedules: &'a [Kept],
+    clock: &ClockRecord,
+    until: Instant,
+    now: Instant,
+    patience: Patience,
+) -> (Vec<Unseen<'a>>, bool) {
+    let mut ticks: BTreeMap<Instant, Unseen<'a>> = BTreeMap::new();
+    let mut complete_until = until;
+    for kept in schedules {
+        // One that the clock does not know is as new as this moment.
+        let Some(seen) = clock.seen.get(&kept.digest).copied() else { continue };
+        let wanted_after = kept.schedule.caught_up_after(seen, now, patience.late_micros());
+        let intervals = kept.schedule.intervals_ending(seen, until);
+        let mut found = 0;
+        for Interval { end: at, .. } in intervals.take(TICKS_MAX) {
+            found += 1;
+            let wanted = at > wanted_after;
+            let tick = ticks.entry(at).or_insert(Unseen { at, schedule: &kept.name, wanted });
+            if wanted && !tick.wanted {
+                *tick = Unseen { at, schedule: &kept.name, wanted };
+            }
+            if found == TICKS_MAX {
+                complete_until = complete_until.min(at);
+            }
+        }
+    }
+    let mut all: Vec<Unseen<'a>> = ticks.into_values().collect();
+    // Beyond where one schedule was cut short, the others' ticks would come before its own.
+    all.retain(|tick| tick.at <= complete_until);
+    let complete = complete_until == until && all.len() <= TICKS_MAX;
+    all.truncate(TICKS_MAX);
+    (all, complete)
+}
+
+/// The entry of a tick that nobody told of in time, and that the schedule lets go.
+fn missed(pipeline: &str, tick: &Unseen<'_>, view: &View, now: Instant) -> Result<Write, Stop> {
+    let mut entry = event::tick_entry(pipeline, tick.schedule, tick.at, now);
+    entry.became = Became::Missed;
+    entry.reason = Some("it was over when the schedule was looked at, and catchup lets it go".to_owned());
+    let known = view.item(&tick.entry(pipeline))?;
+    Ok(entry.write(known.map_or(Expect::Absent, |item| Expect::Version(item.version))))
+}
+
+/// When the clock is to be looked at next.
+fn next_due(schedules: &[Kept], clock: &ClockRecord, patience: Patience) -> Option<Instant> {
+    let next = schedules.iter().filter_map(|kept| {
+        let seen = clock.seen.get(&kept.digest)?;
+        Some(kept.schedule.next_to_end(*seen)?.end)
+    });
+    Some(next.min()?.plus_micros(patience.grace_micros()))
+}
+
+fn wake(pipeline: &str, at: Instant) -> Effect {
+    Effect::At { at, command: Box::new(Command::Ticks { pipeline: pipeline.to_owned() }) }
+}
+
+fn put(key: &Key, clock: &ClockRecord, due: Option<Instant>, expect: Expect) -> Write {
+    let mut item = Item::new(key.clone(), clock.to_body());
+    item.index = due.map(|at| IndexEntry {
+        list: DUE_LIST.to_owned(),
+        position: format!("{:020}#{}", at.micros(), clock.pipeline),
+    });
+    Write::Put { item, expect }
+}
+
+/// What a deployment does to a pipeline's clock: schedules that are new begin now, those that were there
+/// go on, and without any there is no clock. No write where nothing changes.
+pub(crate) fn deployed(
+    plan: &Plan,
+    paused: bool,
+    view: &View,
+    settings: &Settings,
+    now: Instant,
+) -> Result<(Option<Write>, Option<Effect>), Stop> {
+    let key = clock_item(&plan.pipeline);
+    let item = view.item(&key)?;
+    let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+    let known = item.map(ClockRecord::from_item).transpose()?;
+    let schedules = kept(plan)?;
+    if schedules.is_empty() {
+        return Ok((item.map(|_| Write::Delete { key, expect }), None));
+    }
+    let mut clock = ClockRecord::new(&plan.pipeline);
+    for kept in &schedules {
+        let before = known.as_ref().and_then(|known| known.seen.get(&kept.digest));
+        clock.seen.insert(kept.digest.clone(), before.copied().unwrap_or(now));
+    }
+    if known.as_ref() == Some(&clock) {
+        return Ok((None, None));
+    }
+    let due = next_due(&schedules, &clock, settings.patience).filter(|_| !paused && !plan.paused);
+    let timer = due.map(|at| wake(&plan.pipeline, at));
+    Ok((Some(put(&key, &clock, due, expect)), timer))
+}
+
+/// What letting a pipeline go on does to its clock: it is looked at now.
+pub(crate) fn unpaused(pipeline: &str, view: &View, now: Instant) -> Result<Option<(Write, Effect)>, Stop> {
+    let key = clock_item(pipeline);
+    let Some(item) = view.item(&key)? else {
+        return Ok(None);
+    };
+    let clock = ClockRecord::from_item(item)?;
+    let command = Box::new(Command::Ticks { pipeline: pipeline.to_owned() });
+    Ok(Some((put(&key, &clock, Some(now), Expect::Version(item.version)), Effect::Command(command))))
+}
