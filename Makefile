@@ -90,9 +90,9 @@ tools: ## install what tests use beside Rust, pinned by hash: the emulated cloud
 
 FUNCTIONS := trigger-run open-run begin-task expand-map finish-task close-run record-event sweep notify
 .PHONY: package
-package: ## build the Lambda functions for release and zip each into $(CARGO_TARGET_DIR)/functions
-	$(CARGO) build --locked --release $(FUNCTIONS:%=-p cauce-%)
-	python3 infra/package.py --strip --bin-dir $(CARGO_TARGET_DIR)/release --out $(CARGO_TARGET_DIR)/functions $(FUNCTIONS)
+package: ## build the Lambda functions small and zip each into $(CARGO_TARGET_DIR)/functions
+	$(CARGO) build --locked --profile lambda $(FUNCTIONS:%=-p cauce-%)
+	python3 infra/package.py --strip --bin-dir $(CARGO_TARGET_DIR)/lambda --out $(CARGO_TARGET_DIR)/functions $(FUNCTIONS)
 
 .PHONY: e2e
 e2e: tools ## the sales pipeline and all its faults on the emulated cloud (ONLY="words of a scenario")
