@@ -76,7 +76,11 @@ impl ProjectFolder {
                 let text = read(file)?;
                 let (project, diagnostics) = cauce_spec::check_project(&text);
                 report(&diagnostics, &shown, &text, context)?;
-                project.ok_or(Failure::told(Exit::BadInput))?
+                let mut project = project.ok_or(Failure::told(Exit::BadInput))?;
+                project
+                    .inline_holidays(|file| text_of(&root, file))
+                    .map_err(|error| Failure::bad_input(format!("{shown}: {error}")))?;
+                project
             }
         };
         Ok(Self { state_dir: context.state_dir_of(&root), root, file, project })
@@ -188,14 +192,17 @@ fn load_in(folder: ProjectFolder, file: &Path, text: &[u8], context: &Context) -
 /// # Errors
 /// A file that cannot be read, lies outside the project, or is not what it should be.
 pub(crate) fn inline(pipeline: &mut Pipeline, root: &Path) -> Result<(), InlineError> {
-    pipeline.inline_files(|file| {
-        let path = Path::new(file);
-        if path.is_absolute() || path.components().any(|part| part == std::path::Component::ParentDir) {
-            return Err("it is not in the project: name it by its path from cauce.yaml".to_owned());
-        }
-        let text = read(&root.join(path)).map_err(|failure| failure.message)?;
-        String::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned())
-    })
+    pipeline.inline_files(|file| text_of(root, file))
+}
+
+/// The text of a file that a file of the project names, or why it cannot be had.
+fn text_of(root: &Path, file: &str) -> Result<String, String> {
+    let path = Path::new(file);
+    if path.is_absolute() || path.components().any(|part| part == std::path::Component::ParentDir) {
+        return Err("it is not in the project: name it by its path from cauce.yaml".to_owned());
+    }
+    let text = read(&root.join(path)).map_err(|failure| failure.message)?;
+    String::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned())
 }
 
 /// A pipeline that AWS would refuse.

@@ -2,7 +2,7 @@
 
 use crate::deployments::{deploy, made};
 use crate::repair::sweep;
-use crate::world::{Sim, compiled, deployment, host_under, script};
+use crate::world::{Sim, compiled, compiled_in, deployment, host_under, script};
 use cauce_compiler::Compiled;
 use cauce_driver::{Budget, SweepReport};
 use cauce_engine::command::{Deploy, Event, Pause};
@@ -196,6 +196,31 @@ fn a_schedule_that_a_deployment_brings_makes_up_for_nothing_before_it() {
     release(&host, "[]");
     later(&host, "1997-01-09T12:00:00Z");
     assert!(ledger(&host, "1997-01-08").is_empty());
+}
+
+#[test]
+fn a_calendar_closes_ticks_and_opens_what_scheduler_does_not_know() {
+    let project =
+        b"calendars: {exchange: {weekdays: mon-fri, timezone: America/New_York, hours: \"09:30-16:00\", \
+                    without: [2026-11-26], special: {2026-11-27: \"09:30-13:00\"}}}";
+    let (project, problems) = cauce_spec::check_project(project);
+    let project = project.unwrap_or_else(|| panic!("{problems:?}"));
+    let compiled = compiled_in(&pipeline("{close: 15m, calendar: exchange, data_interval: none}"), &project);
+    let host = new(Patience::SCHEDULER, at("2026-11-25T12:00:00Z"));
+    let clock = host.world().clock.clone();
+    clock.block_on(deploy(&host, &compiled, made(&compiled, "lake"))).unwrap();
+    // Scheduler ticks on each working day at 16:15, the sweep finds the short day.
+    for (moment, became) in [
+        ("2026-11-25T21:15:00Z", "run"),
+        ("2026-11-26T21:15:00Z", "closed"),
+        ("2026-11-27T21:15:00Z", "closed"),
+        ("2026-11-30T21:15:00Z", "run"),
+    ] {
+        later(&host, moment);
+        assert_eq!(tick(&host, moment), became, "{moment}");
+        later(&host, &moment.replace(":15:00Z", ":20:00Z"));
+    }
+    assert_eq!(runs(&host), ["2026-11-25", "2026-11-27", "2026-11-30"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure};
 use crate::suggest::nearest;
 
 /// The page of every diagnostic code.
-const PAGES: [(&str, &str); 49] = [
+const PAGES: [(&str, &str); 52] = [
     ("C001", include_str!("../../../docs/errors/C001.md")),
     ("C002", include_str!("../../../docs/errors/C002.md")),
     ("C003", include_str!("../../../docs/errors/C003.md")),
@@ -30,6 +30,7 @@ const PAGES: [(&str, &str); 49] = [
     ("C112", include_str!("../../../docs/errors/C112.md")),
     ("C113", include_str!("../../../docs/errors/C113.md")),
     ("C114", include_str!("../../../docs/errors/C114.md")),
+    ("C115", include_str!("../../../docs/errors/C115.md")),
     ("C201", include_str!("../../../docs/errors/C201.md")),
     ("C202", include_str!("../../../docs/errors/C202.md")),
     ("C203", include_str!("../../../docs/errors/C203.md")),
@@ -57,6 +58,8 @@ const PAGES: [(&str, &str); 49] = [
     ("C405", include_str!("../../../docs/errors/C405.md")),
     ("C406", include_str!("../../../docs/errors/C406.md")),
     ("C407", include_str!("../../../docs/errors/C407.md")),
+    ("C408", include_str!("../../../docs/errors/C408.md")),
+    ("C409", include_str!("../../../docs/errors/C409.md")),
     ("C901", include_str!("../../../docs/errors/C901.md")),
     ("C902", include_str!("../../../docs/errors/C902.md")),
 ];

@@ -1,7 +1,8 @@
 //! How often schedules tick in an average month.
 
+use cauce_model::Instant;
 use cauce_model::plan::{SchedulePlan, Tick};
-use cauce_model::schedule::Cron;
+use cauce_model::schedule::{Cron, Schedule};
 
 /// The year that is counted: an ordinary one of 365 days, in which every weekday comes 52 or 53 times.
 const YEAR: i16 = 2018;
@@ -13,14 +14,23 @@ const SECONDS_PER_DAY: f64 = 86_400.0;
 
 /// Runs that schedules start in an average month; `None` without schedules.
 pub(crate) fn runs_per_month(schedules: &[SchedulePlan]) -> Option<f64> {
-    let ticks = schedules.iter().map(|schedule| match &schedule.every {
-        // The checks refuse an expression that cannot be read.
-        Tick::Cron(cron) => Cron::parse(cron).map_or(0.0, |cron| cron.local_times_in(YEAR) as f64 / 12.0),
-        Tick::RateSeconds(seconds) => DAYS_PER_MONTH * SECONDS_PER_DAY / (*seconds).max(1) as f64,
-        Tick::Once(_) => 0.0,
-    });
-    let total: f64 = ticks.sum();
+    let total: f64 = schedules.iter().map(|schedule| per_month(schedule).unwrap_or(0.0)).sum();
     (!schedules.is_empty()).then_some((total * 100.0).round() / 100.0)
+}
+
+/// `None` for what the checks refuse.
+fn per_month(schedule: &SchedulePlan) -> Option<f64> {
+    if schedule.calendar.is_some() {
+        // Days of the week count; the dates that it names are of other years, and few.
+        let schedule = Schedule::new(&SchedulePlan { start: None, end: None, ..schedule.clone() }).ok()?;
+        let from = |year: i16| Instant::parse(&format!("{year}-01-01T00:00:00Z")).ok();
+        return Some(schedule.intervals_ending(from(YEAR)?, from(YEAR + 1)?).count() as f64 / 12.0);
+    }
+    Some(match &schedule.every {
+        Tick::Cron(cron) => Cron::parse(cron).ok()?.local_times_in(YEAR) as f64 / 12.0,
+        Tick::RateSeconds(seconds) => DAYS_PER_MONTH * SECONDS_PER_DAY / (*seconds).max(1) as f64,
+        Tick::Once(_) | Tick::Calendar { .. } => 0.0,
+    })
 }
 
 #[cfg(test)]

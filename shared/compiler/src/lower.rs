@@ -7,12 +7,13 @@ use crate::bits::{descending, insert, words_for};
 use cauce_model::Json;
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{
-    ApprovalPlan, Architecture, BranchChoice, ContainerPlan, DeadlinePlan, FileTriggerPlan, MapPlan,
-    NotifyPlan, PLAN_SCHEMA, PipelineTaskPlan, Plan, RetryPlan, SchedulePlan, TaskIndex, TaskKind, TaskPlan,
-    Tick, TriggerPlan, WaitForPlan,
+    ApprovalPlan, Architecture, BranchChoice, CalendarFilter, CalendarPlan, ContainerPlan, DeadlinePlan,
+    Edge, FileTriggerPlan, HoursPlan, MapPlan, NotifyPlan, PLAN_SCHEMA, PipelineTaskPlan, Plan, RetryPlan,
+    SchedulePlan, TaskIndex, TaskKind, TaskPlan, Tick, TriggerPlan, WaitForPlan,
 };
+use cauce_spec::file::calendar::Calendar;
 use cauce_spec::file::kind::{self as spec, Branch, Resources};
-use cauce_spec::file::pipeline::{DataInterval, Notifications, Schedule};
+use cauce_spec::file::pipeline::{self, DataInterval, Notifications, Schedule};
 use cauce_spec::file::task::{Map, Retry};
 use cauce_spec::file::trigger::{Quorum, Trigger};
 use cauce_spec::{Kind, Name, Pipeline, Project, Task};
@@ -57,7 +58,8 @@ pub(crate) fn lower(
     let entries: Vec<(&Name, &Task)> =
         sequence.iter().filter_map(|&at| pipeline.tasks.get_index(at)).collect();
     let positions = Positions::new(&entries);
-    let schedules: Vec<SchedulePlan> = pipeline.schedule.iter().filter_map(schedule).collect();
+    let schedules: Vec<SchedulePlan> =
+        pipeline.schedule.iter().filter_map(|one| schedule(one, project)).collect();
     let timezone = schedules.first().map_or("UTC", |schedule| &schedule.timezone);
     let mut tasks: Vec<TaskPlan> =
         entries.iter().map(|(name, entry)| task(name, entry, project, &positions)).collect();
@@ -103,16 +105,22 @@ fn trigger(trigger: &Trigger) -> Option<TriggerPlan> {
     }))
 }
 
-fn schedule(schedule: &Schedule) -> Option<SchedulePlan> {
-    let zone = schedule.timezone.as_str();
+fn schedule(schedule: &Schedule, project: &Project) -> Option<SchedulePlan> {
+    // The checks refuse a name that is not there.
+    let calendar = schedule.calendar.as_ref().and_then(|name| project.calendars.get(name.as_str()));
+    let by_edge = schedule.open.map(|by| (Edge::Open, by)).or(schedule.close.map(|by| (Edge::Close, by)));
+    // Opening and closing are moments of the calendar, whose days then date the runs too.
+    let own = calendar.and_then(|calendar| calendar.timezone.as_ref()).filter(|_| by_edge.is_some());
+    let zone = own.unwrap_or(&schedule.timezone).as_str();
     let instant =
         |moment: &cauce_spec::Moment| moment.instant(zone).map(cauce_model::Instant::from_timestamp);
-    let every = match (&schedule.cron, schedule.rate, &schedule.at) {
-        (Some(cron), _, _) => Tick::Cron(cron.as_str().to_owned()),
-        (None, Some(rate), _) => Tick::RateSeconds(rate.0),
-        (None, None, Some(at)) => Tick::Once(instant(at)?),
-        // The checks refuse a schedule that says none of the three.
-        (None, None, None) => return None,
+    let every = match (&schedule.cron, schedule.rate, &schedule.at, by_edge) {
+        (Some(cron), ..) => Tick::Cron(cron.as_str().to_owned()),
+        (None, Some(rate), ..) => Tick::RateSeconds(rate.0),
+        (None, None, Some(at), _) => Tick::Once(instant(at)?),
+        (None, None, None, Some((edge, by))) => Tick::Calendar { edge, minutes: by.0 },
+        // The checks refuse a schedule that says none of them.
+        (None, None, None, None) => return None,
     };
     Some(SchedulePlan {
         every,
@@ -122,7 +130,25 @@ fn schedule(schedule: &Schedule) -> Option<SchedulePlan> {
         end: schedule.end.as_ref().and_then(instant),
         catchup: schedule.catchup,
         dst_gap: schedule.dst_gap,
+        calendar: calendar.map(|calendar| self::calendar(calendar, schedule.calendar_filters)),
     })
+}
+
+fn calendar(calendar: &Calendar, filters: pipeline::CalendarFilter) -> CalendarPlan {
+    let hours = |hours: &cauce_spec::Hours| HoursPlan(hours.open, hours.close);
+    let dates = |days: &[cauce_spec::Day]| days.iter().map(ToString::to_string).collect();
+    CalendarPlan {
+        filters: match filters {
+            pipeline::CalendarFilter::DataDay => CalendarFilter::DataDay,
+            pipeline::CalendarFilter::FireTime => CalendarFilter::FireTime,
+        },
+        timezone: calendar.timezone.as_ref().map(|zone| zone.as_str().to_owned()),
+        weekdays: calendar.weekdays.0.clone(),
+        without: dates(&calendar.without),
+        with: dates(&calendar.with),
+        hours: calendar.hours.as_ref().map(hours),
+        special: calendar.special.iter().map(|(day, at)| (day.to_string(), hours(at))).collect(),
+    }
 }
 
 fn task(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) -> TaskPlan {

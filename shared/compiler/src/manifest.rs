@@ -122,19 +122,24 @@ fn schedules(at: usize, plan: &SchedulePlan) -> Vec<ManifestSchedule> {
     // The checks refuse a schedule that cannot be read.
     let expressions = Schedule::new(plan).map(|schedule| schedule.to_eventbridge()).unwrap_or_default();
     let halves = expressions.len() > 1;
-    let note = match &plan.every {
-        Tick::Cron(_) if halves => {
-            Some("one of the two expressions of a cron with both day fields; a tick of both is one run")
-        }
-        _ => None,
-    };
+    let mut notes: Vec<&str> = Vec::new();
+    if halves {
+        notes.push("one of the two expressions of a cron with both day fields; a tick of both is one run");
+    }
+    if plan.calendar.is_some() {
+        notes.push("ticks on days that the calendar closes start nothing");
+    }
+    if matches!(plan.every, Tick::Calendar { .. }) {
+        notes.push("the sweep ticks on days with hours of their own, and on those opened by date");
+    }
+    let note = (!notes.is_empty()).then(|| notes.join("; "));
     (0..)
         .zip(expressions)
         .map(|(half, expression)| ManifestSchedule {
             name: schedule_name(at, half > 0),
             expression: expression.expression,
             timezone: expression.timezone,
-            note: note.map(str::to_owned),
+            note: note.clone(),
         })
         .collect()
 }
@@ -166,6 +171,7 @@ mod tests {
             end: None,
             catchup: Catchup::Last,
             dst_gap: DstGap::RunAfter,
+            calendar: None,
         }
     }
 

@@ -30,6 +30,7 @@ fn plan(cron: &str, zone: &str) -> SchedulePlan {
         end: None,
         catchup: Catchup::Last,
         dst_gap: DstGap::RunAfter,
+        calendar: None,
     }
 }
 

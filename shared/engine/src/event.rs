@@ -118,11 +118,16 @@ fn heard(
             |tick: &Instant| rate || scheduled_at.micros_since(*tick) < TICK_TOLERANCE_SECONDS * MICROS;
         let tick = schedule.previous_tick(scheduled_at).filter(near);
         let interval = tick.and_then(|tick| schedule.interval_ending_at(tick));
+        if interval.is_none() && schedule.has_calendar() {
+            return Ok(None);
+        }
         let interval = interval.ok_or_else(|| format!("no data interval ends at {scheduled_at}"))?;
-        Ok(trigger::of_interval(&dating, interval))
+        Ok(Some(trigger::of_interval(&dating, interval)))
     });
     let new = match dated {
-        Ok(new) => new,
+        Ok(Some(new)) => new,
+        // Scheduler knows no calendar.
+        Ok(None) => return Ok(booked(entry, Became::Closed, None)),
         Err(problem) => return Ok(rejected(entry, problem)),
     };
     let cause = TriggerRecord {

@@ -131,6 +131,8 @@ pub enum Became {
     Stale,
     /// The pipeline is paused.
     Paused,
+    /// The schedule's calendar is closed.
+    Closed,
     /// Other files of its set are missing.
     Waiting,
     /// Nobody told of it in time, and its schedule does not make up for it.

@@ -10,7 +10,7 @@ use crate::rule::TriggerRule;
 use crate::services::CallPlan;
 use crate::status::FailureClass;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The shape of `plan.json` that this code writes and reads.
 pub const PLAN_SCHEMA: u32 = 1;
@@ -117,6 +117,58 @@ pub struct SchedulePlan {
     pub catchup: Catchup,
     /// What becomes of a local time that a clock change skips.
     pub dst_gap: DstGap,
+    /// On which days, or at which times, runs happen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<CalendarPlan>,
+}
+
+/// A calendar, whole, as it was when the pipeline was compiled.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalendarPlan {
+    /// What the calendar is asked about.
+    pub filters: CalendarFilter,
+    /// IANA zone of its days and hours; the schedule's where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// Days of the week on which it is open, 0 is Sunday.
+    pub weekdays: BTreeSet<u8>,
+    /// Dates on which it is closed (`1997-01-05`).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub without: BTreeSet<String>,
+    /// Dates on which it is open besides.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub with: BTreeSet<String>,
+    /// From when to when it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<HoursPlan>,
+    /// Dates with other hours.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub special: BTreeMap<String, HoursPlan>,
+}
+
+/// What a calendar is asked about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CalendarFilter {
+    /// The first day of the data.
+    DataDay,
+    /// The moment of firing.
+    FireTime,
+}
+
+/// Opening and closing, in minutes of the local day; 1440 is midnight at its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HoursPlan(pub u16, pub u16);
+
+/// An end of a calendar's hours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edge {
+    /// The opening.
+    Open,
+    /// The closing.
+    Close,
 }
 
 /// The name of a pipeline's schedule where something outside ticks for it: by its position from 1; a
@@ -141,6 +193,13 @@ pub enum Tick {
     RateSeconds(u64),
     /// Once.
     Once(crate::Instant),
+    /// At an edge of the calendar's open days.
+    Calendar {
+        /// Which edge.
+        edge: Edge,
+        /// How much later than the edge, in minutes of local time; negative is earlier.
+        minutes: i32,
+    },
 }
 
 /// Which missed ticks are made up for.

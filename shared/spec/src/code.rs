@@ -69,6 +69,8 @@ codes! {
     BadPattern = "C113",
     /// A pattern of object keys, or what is made of its captures, is wrong.
     BadKeyPattern = "C114",
+    /// Hours of a day cannot be read.
+    BadHours = "C115",
     // The graph of tasks.
     /// A task named here does not exist.
     UnknownTask = "C201",
@@ -126,6 +128,10 @@ codes! {
     DataTask = "C406",
     /// A pool is not in the project file.
     UnknownPool = "C407",
+    /// A calendar is not in the project file.
+    UnknownCalendar = "C408",
+    /// A schedule and its calendar do not fit together.
+    CalendarUse = "C409",
     // Not built yet.
     /// The setting is not supported yet.
     UnsupportedSetting = "C901",

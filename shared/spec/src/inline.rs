@@ -3,9 +3,11 @@
 
 use cauce_template::{MAX_TEMPLATE_BYTES, Template, TemplateValue};
 
+use crate::file::calendar::holidays;
 use crate::file::data::Sql;
 use crate::file::kind::{Data, Kind};
 use crate::file::pipeline::Pipeline;
+use crate::file::project::Project;
 
 /// A file that cannot become part of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,49 @@ impl Pipeline {
             let failed = |problem| InlineError { task: name.to_string(), file: file.clone(), problem };
             let text = read(&file).and_then(plain).map_err(failed)?;
             put(data, text);
+        }
+        Ok(())
+    }
+}
+
+/// A file of holidays that cannot become part of its calendar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HolidaysError {
+    /// The calendar that names it.
+    pub calendar: String,
+    /// The file, as it is written there.
+    pub file: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl std::fmt::Display for HolidaysError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "calendars.{}.holidays: {}: {}", self.calendar, self.file, self.problem)
+    }
+}
+
+impl std::error::Error for HolidaysError {}
+
+impl Project {
+    /// Puts the dates of every file of holidays among those on which its calendar is closed, so that a
+    /// pipeline version holds them. `read` gives the text of a file of the project by its path, or says
+    /// why it cannot.
+    ///
+    /// # Errors
+    /// The first file that cannot be read, or holds no dates.
+    pub fn inline_holidays(
+        &mut self,
+        mut read: impl FnMut(&str) -> Result<String, String>,
+    ) -> Result<(), HolidaysError> {
+        for (name, calendar) in &mut self.calendars {
+            let Some(file) = calendar.holidays.take() else { continue };
+            let days = read(&file).and_then(|text| holidays(&text));
+            let days = days.map_err(|problem| HolidaysError { calendar: name.to_string(), file, problem })?;
+            // A date that the file says is open stays open: it knows better than a public list.
+            calendar.without.extend(days);
+            calendar.without.sort_unstable();
+            calendar.without.dedup();
         }
         Ok(())
     }
@@ -102,6 +147,19 @@ mod tests {
         let inlined = json!({"query": "SELECT 1 -- models/a.sql", "output": "out.csv"});
         assert_eq!(config(&pipeline, "a"), inlined);
         assert_eq!(config(&pipeline, "b"), json!({"file": "s3://b/c.sql"}));
+    }
+
+    #[test]
+    fn holidays_of_a_file_are_dates_of_the_calendar() {
+        let text = b"calendars: {shop: {holidays: closed.txt, without: [2026-12-24]}}";
+        let project = || crate::check_project(text).0.unwrap();
+        let mut read = project();
+        read.inline_holidays(|file| Ok(format!("2026-12-25 {file}\n2026-12-24\n"))).unwrap();
+        let closed: Vec<String> = read.calendars["shop"].without.iter().map(ToString::to_string).collect();
+        assert_eq!(closed, ["2026-12-24", "2026-12-25"]);
+        assert_eq!(read.calendars["shop"].holidays, None);
+        let error = project().inline_holidays(|_| Ok("soon".to_owned())).unwrap_err();
+        assert!(error.to_string().starts_with("calendars.shop.holidays: closed.txt: line 1"), "{error}");
     }
 
     #[test]

@@ -29,6 +29,6 @@ pub use file::kind::{Container, Kind};
 pub use file::pipeline::Pipeline;
 pub use file::project::Project;
 pub use file::task::Task;
-pub use inline::InlineError;
-pub use shape::{Argv, Cron, Moment, Name, Seconds, TimeZoneName};
+pub use inline::{HolidaysError, InlineError};
+pub use shape::{Argv, Cron, Day, Hours, Moment, Name, Offset, Seconds, TimeZoneName, Weekdays};
 pub use tree::{MAX_DEPTH, MAX_FILE_BYTES, MAX_NODES};

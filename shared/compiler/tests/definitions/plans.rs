@@ -115,6 +115,7 @@ pub(crate) fn mixed() -> Plan {
         end: None,
         catchup: Default::default(),
         dst_gap: Default::default(),
+        calendar: None,
     }];
     plan
 }

@@ -28,6 +28,9 @@ impl Schedule {
     /// then the two halves of one schedule; a day that both allow is told apart by no one and makes
     /// one run, since a run is found by its tick.
     ///
+    /// A calendar's closed days are not in them: the tick comes, and no run follows. Nor are days with
+    /// hours of their own, whose ticks are among those that nobody else tells of.
+    ///
     /// Scheduler leaves out local times that a clock change skips; see
     /// [`Schedule::is_moved_by_clock_change`]. A rate must be given a StartDate that is a multiple of
     /// its period since the epoch, or it counts from its own creation. Not verified on AWS: a list
@@ -39,6 +42,16 @@ impl Schedule {
             Rhythm::Once(at) => {
                 let utc = TimeZone::UTC.to_datetime(at.to_timestamp());
                 (vec![format!("at({})", utc.strftime("%Y-%m-%dT%H:%M:%S"))], "UTC")
+            }
+            Rhythm::Calendar { calendar, edge, minutes } => {
+                let ordinary = calendar.ordinary(*edge, *minutes).filter(|(days, _)| days.len() > 0);
+                let expression = ordinary.map(|(days, minute)| {
+                    let days = list(days.raised(1), Field::DayOfWeek.all().raised(1));
+                    // One of the two day fields has to be a question mark.
+                    let days = if days == "*" { "1-7".to_owned() } else { days };
+                    format!("cron({} {} ? * {days} *)", minute % 60, minute / 60)
+                });
+                (expression.into_iter().collect(), self.zone.name())
             }
         };
         expressions

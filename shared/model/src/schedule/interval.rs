@@ -4,8 +4,10 @@
 //! tick of a schedule closes no interval, so it fires nothing. Snapshot schedules
 //! (`data_interval: none`) and one-time schedules have empty intervals at their ticks.
 
+use super::calendar::CLOSED_DAYS_MAX;
 use super::{Rhythm, Schedule};
 use crate::Instant;
+use crate::time::MICROS;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
@@ -36,40 +38,49 @@ impl Interval {
 /// over midnight shows yesterday's date again.
 const DAY_MAY_RETURN_SECONDS: u64 = 86_400;
 
+/// How far ahead and back an open day of a calendar is looked for.
+const CLOSED_MICROS_MAX: i64 = CLOSED_DAYS_MAX as i64 * 86_400 * MICROS;
+
 impl Schedule {
     /// The interval that a tick closes, whose run fires at it. `None` where `tick` is none of the
-    /// schedule's ticks, or is the first.
+    /// schedule's ticks, or is the first, or the calendar is closed.
     pub fn interval_ending_at(&self, tick: Instant) -> Option<Interval> {
         if !self.is_tick(tick) {
             return None;
         }
-        if self.is_snapshot() {
-            return Some(Interval::empty_at(tick));
-        }
-        let start = self.previous_tick(tick.plus_micros(-1))?;
-        Some(Interval::between(start, tick))
+        let interval = match self.is_snapshot() {
+            true => Interval::empty_at(tick),
+            false => Interval::between(self.previous_tick(tick.plus_micros(-1))?, tick),
+        };
+        Some(interval).filter(|interval| self.admits(interval))
     }
 
     /// The interval that a tick opens: the one of this logical date. `None` where `tick` is none of
-    /// the schedule's ticks, or is the last.
+    /// the schedule's ticks, or is the last, or the calendar is closed.
     pub fn interval_starting_at(&self, tick: Instant) -> Option<Interval> {
         if !self.is_tick(tick) {
             return None;
         }
-        if self.is_snapshot() {
-            return Some(Interval::empty_at(tick));
-        }
-        Some(Interval::between(tick, self.next_tick(tick)?))
+        let interval = match self.is_snapshot() {
+            true => Interval::empty_at(tick),
+            false => Interval::between(tick, self.next_tick(tick)?),
+        };
+        Some(interval).filter(|interval| self.admits(interval))
     }
 
     /// The newest interval that has ended at `now`.
     pub fn newest_complete(&self, now: Instant) -> Option<Interval> {
-        self.interval_ending_at(self.previous_tick(now)?)
+        let near = |tick: &Instant| !self.has_calendar() || now.micros_since(*tick) <= CLOSED_MICROS_MAX;
+        self.ticks_back(now).take_while(near).find_map(|tick| self.interval_ending_at(tick))
     }
 
     /// The next interval to end after `after`; its `end` is when to wake.
     pub fn next_to_end(&self, after: Instant) -> Option<Interval> {
-        self.intervals_ending(after, Instant::from_micros(i64::MAX)).next()
+        let horizon = match self.has_calendar() {
+            true => after.plus_micros(CLOSED_MICROS_MAX),
+            false => Instant::from_micros(i64::MAX),
+        };
+        self.intervals_ending(after, horizon).next()
     }
 
     /// The intervals that end later than `after`, up to and with `until`, in order: what fires then.

@@ -2,8 +2,8 @@
 //!
 //! What this is: the time semantics of the product, pure. The clock is an argument, zones come from
 //! the IANA database inside the program.
-//! What it never does: read a clock or the machine's zones, start anything, know a calendar of
-//! holidays.
+//! What it never does: read a clock or the machine's zones, start anything, know anybody's holidays: a
+//! calendar is part of the plan.
 //! Where to start reading: [`Schedule`], then [`Dating`]; [`cron`] reads the expressions, [`zone`]
 //! holds the laws of clock changes, `docs/decisions/0005-cron.md` says why this is our own code.
 //!
@@ -17,11 +17,13 @@
 //! 4. A tick never leaves its local day: a skipped time whose stretch ends on another day (a day
 //!    that a zone left out to change sides of the date line) is left out with it. Hence a schedule
 //!    of one time a day has at most one tick per local day, and a date can name its run.
-//! 5. Ticks lie in `[start, end)` of the schedule and strictly increase.
+//! 5. A calendar takes ticks' runs away, or is the rhythm; it never moves a tick of another rhythm.
+//! 6. Ticks lie in `[start, end)` of the schedule and strictly increase.
 
 pub mod cron;
 pub mod zone;
 
+mod calendar;
 mod catchup;
 mod civil;
 mod dating;
@@ -33,6 +35,7 @@ mod tick;
 #[cfg(test)]
 mod tests;
 
+pub use calendar::DAY_MINUTES;
 pub use cron::{Cron, CronError, CronProblem};
 pub use dating::{Dating, DayError};
 pub use eventbridge::{EXPRESSION_CHARACTERS_MAX, SchedulerExpression};
@@ -40,8 +43,9 @@ pub use interval::Interval;
 pub use zone::{UnknownZone, Zone};
 
 use crate::Instant;
-use crate::plan::{Catchup, DstGap, SchedulePlan, Tick};
+use crate::plan::{CalendarFilter, Catchup, DstGap, Edge, SchedulePlan, Tick};
 use crate::time::MICROS;
+use calendar::Calendar;
 
 /// The longest period of a rate: a century of 365.25 days, in seconds.
 pub const RATE_SECONDS_MAX: u64 = 36_525 * 86_400;
@@ -56,6 +60,8 @@ pub struct Schedule {
     end: Option<Instant>,
     catchup: Catchup,
     dst_gap: DstGap,
+    /// Which intervals have a run.
+    filter: Option<(Calendar, CalendarFilter)>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -64,6 +70,12 @@ enum Rhythm {
     /// Microseconds between ticks, counted from the epoch.
     Rate(i64),
     Once(Instant),
+    /// An edge of the calendar's days, moved by minutes of local time.
+    Calendar {
+        calendar: Calendar,
+        edge: Edge,
+        minutes: i32,
+    },
 }
 
 /// Why a schedule cannot be used.
@@ -95,6 +107,18 @@ pub enum ScheduleError {
         /// As it was written.
         seconds: u64,
     },
+    /// Hours of a calendar that do not lie within a day, or end before they begin.
+    #[error("the hours of a calendar begin before they end, and lie within a day")]
+    Hours,
+    /// A date of a calendar.
+    #[error("`{text}` is no date")]
+    Date {
+        /// As it was written.
+        text: String,
+    },
+    /// A schedule by the edges of a calendar that is not there, or that has no hours on any day.
+    #[error("a schedule by opening or closing needs a calendar with hours")]
+    NoHours,
     /// Nothing lies between its bounds.
     #[error("the schedule ends ({end}) before it starts ({start}); no tick lies between")]
     Bounds {
@@ -116,9 +140,18 @@ impl Schedule {
         {
             return Err(ScheduleError::Bounds { start, end });
         }
+        let mut zone = Zone::named(&plan.timezone)?;
+        let calendar = plan.calendar.as_ref().map(|plan| Calendar::new(plan, &zone)).transpose()?;
+        let rhythm = Rhythm::of(&plan.every, calendar.as_ref())?;
+        if let Rhythm::Calendar { calendar, .. } = &rhythm {
+            zone = calendar.zone().clone();
+        }
+        let by_edges = matches!(rhythm, Rhythm::Calendar { .. });
+        let filters = plan.calendar.as_ref().map(|plan| plan.filters);
         Ok(Self {
-            rhythm: Rhythm::of(&plan.every)?,
-            zone: Zone::named(&plan.timezone)?,
+            rhythm,
+            zone,
+            filter: calendar.filter(|_| !by_edges).zip(filters),
             data_interval: plan.data_interval,
             start: plan.start,
             end: plan.end,
@@ -141,12 +174,13 @@ impl Schedule {
             // Local days of 25 hours hold two ticks that lie 24 hours apart.
             Rhythm::Rate(period) => *period >= if self.zone.is_fixed() { DAY } else { 2 * DAY },
             Rhythm::Once(_) => true,
+            Rhythm::Calendar { calendar, edge, minutes } => calendar.stays_in_its_day(*edge, *minutes),
         }
     }
 }
 
 impl Rhythm {
-    fn of(tick: &Tick) -> Result<Self, ScheduleError> {
+    fn of(tick: &Tick, calendar: Option<&Calendar>) -> Result<Self, ScheduleError> {
         match tick {
             Tick::Cron(text) => match Cron::parse(text) {
                 Ok(cron) => Ok(Self::Cron(cron)),
@@ -160,6 +194,12 @@ impl Rhythm {
             }
             Tick::RateSeconds(seconds) => Ok(Self::Rate(*seconds as i64 * MICROS)),
             Tick::Once(at) => Ok(Self::Once(*at)),
+            Tick::Calendar { edge, minutes } => match calendar.filter(|calendar| calendar.has_hours()) {
+                Some(calendar) => {
+                    Ok(Self::Calendar { calendar: calendar.clone(), edge: *edge, minutes: *minutes })
+                }
+                None => Err(ScheduleError::NoHours),
+            },
         }
     }
 }

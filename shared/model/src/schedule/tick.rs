@@ -22,6 +22,7 @@ impl Schedule {
                 (after.micros().div_euclid(*period) + 1).checked_mul(*period).map(Instant::from_micros)
             }
             Rhythm::Once(at) => Some(*at).filter(|at| *at > after),
+            Rhythm::Calendar { calendar, edge, minutes } => calendar.next(*edge, *minutes, after),
         };
         tick.filter(|tick| self.end.is_none_or(|end| *tick < end))
     }
@@ -40,6 +41,7 @@ impl Schedule {
                 at.micros().div_euclid(*period).checked_mul(*period).map(Instant::from_micros)
             }
             Rhythm::Once(once) => Some(*once).filter(|once| *once <= at),
+            Rhythm::Calendar { calendar, edge, minutes } => calendar.previous(*edge, *minutes, at),
         };
         tick.filter(|tick| self.start.is_none_or(|start| *tick >= start))
     }
@@ -65,7 +67,7 @@ impl Schedule {
     pub fn is_moved_by_clock_change(&self, tick: Instant) -> bool {
         match &self.rhythm {
             Rhythm::Cron(cron) => self.is_tick(tick) && !cron.matches(self.zone.local(tick)),
-            Rhythm::Rate(_) | Rhythm::Once(_) => false,
+            Rhythm::Rate(_) | Rhythm::Once(_) | Rhythm::Calendar { .. } => false,
         }
     }
 }

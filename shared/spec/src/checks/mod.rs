@@ -1,5 +1,6 @@
 //! What types cannot say: the graph, the names in templates, values that depend on each other.
 
+mod calendars;
 mod flow;
 mod graph;
 mod names;

@@ -17,7 +17,7 @@ use crate::tree::Value;
 
 pub(crate) fn check(draft: &Draft<'_>, project: &Project, reader: &mut Reader) {
     for (at, schedule) in draft.pipeline.schedule.iter().enumerate() {
-        self::schedule(draft, at, schedule, reader);
+        self::schedule(draft, at, schedule, project, reader);
     }
     channels(draft, None, &draft.pipeline.notify, project, reader);
     for task in &draft.tasks {
@@ -65,27 +65,37 @@ pub(crate) fn project(project: &Project, reader: &mut Reader) {
 /// Source: <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#rate-based>.
 const SECONDS_PER_MINUTE: u64 = 60;
 
-fn schedule(draft: &Draft<'_>, at: usize, schedule: &Schedule, reader: &mut Reader) {
+fn schedule(draft: &Draft<'_>, at: usize, schedule: &Schedule, project: &Project, reader: &mut Reader) {
     let Some(entry) = draft.root.get("schedule") else { return };
     let (mut span, mut route) = (entry.key_span, "schedule".to_owned());
     if let Value::List(items) = &entry.value.value {
         span = items.get(at).map_or(span, |item| item.span);
         route = format!("schedule[{at}]");
     }
-    let ways = [schedule.cron.is_some(), schedule.rate.is_some(), schedule.at.is_some()];
+    let ways = [
+        schedule.cron.is_some(),
+        schedule.rate.is_some(),
+        schedule.at.is_some(),
+        schedule.open.is_some(),
+        schedule.close.is_some(),
+    ];
     match ways.iter().filter(|way| **way).count() {
         1 => {}
         // What was written could not be read, and was reported.
         0 if reader.diagnostics.iter().any(|found| found.route.starts_with("schedule")) => {}
         0 => reader.report(
             Diagnostic::error(Code::MissingKey, span, "the schedule never ticks".to_owned())
-                .help("add one of cron, rate, at")
+                .help("add one of cron, rate, at, open, close")
                 .at(route.clone()),
         ),
         _ => reader.report(
-            Diagnostic::error(Code::Conflict, span, "a schedule has one of cron, rate and at".to_owned())
-                .help("write several schedules as a list")
-                .at(route.clone()),
+            Diagnostic::error(
+                Code::Conflict,
+                span,
+                "a schedule has one of cron, rate, at, open and close".to_owned(),
+            )
+            .help("write several schedules as a list")
+            .at(route.clone()),
         ),
     }
     if schedule.rate.is_some_and(|rate| rate.0 % SECONDS_PER_MINUTE != 0) {
@@ -104,9 +114,10 @@ fn schedule(draft: &Draft<'_>, at: usize, schedule: &Schedule, reader: &mut Read
         reader.report(
             Diagnostic::error(Code::Conflict, span, "the schedule ends before it starts".to_owned())
                 .help("swap `start` and `end`")
-                .at(route),
+                .at(route.clone()),
         );
     }
+    super::calendars::used(schedule, (entry, at), (span, &route), project, reader);
 }
 
 fn channels(

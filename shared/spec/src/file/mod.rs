@@ -4,6 +4,7 @@
 //! runs, `words` the lists of words that the plan shares, `later` what is in the schema already and
 //! not supported yet.
 
+pub mod calendar;
 pub mod channel;
 pub mod data;
 pub mod kind;

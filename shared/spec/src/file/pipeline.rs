@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use crate::file::later::Matrix;
 use crate::file::task::{Defaults, Task};
 use crate::file::trigger::Trigger;
-use crate::shape::{Cron, Moment, Name, Seconds, TimeZoneName, choice, record};
+use crate::shape::{Cron, Moment, Name, Offset, Seconds, TimeZoneName, choice, record};
 
 record! {
     /// Pipeline file: one pipeline, its settings and its tasks.
@@ -74,10 +74,14 @@ record! {
         end: Option<Moment> = None;
         /// Gap: what becomes of a local time that a clock change skips.
         dst_gap: DstGap = DstGap::default();
-        /// Calendar: the named days on which runs happen.
-        calendar: Option<Name> = None => later;
+        /// Open: a tick so much later than each opening of the calendar; `-30m` is before it.
+        open: Option<Offset> = None;
+        /// Close: a tick so much later than each closing of the calendar.
+        close: Option<Offset> = None;
+        /// Calendar: the calendar of the project file on whose days runs happen.
+        calendar: Option<Name> = None;
         /// Calendar filter: whether the calendar filters the data day or the time of firing.
-        calendar_filters: CalendarFilter = CalendarFilter::DataDay => later;
+        calendar_filters: CalendarFilter = CalendarFilter::DataDay;
         /// Select: the column of the matrix that chooses a schedule.
         select: Option<Name> = None => later;
         /// Cases: a schedule for each value of that column.

@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
+use crate::file::calendar::Calendar;
 use crate::file::channel::Channel;
 use crate::shape::{Argv, Name, Seconds, choice, record};
 
@@ -25,8 +26,8 @@ record! {
         breakers: IndexMap<Name, Breaker> = IndexMap::new() => later;
         /// Rate limits: rates that tasks share.
         rate_limits: IndexMap<Name, RateLimit> = IndexMap::new() => later;
-        /// Calendars: named sets of days.
-        calendars: IndexMap<Name, Calendar> = IndexMap::new() => later;
+        /// Calendars: days and hours on which something is open, by name.
+        calendars: IndexMap<Name, Calendar> = IndexMap::new();
         /// Connections: databases and services, with references to their credentials.
         connections: IndexMap<Name, Json> = IndexMap::new() => later;
         /// Retention: how long records and logs are kept.
@@ -172,17 +173,5 @@ record! {
         tokens: u32, within 1..=1_000_000;
         /// Per: in how much time.
         per: Seconds;
-    }
-}
-
-record! {
-    /// Calendar: a set of days.
-    pub struct Calendar {
-        /// Weekdays: the days of the week that belong to it.
-        weekdays: Vec<String> = Vec::new();
-        /// Without: dates that do not belong to it.
-        without: Vec<String> = Vec::new();
-        /// With: dates that belong to it besides.
-        with: Vec<String> = Vec::new();
     }
 }

@@ -5,6 +5,7 @@
 //! the pipeline is withheld at the end when anything was reported.
 
 mod cron;
+mod day;
 mod leaf;
 mod list;
 mod reader;
@@ -12,6 +13,7 @@ mod record;
 pub(crate) mod suggest;
 
 pub use cron::Cron;
+pub use day::{Day, Hours, Offset, Weekdays};
 pub(crate) use leaf::variants;
 pub use leaf::{Moment, Name, Seconds, TimeZoneName};
 pub use list::Argv;

@@ -1,6 +1,7 @@
 //! Tables for what people expect, laws for random schedules, and two second opinions: an oracle that
 //! steps through a year by the minute, and the `croner` crate for the grammar.
 
+mod calendar;
 mod cron;
 mod interval;
 mod laws;
@@ -21,6 +22,7 @@ pub(super) fn planned(cron: &str, timezone: &str) -> SchedulePlan {
         end: None,
         catchup: Catchup::Last,
         dst_gap: DstGap::RunAfter,
+        calendar: None,
     }
 }
 
