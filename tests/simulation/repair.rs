@@ -363,6 +363,7 @@ fn events_in_any_order_and_number_change_no_end_that_was_reached() {
                     task: task.to_owned(),
                     index: None,
                     attempt: 1 + choice.below(2) as u32,
+                    program: format!("arn:task/{task}"),
                 }))
             }));
             while !events.is_empty() {
@@ -402,6 +403,33 @@ fn a_cancelled_run_ends_though_others_wait_at_gates() {
     assert_eq!(ended.run.status, RunStatus::Cancelled);
     assert!(ended.run.ended_at < Some(Instant::from_micros(epoch().micros()).plus_seconds(3)));
     assert_eq!(taken(&host), 0);
+}
+
+#[test]
+fn the_log_of_a_program_that_was_stopped_is_known_by_its_event() {
+    let (host, key) = started(GATED, gated_durations());
+    pass(&host, 2);
+    let log = |task: &str| stand(&host, &key).tasks[task].attempts[0].log.clone().unwrap();
+    let event = |task: &str, attempt: u32| {
+        let program = format!("arn:aws:ecs:eu-west-1:123456789012:task/sim/{task}{attempt}");
+        let (run_key, task) = (key.clone(), task.to_owned());
+        tell(
+            &host,
+            &Command::Observed(Box::new(Observed::Program { run_key, task, index: None, attempt, program })),
+        );
+    };
+    let before = log("b");
+    event("b", 1);
+    assert_eq!(log("b"), before, "a program under way is told of by its own execution");
+    tell(&host, &Command::Cancel { run_key: key.clone(), reason: "enough".to_owned(), by: None });
+    assert!(settle(&host));
+    event("b", 2);
+    assert_eq!(log("b"), before, "there was no second attempt");
+    for _ in 0..2 {
+        event("b", 1);
+        assert!(log("b").ends_with("/task/b1"), "{}", log("b"));
+    }
+    assert_eq!(stand(&host, &key).statuses(), "a:success alert:cancelled b:cancelled c:cancelled");
 }
 
 #[test]

@@ -110,6 +110,7 @@ fn program(detail: &Json) -> Result<Option<Observed>, EventError> {
         task: needed("CAUCE_TASK")?.to_owned(),
         index: variable("CAUCE_INDEX").map(|text| count("CAUCE_INDEX", text)).transpose()?,
         attempt: count("CAUCE_ATTEMPT", needed("CAUCE_ATTEMPT")?)?,
+        program: text(detail, "taskArn").ok_or_else(|| missing(PROGRAM_EVENT, "taskArn"))?.to_owned(),
     }))
 }
 
@@ -193,7 +194,7 @@ mod tests {
             json!({
                 "source": "aws.ecs",
                 "detail-type": PROGRAM_EVENT,
-                "detail": {"lastStatus": last, "version": 4, "overrides": {"containerOverrides": [{"environment": environment}]}},
+                "detail": {"taskArn": "arn:task", "lastStatus": last, "version": 4, "overrides": {"containerOverrides": [{"environment": environment}]}},
             })
         };
         let pair = |name: &str, value: &str| json!({"name": name, "value": value});
@@ -209,7 +210,8 @@ mod tests {
                 run_key: RunKey::new("p", "r"),
                 task: "load".to_owned(),
                 index: None,
-                attempt: 2
+                attempt: 2,
+                program: "arn:task".to_owned(),
             })
         );
         assert_eq!(observed(&event("RUNNING", ours)), None);

@@ -382,6 +382,8 @@ pub enum Observed {
         index: Option<u32>,
         /// The attempt's number.
         attempt: u32,
+        /// Its ARN.
+        program: String,
     },
 }
 

@@ -65,7 +65,9 @@ pub(crate) fn deploy(
     }));
     let (clock, wake) = ticks::deployed(&plan, record.paused, view, settings, now)?;
     let effects = wake.into_iter().collect();
-    if known.as_ref() == Some(&record) {
+    // A record that an older version wrote has no place in the list of pipelines yet.
+    let is_listed = item.is_some_and(|item| item.index.is_some());
+    if known.as_ref() == Some(&record) && is_listed {
         return Ok(Decision { reply, writes: clock.into_iter().collect(), effects, ..Decision::default() });
     }
     let version = VersionRecord {
@@ -89,7 +91,7 @@ pub(crate) fn deploy(
     }));
     let version_key = version_item(&record.pipeline, &record.version);
     writes.extend([
-        Write::Put { item: Item::new(key, record.to_body()), expect },
+        Write::Put { item: record.row(), expect },
         Write::Put { item: Item::new(version_key, version.to_body()), expect: Expect::Any },
         entry.write(),
     ]);

@@ -146,13 +146,18 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
 fn log_stream(outcome: &Outcome, family: &str) -> Option<String> {
     let of = |task: &Json| {
         let arn = task.get("TaskArn")?.as_str().filter(|arn| arn.starts_with("arn:"))?;
-        Some(cauce_model::ids::log_stream(family, arn.rsplit('/').next()?))
+        Some(stream_of(arn, family))
     };
     match outcome {
         Outcome::Succeeded(task) => of(task),
         Outcome::Failed { cause, .. } => of(&serde_json::from_str(cause).ok()?),
         Outcome::Joined | Outcome::Died(_) => None,
     }
+}
+
+/// The log stream of the ECS task with this ARN.
+pub(crate) fn stream_of(arn: &str, family: &str) -> String {
+    cauce_model::ids::log_stream(family, arn.rsplit('/').next().unwrap_or(arn))
 }
 
 /// What an attempt hears that no longer counts: its execution ends, and nothing else does.

@@ -13,9 +13,9 @@ use crate::stop::Stop;
 use crate::view::Liveness;
 use crate::{Settings, View, finish};
 use cauce_model::ids::child_execution_name;
-use cauce_model::plan::TaskPlan;
-use cauce_model::record::{RunRecord, run_item};
-use cauce_model::{FailureClass, Instant, RunKey, names};
+use cauce_model::plan::{TaskKind, TaskPlan};
+use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
+use cauce_model::{FailureClass, Instant, Item, RunKey, Write, names};
 
 pub(crate) fn decide(
     observed: &Observed,
@@ -68,13 +68,14 @@ pub(crate) fn decide(
                 ..Decision::default()
             })
         }
-        Observed::Program { run_key, task, index, attempt } => {
+        Observed::Program { run_key, task, index, attempt, program } => {
             let Some(item) = view.item(&run_item(run_key))? else { return Ok(Decision::default()) };
-            let run = <RunRecord as cauce_model::record::Record>::from_item(item)?;
-            let record = load_task(view, run_key, run.generation, task, *index)?.record;
+            let run = RunRecord::from_item(item)?;
+            let loaded = load_task(view, run_key, run.generation, task, *index)?;
+            let record = &loaded.record;
             let newest = record.attempts.len() as u32 == *attempt;
             if record.generation != run.generation || record.status.is_terminal() || !newest {
-                return Ok(Decision::default());
+                return log(loaded, &run, *attempt, program, view);
             }
             let prepared = view.plan(&run.run.pipeline, &run.version)?;
             let pinned = view.settings(&run, settings)?;
@@ -90,6 +91,33 @@ pub(crate) fn decide(
             }
         }
     }
+}
+
+/// Notes the log of a program whose attempt ended before it did: one that was cancelled or ran out of
+/// time says something too. Who finishes in the ordinary way has named its log already.
+fn log(
+    mut loaded: Loaded<TaskRecord>,
+    run: &RunRecord,
+    number: u32,
+    program: &str,
+    view: &View,
+) -> Result<Decision, Stop> {
+    let record = &mut loaded.record;
+    let attempt = record.attempts.iter_mut().find(|attempt| attempt.number == number);
+    let Some(attempt) = attempt.filter(|attempt| attempt.ended_at.is_some()) else {
+        return Ok(Decision::default());
+    };
+    let prepared = view.plan(&run.run.pipeline, &run.version)?;
+    let kind = prepared.find(&record.task).map(|(_, plan)| &plan.kind);
+    let Some(TaskKind::Container(container)) = kind else { return Ok(Decision::default()) };
+    let stream = finish::stream_of(program, &container.task_definition);
+    if attempt.log.as_ref() == Some(&stream) {
+        return Ok(Decision::default());
+    }
+    attempt.log = Some(stream);
+    let key = task_item(&run.key(), &record.task, record.index);
+    let write = Write::Put { item: Item::new(key, record.to_body()), expect: loaded.expect };
+    Ok(Decision { writes: vec![write], ..Decision::default() })
 }
 
 /// A run in the generation that is spoken of; `None` when there is no such run, or it is in another one.

@@ -148,7 +148,7 @@ pub(crate) fn pause(pause: &Pause, view: &View, now: Instant) -> Result<Decision
     entry.pipeline = Some(pause.pipeline.clone());
     entry.version = Some(record.version.clone());
     let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
-    let mut writes = vec![Write::Put { item: Item::new(key, record.to_body()), expect }, entry.write()];
+    let mut writes = vec![Write::Put { item: record.row(), expect }, entry.write()];
     let mut effects = Vec::new();
     if !pause.paused
         && let Some((clock, look)) = ticks::unpaused(&pause.pipeline, view, now)?

@@ -3,7 +3,7 @@
 use crate::{Host, HostError, World};
 use cauce_driver::{DriverError, plan_uri};
 use cauce_engine::Prepared;
-use cauce_model::item::{Expect, Item, Write};
+use cauce_model::item::{Expect, Write};
 use cauce_model::plan::Plan;
 use cauce_model::record::{PipelineRecord, Record, pipeline_item};
 use cauce_model::{Json, ids::sha256_hex};
@@ -122,7 +122,7 @@ impl<W: World + 'static> Host<W> {
                 return Ok(());
             }
             let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
-            let write = Write::Put { item: Item::new(key.clone(), record.to_body()), expect };
+            let write = Write::Put { item: record.row(), expect };
             let token = sha256_hex(serde_json::to_vec(&write).unwrap_or_default());
             match self.world().table().write(&[write], &token[..36]).await {
                 Ok(()) => return Ok(()),

@@ -127,6 +127,11 @@ pub fn log_stream(family: &str, task_id: &str) -> String {
     format!("{family}/{CONTAINER_NAME}/{task_id}")
 }
 
+/// The base64 of the sha256 of bytes, as Lambda tells that of a package.
+pub fn sha256_base64(bytes: impl AsRef<[u8]>) -> String {
+    data_encoding::BASE64.encode(&Sha256::digest(bytes))
+}
+
 /// The lower-case hex of the sha256 of a text.
 pub fn sha256_hex(text: impl AsRef<[u8]>) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(text))

@@ -2,7 +2,7 @@
 
 use crate::Json;
 use crate::ids::{RunKey, RunRef};
-use crate::item::{Body, Item, Key};
+use crate::item::{Body, IndexEntry, Item, Key};
 use crate::status::{FailureClass, RunStatus, TaskStatus, TriggerKind};
 use crate::time::Instant;
 use serde::de::DeserializeOwned;
@@ -91,6 +91,9 @@ pub fn active_item(run_key: &RunKey) -> Key {
     Key::new(run_partition(run_key), "A")
 }
 
+/// The index list of deployed pipelines, by name.
+pub const PIPELINES_LIST: &str = "pipelines";
+
 /// The key of a deployed pipeline's record.
 pub fn pipeline_item(pipeline: &str) -> Key {
     Key::new(format!("pipeline#{pipeline}"), "P")
@@ -121,6 +124,15 @@ pub struct PipelineRecord {
 }
 
 impl Record for PipelineRecord {}
+
+impl PipelineRecord {
+    /// The record's item, with its place in the list of pipelines.
+    pub fn row(&self) -> Item {
+        let mut item = Item::new(pipeline_item(&self.pipeline), self.to_body());
+        item.index = Some(IndexEntry { list: PIPELINES_LIST.to_owned(), position: self.pipeline.clone() });
+        item
+    }
+}
 
 /// A run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
