@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from ministack.core import iam_actions, router
 from ministack.core.responses import get_account_id
 
-from cauce_emulator import containers, executions, faults, functions, identities, journal, schedules
+from cauce_emulator import containers, executions, faults, functions, identities, journal, quotas, schedules
 
 XML = {"s3", "sns", "iam", "sts", "ses", "ec2"}
 """Services whose errors are XML."""
@@ -80,7 +80,8 @@ class Door:
         invocation = headers.get("amz-sdk-invocation-id") if fault is None and scope["method"] != "GET" else None
         work = self.answers.get(invocation) if invocation else None
         if work is None:
-            work = asyncio.ensure_future(self.perform(scope, body, receive, calls, principal))
+            work = asyncio.ensure_future(self.perform(scope, body, receive, calls, principal,
+                                                      headers.get("x-amz-target", "")))
             if invocation:
                 self.answers[invocation] = work
                 while len(self.answers) > ANSWERS_KEPT:
@@ -103,14 +104,20 @@ class Door:
             await send(message)
         return None
 
-    async def perform(self, scope, body, receive, calls, principal) -> list:
+    async def perform(self, scope, body, receive, calls, principal, target) -> list:
         """Has ministack do what is asked, and writes it down; the messages of its answer."""
         answer = []
 
         async def keep(message):
             answer.append(message)
 
-        await self.inner(scope, replay(body, receive), keep)
+        if target.startswith(quotas.TARGET):
+            operation = target.removeprefix(quotas.TARGET)
+            status, told = quotas.answer(operation, json.loads(body))
+            await reply(keep, status, {"content-type": "application/x-amz-json-1.1"}, json.dumps(told).encode())
+            calls = [(f"servicequotas:{operation}", "*")]
+        else:
+            await self.inner(scope, replay(body, receive), keep)
         for action, arn in calls:
             journal.call(principal, action, arn, status_of(answer))
         return answer

@@ -9,6 +9,7 @@ from cauce_emulator import (  # noqa: F401
     executions,
     expressions,
     functions,
+    images,
     machines,
     runtask,
     schedules,

@@ -17,7 +17,8 @@ REGION, ACCOUNT = "us-east-1", "000000000000"
 TARGETS = {
     "states": ("AWSStepFunctions", "1.0"), "dynamodb": ("DynamoDB_20120810", "1.0"), "sqs": ("AmazonSQS", "1.0"),
     "ecs": ("AmazonEC2ContainerServiceV20141113", "1.1"), "events": ("AWSEvents", "1.1"), "logs": ("Logs_20140328", "1.1"),
-    "secretsmanager": ("secretsmanager", "1.1"),
+    "ecr": ("AmazonEC2ContainerRegistry_V20150921", "1.1"), "secretsmanager": ("secretsmanager", "1.1"),
+    "servicequotas": ("ServiceQuotasV20190624", "1.1"),
 }
 
 BOOTSTRAP = '''#!{python}
