@@ -53,7 +53,8 @@ pub(crate) enum Command {
     Trigger(TriggerArgs),
     /// Run a pipeline for every data interval of a range of dates.
     Backfill(BackfillArgs),
-    /// List the pipelines of the project: next tick, last run.
+    /// List the pipelines of the project: next tick, last run. With --env, those that are deployed, and how
+    /// the files here stand to them.
     List(ListArgs),
     /// List runs, newest first.
     Runs(RunsArgs),

@@ -187,6 +187,19 @@ fn load_in(folder: ProjectFolder, file: &Path, text: &[u8], context: &Context) -
     Ok(Loaded { folder, pipeline, compiled, path: file.to_owned() })
 }
 
+/// Compiles a pipeline file without a word: `None` when it does not pass its checks.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn compiled(file: &Path, folder: &ProjectFolder) -> Result<Option<(Pipeline, Compiled)>, Failure> {
+    let Some(mut pipeline) = cauce_spec::check(&read(file)?, &folder.project).0 else { return Ok(None) };
+    if inline(&mut pipeline, &folder.root).is_err() {
+        return Ok(None);
+    }
+    let compiled = cauce_compiler::compile(&pipeline, &folder.project).ok();
+    Ok(compiled.map(|compiled| (pipeline, compiled)))
+}
+
 /// Makes the files that a pipeline names a part of it.
 ///
 /// # Errors

@@ -21,8 +21,8 @@ use cauce_local::state::StateDir;
 use cauce_model::audit::audit_partition;
 use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskPlan};
 use cauce_model::record::{
-    OUTPUT_MAX, OutputRecord, PipelineRecord, RUNS_LIST, Record, RunRecord, TASK_PREFIX, TaskRecord,
-    pipeline_item, run_item, run_partition, task_item,
+    OUTPUT_MAX, OutputRecord, PIPELINES_LIST, PipelineRecord, RUNS_LIST, Record, RunRecord, TASK_PREFIX,
+    TaskRecord, pipeline_item, run_item, run_partition, task_item,
 };
 use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunRef, TaskStatus};
 use cauce_ports::{Objects, Table};
@@ -56,6 +56,8 @@ pub(crate) struct Store {
     state: Option<StateDir>,
     /// Below which URI documents lie.
     documents: String,
+    /// What a command that is named to somebody needs besides, to act here: ` --env dev`, or nothing.
+    env_option: String,
     plans: RefCell<BTreeMap<String, Arc<Prepared>>>,
 }
 
@@ -71,6 +73,8 @@ pub(crate) struct RunView {
     pub(crate) items: BTreeMap<String, Vec<TaskRecord>>,
     /// Who drives it.
     pub(crate) engine: Engine,
+    /// What a command that is named to somebody needs besides, to act where this run is.
+    pub(crate) env_option: String,
 }
 
 /// Who drives a run.
@@ -151,6 +155,7 @@ impl Store {
             objects: AnyObjects::Here(objects),
             documents: documents_root(state.root()),
             state: Some(state),
+            env_option: String::new(),
             plans: RefCell::default(),
         })
     }
@@ -162,6 +167,7 @@ impl Store {
             objects: AnyObjects::There(Rc::clone(there)),
             documents: there.documents().to_owned(),
             state: None,
+            env_option: there.env_option(),
             plans: RefCell::default(),
         }
     }
@@ -271,7 +277,8 @@ impl Store {
             }
         }
         let engine = self.engine(&run)?;
-        Ok(RunView { run, prepared, tasks, items, engine })
+        let env_option = self.env_option.clone();
+        Ok(RunView { run, prepared, tasks, items, engine, env_option })
     }
 
     /// A run's own record.
@@ -301,6 +308,24 @@ impl Store {
     pub(crate) async fn pipeline(&self, name: &str) -> Result<Option<PipelineRecord>, Failure> {
         let item = self.table.get(&pipeline_item(name)).await?;
         Ok(item.as_ref().map(PipelineRecord::from_item).transpose()?)
+    }
+
+    /// The pipelines that are deployed, by name.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn pipelines(&self) -> Result<Vec<PipelineRecord>, Failure> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.table.list(PIPELINES_LIST, "", after, PAGE).await?;
+            for item in &page.items {
+                found.push(PipelineRecord::from_item(item)?);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(found);
+            }
+        }
     }
 
     /// The slots of a pool; `None` when nobody ever took one.

@@ -22,6 +22,8 @@ use crate::project::{PROJECT_FILE, ProjectFolder};
 pub(crate) struct There {
     driver: Driver<Outside>,
     names: Names,
+    /// What `--env` calls it.
+    env: String,
     by: OnceCell<String>,
 }
 
@@ -139,7 +141,7 @@ impl There {
             if let Some(by) = by {
                 known.get_or_init(|| by);
             }
-            Ok(Self { driver, names, by: known })
+            Ok(Self { driver, names, env: env.to_owned(), by: known })
         })
     }
 
@@ -156,6 +158,11 @@ impl There {
     /// What the parts are called.
     pub(crate) const fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// What a command that is named to somebody needs besides, to act there.
+    pub(crate) fn env_option(&self) -> String {
+        format!(" --env {}", self.env)
     }
 
     /// Below which URI documents lie.

@@ -133,7 +133,7 @@ fn none(store: &Store, run: &RunRef, args: &LogsArgs, context: &Context) -> Resu
 
 /// Why there is no log.
 pub(super) fn no_log(view: &RunView, args: &LogsArgs) -> Result<Failure, Failure> {
-    let run = &view.run.run;
+    let (run, env) = (&view.run.run, &view.env_option);
     let (index, plan) = view.task(&args.task)?;
     let record = record(view, args)?;
     let name = match args.item {
@@ -149,12 +149,12 @@ pub(super) fn no_log(view: &RunView, args: &LogsArgs) -> Result<Failure, Failure
         }
         _ if plan.kind.machine() != Some("container") => {
             Failure::bad_input(format!("{name} starts no program, so it has no log"))
-                .help(format!("'cauce why {run} {}' tells what came of it", args.task))
+                .help(format!("'cauce why {run} {}{env}' tells what came of it", args.task))
         }
         _ => Failure::bad_input(format!(
             "{name} of {run} has not printed anything: it is {}",
             view.status_of(index)
         ))
-        .help(format!("'cauce why {run} {}' tells why", args.task)),
+        .help(format!("'cauce why {run} {}{env}' tells why", args.task)),
     })
 }

@@ -57,9 +57,16 @@ pub(super) fn logs(args: &LogsArgs, there: &There, context: &Context) -> Result<
                     if args.follow && stream.is_growing {
                         continue;
                     }
-                    return match any {
-                        true => Ok(Exit::Good),
-                        false => Err(nothing_written(&view.run.run, &stream, &reader.group, args)),
+                    return match (any, stream.is_growing) {
+                        (true, _) => Ok(Exit::Good),
+                        (false, true) => Err(nothing_yet(&view.run.run, &stream, &reader.group, args)),
+                        (false, false) => {
+                            context.output.talk(&format!(
+                                "{} of {run} printed nothing: its log stream '{}' in the group '{}' is empty, or was not kept",
+                                args.task, stream.name, reader.group
+                            ));
+                            Ok(Exit::Good)
+                        }
                     };
                 }
                 Found::NotYet if args.follow => {}
@@ -69,7 +76,7 @@ pub(super) fn logs(args: &LogsArgs, there: &There, context: &Context) -> Result<
     })
 }
 
-fn nothing_written(run: &RunRef, stream: &Stream, group: &str, args: &LogsArgs) -> Failure {
+fn nothing_yet(run: &RunRef, stream: &Stream, group: &str, args: &LogsArgs) -> Failure {
     Failure::bad_input(format!("{} of {run} has not printed anything yet", args.task)).help(format!(
         "its log stream would be '{}' in the group '{group}'; --follow waits for it",
         stream.name

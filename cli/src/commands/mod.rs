@@ -16,6 +16,8 @@ pub(crate) mod pools;
 
 pub(crate) mod runs;
 
+mod list_there;
+
 pub(crate) mod audit;
 
 pub(crate) mod show;

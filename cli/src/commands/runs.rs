@@ -105,34 +105,24 @@ struct Listed {
 
 pub(crate) fn list(_: &ListArgs, context: &Context) -> Result<Exit, Failure> {
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
-    let there = context.there()?.is_some();
+    if let Some(there) = context.there()? {
+        return super::list_there::list(&folder, &there, context);
+    }
     let store = Store::open(context)?;
     let now = SystemClock.now();
-    let mut last: BTreeMap<String, RunRecord> = BTreeMap::new();
-    if let Some(store) = &store {
-        context.block_on(store.runs(None, |run| {
-            last.insert(run.run.pipeline.clone(), run);
-        }))?;
-    }
+    let mut last = match &store {
+        Some(store) => context.block_on(newest(store))?,
+        None => BTreeMap::new(),
+    };
     let mut listed = Vec::new();
     for found in folder.pipelines()? {
-        let text = project::read(&found.path)?;
-        let (pipeline, _) = cauce_spec::check(&text, &folder.project);
+        let compiled = project::compiled(&found.path, &folder)?;
         let record = match &store {
             Some(store) => context.block_on(store.pipeline(&found.name))?,
             None => None,
         };
-        let compiled = || cauce_compiler::compile(pipeline.as_ref()?, &folder.project).ok();
-        let plan = match (&there, &store, &record) {
-            // What is deployed counts, whatever the file says by now.
-            (true, Some(store), Some(record)) => {
-                let prepared = context.block_on(store.plan_of(&record.pipeline, &record.version))?;
-                Some(prepared.plan.clone())
-            }
-            (true, ..) => None,
-            (false, ..) => compiled().map(|compiled| compiled.plan),
-        };
-        let paused = record.is_some_and(|r| r.paused) || (!there && pipeline.is_some_and(|p| p.paused));
+        let plan = compiled.map(|(_, compiled)| compiled.plan);
+        let paused = record.is_some_and(|r| r.paused) || plan.as_ref().is_some_and(|plan| plan.paused);
         let next_tick = plan.as_ref().and_then(|plan| next_tick(plan, now));
         let last = last.remove(&found.name);
         listed.push(Listed { found, plan, paused, next_tick, last });
@@ -145,8 +135,15 @@ pub(crate) fn list(_: &ListArgs, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Good)
 }
 
+/// The newest run of each pipeline.
+pub(super) async fn newest(store: &Store) -> Result<BTreeMap<String, RunRecord>, Failure> {
+    let mut last: BTreeMap<String, RunRecord> = BTreeMap::new();
+    store.runs(None, |run| drop(last.insert(run.run.pipeline.clone(), run))).await?;
+    Ok(last)
+}
+
 /// The next moment at which one of the schedules starts a run, with its zone.
-fn next_tick(plan: &Plan, now: Instant) -> Option<(Instant, String)> {
+pub(super) fn next_tick(plan: &Plan, now: Instant) -> Option<(Instant, String)> {
     let schedules = plan.schedules.iter().filter_map(|schedule| Schedule::new(schedule).ok());
     schedules
         .filter_map(|schedule| Some((schedule.next_to_end(now)?.end, schedule.zone().name().to_owned())))
@@ -176,11 +173,9 @@ fn tell(listed: &[Listed], folder: &ProjectFolder, context: &Context) -> Result<
     if listed.is_empty() {
         return Ok(());
     }
-    let there = context.there()?.is_some();
     let mut table = Table::new(["PIPELINE", "FILE", "TASKS", "NEXT TICK", "LAST RUN", "STATUS"]);
     for one in listed {
         let next = match (&one.plan, &one.next_tick) {
-            (None, _) if there => format!("not deployed to '{}'", context.env),
             (None, _) => "does not pass 'cauce check'".to_owned(),
             (Some(_), _) if one.paused => "paused".to_owned(),
             (Some(_), Some((at, zone))) => local(*at, zone),

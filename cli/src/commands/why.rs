@@ -125,8 +125,10 @@ async fn of_run(view: &RunView, store: &Store) -> Result<Vec<String>, Failure> {
                 because.push(format!("it is being cancelled: {}", cancel.reason));
             }
         }
-        RunStatus::Failed | RunStatus::Cancelled => because
-            .push(format!("'cauce rerun {}' runs again what did not succeed, and what is below it", run.run)),
+        RunStatus::Failed | RunStatus::Cancelled => because.push(format!(
+            "'cauce rerun {}{}' runs again what did not succeed, and what is below it",
+            run.run, view.env_option
+        )),
         RunStatus::Skipped => because.push("all its tasks were skipped".to_owned()),
         RunStatus::Success => because.push("no task that counts failed".to_owned()),
     }
@@ -351,7 +353,8 @@ fn running(
         because.push(format!("{ended} of {total} items have ended"));
     }
     if let Some(run) = record.and_then(|record| record.started_run.as_ref()) {
-        because.push(format!("it waits for the run {run}; 'cauce why {run}' goes on from there"));
+        let env = &view.env_option;
+        because.push(format!("it waits for the run {run}; 'cauce why {run}{env}' goes on from there"));
     }
     if let Some(approval) = record.and_then(|record| record.approval.as_ref()) {
         asked(view, plan, approval, env, because);
@@ -365,8 +368,8 @@ fn running(
     } else {
         because.push(format!("attempt {} is under way for {since} of at most {timeout}", attempt.number));
         if attempt.log.is_some() {
-            because
-                .push(format!("'cauce logs {} {} --follow' shows what it prints", view.run.run, plan.name));
+            let (run, env) = (&view.run.run, &view.env_option);
+            because.push(format!("'cauce logs {run} {} --follow{env}' shows what it prints", plan.name));
         }
     }
 }
@@ -417,7 +420,8 @@ fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because:
         because.push(format!("'cauce explain {class}' tells what to do"));
     }
     if record.and_then(|record| record.attempts.last()).is_some_and(|attempt| attempt.log.is_some()) {
-        because.push(format!("'cauce logs {} {}' shows what it printed", view.run.run, plan.name));
+        let (run, env) = (&view.run.run, &view.env_option);
+        because.push(format!("'cauce logs {run} {}{env}' shows what it printed", plan.name));
     }
 }
 
@@ -464,9 +468,10 @@ fn above(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {
     }
     if let Some(root) = roots.first() {
         because.push(format!(
-            "'cauce why {} {}' goes on from there",
+            "'cauce why {} {}{}' goes on from there",
             view.run.run,
-            view.prepared.task(*root).name
+            view.prepared.task(*root).name,
+            view.env_option
         ));
     }
 }

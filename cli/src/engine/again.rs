@@ -49,7 +49,10 @@ pub(crate) fn rerun(args: &RerunArgs, context: &Context) -> Result<Exit, Failure
         let failure = Failure::bad_input(format!("{name} is {}", run.status));
         return Err(match context.there()? {
             None => failure.help(format!("if its engine is gone, go on with: cauce resume {name}")),
-            Some(_) => failure.help(format!("wait until it has ended, or end it: cauce cancel {name}")),
+            Some(there) => failure.help(format!(
+                "wait until it has ended, or end it: cauce cancel {name}{}",
+                there.env_option()
+            )),
         });
     }
     let again = match (&args.task, &args.only) {

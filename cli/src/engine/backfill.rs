@@ -145,9 +145,7 @@ fn forecast_of_file(prepared: &Prepared, context: &Context) -> Option<Forecast> 
     let here = &context.environment.current_dir;
     let folder = project::ProjectFolder::around(here, context).ok()?;
     let found = folder.pipelines().ok()?.into_iter().find(|found| found.name == prepared.plan.pipeline)?;
-    let text = project::read(&found.path).ok()?;
-    let pipeline = cauce_spec::check(&text, &folder.project).0?;
-    let compiled = cauce_compiler::compile(&pipeline, &folder.project).ok()?;
+    let (_, compiled) = project::compiled(&found.path, &folder).ok()??;
     (compiled.version() == prepared.version).then_some(compiled.forecast)
 }
 

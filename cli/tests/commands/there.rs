@@ -81,6 +81,9 @@ fn a_forecast_needs_no_environment() {
     project.cauce(&["cost", "small"]).exits(0).shows("small").says("not counted");
 }
 
+/// A root module, as far as it is read here.
+const ROOT: &str = "variable \"build_dir\" { type = string }\nvariable \"functions_dir\" { type = string }\n";
+
 /// A project with everything that a deployment needs, and stand-ins for the programs that it starts:
 /// each writes its arguments down. Terraform's plan has changes; its repositories are known.
 fn deployable() -> (Project, PathBuf) {
@@ -88,7 +91,7 @@ fn deployable() -> (Project, PathBuf) {
     project.write("cauce.yaml", PROJECT);
     project.write("small.yaml", FILE);
     project.write("docker/Dockerfile", "FROM scratch\n");
-    project.write("terraform/environments/dev/main.tf", "");
+    project.write("terraform/environments/dev/main.tf", ROOT);
     project.write("terraform/environments/dev/dev.tfvars", "");
     for function in FUNCTIONS {
         project.write(&format!("zips/{function}.zip"), "");
@@ -98,8 +101,8 @@ fn deployable() -> (Project, PathBuf) {
     let repository = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop-dev/shop/loader";
     let outputs = format!(r#"{{"repositories": {{"value": {{"loader": "{repository}"}}}}}}"#);
     let terraform = format!(
-        "{note}\ncase \"$*\" in *\" output \"*) echo '{outputs}';; *\" plan \"*) test -f \"${{1#-chdir=}}/$TF_VAR_build_dir/small/plan.json\" \
-         || exit 1; exit 2;; esac"
+        "{note}\ncase \"$*\" in *\" output \"*) echo '{outputs}';; *\" plan \"*) for word; do case \"$word\" in \
+         -var=build_dir=*) test -f \"${{1#-chdir=}}/${{word#-var=build_dir=}}/small/plan.json\" && exit 2;; esac; done; exit 1;; esac"
     );
     let aws = format!("{note}\ncase \"$*\" in *password*) echo hush;; *) exit 1;; esac");
     let podman = format!(
@@ -124,11 +127,7 @@ fn a_deployment_builds_pushes_plans_and_applies() {
     let (project, said) = deployable();
     deploy(&project, &[]).exits(2).says("nobody is there to approve");
     assert!(!said.exists());
-    deploy(&project, &["--yes"])
-        .exits(0)
-        .says("1 pipeline checked")
-        .says("$ TF_VAR_build_dir=")
-        .says("deployed to 'dev'");
+    deploy(&project, &["--yes"]).exits(0).says("1 pipeline checked").says(" plan ").says("deployed to 'dev'");
     let steps = fs::read_to_string(&said).unwrap();
     let at = |words: &str| steps.find(words).unwrap_or_else(|| panic!("no '{words}' in\n{steps}"));
     assert!(at("init -input=false") < at("podman build"));
@@ -137,7 +136,9 @@ fn a_deployment_builds_pushes_plans_and_applies() {
             < at("podman push")
     );
     assert!(at("podman push") < at(" plan ") && at(" plan ") < at(" apply "));
-    assert!(steps.contains("-var-file=dev.tfvars"), "{steps}");
+    // What this program says comes last, so that no file of values says otherwise.
+    assert!(at("-var-file=dev.tfvars") < at("-var=build_dir="), "{steps}");
+    assert!(steps.contains("-var=functions_dir=../../../zips"), "{steps}");
     // The registry's password is read from standard input, and is no argument.
     assert!(steps.contains("heard hush"));
     assert!(!steps.lines().any(|line| line.starts_with("podman") && line.contains("hush")), "{steps}");
@@ -236,12 +237,14 @@ fn a_deployment_says_what_it_lacks() {
     project.write("zips/sweep.zip", "");
     project.write("small.yaml", "pipeline: small\ntasks: {}\n");
     deploy(&project, &["--dry-run"]).exits(2).says("C205");
+    project.write("terraform/environments/dev/main.tf", "locals {}\n");
+    deploy(&project, &["--dry-run"]).exits(2).says("declares no variable 'build_dir'");
     fs::remove_file(project.path().join("terraform/environments/dev/main.tf")).unwrap();
     deploy(&project, &["--dry-run"]).exits(2).says("holds no Terraform files");
     assert!(!said.exists(), "nothing was started");
     let podman = project.path().join("bin/podman");
     fs::remove_file(podman).unwrap();
-    project.write("terraform/environments/dev/main.tf", "");
+    project.write("terraform/environments/dev/main.tf", ROOT);
     project.write("small.yaml", FILE);
     deploy(&project, &["--yes"]).exits(2).says("neither podman nor docker").says("--skip-images");
 }

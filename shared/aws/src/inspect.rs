@@ -2,8 +2,11 @@
 
 use crate::connect::Connection;
 use crate::failure::{Failure, Kind};
+use crate::signed::{Call, Service, Signed, elements};
 use aws_sdk_dynamodb::types::KeyType;
 use aws_sdk_sqs::types::QueueAttributeName;
+use cauce_model::Json;
+use serde_json::json;
 
 /// Why something could not be looked at.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -45,8 +48,32 @@ pub struct TaskDefinitionShape {
     pub status: String,
     /// The images of its containers.
     pub images: Vec<String>,
-    /// Whether it has roles to run with: execution and task.
-    pub roles: (bool, bool),
+    /// The ARNs of the roles that it starts with and runs with.
+    pub execution_role: Option<String>,
+    /// The ARN of the role of its code.
+    pub task_role: Option<String>,
+}
+
+/// A state machine.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MachineShape {
+    /// `ACTIVE` when it can be started.
+    pub status: String,
+    /// The ARN of the role that it acts as.
+    pub role: String,
+}
+
+/// A function.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FunctionShape {
+    /// `Active` when it can be invoked.
+    pub state: String,
+    /// Whether its last update is in effect: `Successful`, `InProgress`, `Failed`.
+    pub update: String,
+    /// The base64 of its package's sha256.
+    pub code_sha256: String,
+    /// The ARN of the role that it acts as.
+    pub role: String,
 }
 
 /// What of an environment can be described.
@@ -58,6 +85,21 @@ pub struct Inspect {
     clusters: aws_sdk_ecs::Client,
     queues: aws_sdk_sqs::Client,
     groups: aws_sdk_cloudwatchlogs::Client,
+    others: Signed,
+}
+
+/// How an image is named in its repository.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ImageId<'a> {
+    /// By a tag.
+    Tag(&'a str),
+    /// By its content.
+    Digest(&'a str),
+}
+
+fn read(answer: &[u8]) -> Result<Json, InspectError> {
+    serde_json::from_slice(answer)
+        .map_err(|error| InspectError(format!("an answer that is no JSON: {error}")))
 }
 
 /// `None` for what is not there, an error for what may not be looked at.
@@ -72,9 +114,9 @@ fn found<T>(outcome: Result<T, Failure>, absent: &[&str]) -> Result<Option<T>, I
     }
 }
 
-/// Whether a role is named. Emulators write an empty name where AWS writes none.
-fn is_named(role: Option<&str>) -> bool {
-    role.is_some_and(|role| !role.is_empty())
+/// A role, if one is named. Emulators write an empty name where AWS writes none.
+fn named(role: Option<&str>) -> Option<String> {
+    role.filter(|role| !role.is_empty()).map(str::to_owned)
 }
 
 impl Inspect {
@@ -90,6 +132,7 @@ impl Inspect {
             clusters: aws_sdk_ecs::Client::new(config),
             queues: aws_sdk_sqs::Client::new(config),
             groups: aws_sdk_cloudwatchlogs::Client::new(config),
+            others: Signed::new(connection),
         }
     }
 
@@ -151,16 +194,17 @@ impl Inspect {
         }
     }
 
-    /// The status of a state machine or a version of one; `None` when there is none.
+    /// A state machine or a version of one; `None` when there is none.
     ///
     /// # Errors
     /// No permission, or no answer.
-    pub async fn machine(&self, arn: &str) -> Result<Option<String>, InspectError> {
+    pub async fn machine(&self, arn: &str) -> Result<Option<MachineShape>, InspectError> {
         let call = self.machines.describe_state_machine().state_machine_arn(arn).send().await;
         let absent = ["StateMachineDoesNotExist", "ResourceNotFound"];
         let answer = found(call.map_err(|e| Failure::of(&e)), &absent)?;
-        Ok(answer.map(|machine| {
-            machine.status().map_or_else(|| "ACTIVE".to_owned(), |status| status.as_str().to_owned())
+        Ok(answer.map(|machine| MachineShape {
+            status: machine.status().map_or_else(|| "ACTIVE".to_owned(), |status| status.as_str().to_owned()),
+            role: machine.role_arn,
         }))
     }
 
@@ -202,8 +246,88 @@ impl Inspect {
                 .iter()
                 .filter_map(|container| container.image().map(str::to_owned))
                 .collect(),
-            roles: (is_named(definition.execution_role_arn()), is_named(definition.task_role_arn())),
+            execution_role: named(definition.execution_role_arn()),
+            task_role: named(definition.task_role_arn()),
         }))
+    }
+
+    /// A function; `None` when there is none of that name.
+    /// <https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html>
+    ///
+    /// # Errors
+    /// No permission, or no answer.
+    pub async fn function(&self, name: &str) -> Result<Option<FunctionShape>, InspectError> {
+        let call = Call {
+            service: Service::Lambda,
+            operation: "GetFunctionConfiguration",
+            method: "GET",
+            path: format!("/2015-03-31/functions/{name}/configuration"),
+            headers: Vec::new(),
+            body: String::new(),
+        };
+        let Some(answer) = found(self.others.send(call).await, &["ResourceNotFoundException"])? else {
+            return Ok(None);
+        };
+        let answer = read(&answer)?;
+        let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
+        Ok(Some(FunctionShape {
+            state: text("State"),
+            update: text("LastUpdateStatus"),
+            code_sha256: text("CodeSha256"),
+            role: text("Role"),
+        }))
+    }
+
+    /// Whether a role has policies, its own or attached ones; `None` when there is no such role.
+    /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListRolePolicies.html>
+    ///
+    /// # Errors
+    /// No permission, or no answer.
+    pub async fn has_policies(&self, role: &str) -> Result<Option<bool>, InspectError> {
+        for operation in ["ListRolePolicies", "ListAttachedRolePolicies"] {
+            let call = Call {
+                service: Service::Iam,
+                operation,
+                method: "POST",
+                path: "/".to_owned(),
+                headers: vec![("content-type", "application/x-www-form-urlencoded".to_owned())],
+                // Names of roles are letters, digits and `+=,.@_-`, of which ours have hyphens and underscores.
+                body: format!("Action={operation}&Version=2010-05-08&RoleName={role}"),
+            };
+            let Some(answer) = found(self.others.send(call).await, &["NoSuchEntity"])? else {
+                return Ok(None);
+            };
+            if elements(&String::from_utf8_lossy(&answer), "member").next().is_some() {
+                return Ok(Some(true));
+            }
+        }
+        Ok(Some(false))
+    }
+
+    /// Whether the account's registry has an image, by its tag or digest.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>
+    ///
+    /// # Errors
+    /// No permission, or no answer.
+    pub async fn image(&self, repository: &str, image: ImageId<'_>) -> Result<bool, InspectError> {
+        let id = match image {
+            ImageId::Tag(tag) => json!({"imageTag": tag}),
+            ImageId::Digest(digest) => json!({"imageDigest": digest}),
+        };
+        let call = Call {
+            service: Service::Registry,
+            operation: "DescribeImages",
+            method: "POST",
+            path: "/".to_owned(),
+            headers: vec![
+                ("content-type", "application/x-amz-json-1.1".to_owned()),
+                ("x-amz-target", "AmazonEC2ContainerRegistry_V20150921.DescribeImages".to_owned()),
+            ],
+            body: json!({"repositoryName": repository, "imageIds": [id]}).to_string(),
+        };
+        let absent = ["ImageNotFoundException", "RepositoryNotFoundException"];
+        let Some(answer) = found(self.others.send(call).await, &absent)? else { return Ok(false) };
+        Ok(read(&answer)?["imageDetails"].as_array().is_some_and(|images| !images.is_empty()))
     }
 
     /// About how many messages lie in a queue; `None` when there is no such queue.

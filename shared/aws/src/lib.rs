@@ -37,6 +37,8 @@ mod failure;
 
 mod pause;
 
+mod signed;
+
 pub use adapters::{Adapters, AdaptersError};
 pub use connect::{Connect, ConnectError, Connection};
 pub use environment::{Environment, MissingVariables, variables};

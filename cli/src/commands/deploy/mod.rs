@@ -29,6 +29,10 @@ use crate::there::declared;
 /// <https://developer.hashicorp.com/terraform/cli/commands/plan>
 const PLAN_HAS_CHANGES: i32 = 2;
 
+/// The root module's variables that name folders: of the build, and of the functions' packages.
+const BUILD_DIR: &str = "build_dir";
+const FUNCTIONS_DIR: &str = "functions_dir";
+
 /// What a deployment is made from.
 pub(super) struct Deploy<'a> {
     context: &'a Context,
@@ -37,6 +41,8 @@ pub(super) struct Deploy<'a> {
     root: PathBuf,
     folders: Folders,
     programs: Programs<'a>,
+    /// What the root module is told on the command line.
+    variables: Vec<String>,
 }
 
 pub(crate) fn deploy(args: &DeployArgs, context: &Context) -> Result<Exit, Failure> {
@@ -50,14 +56,11 @@ pub(crate) fn deploy(args: &DeployArgs, context: &Context) -> Result<Exit, Failu
     let _turn = others::turn(&folders.lock(), &context.env)?;
     let root = root(&folder, environment, context)?;
     let functions = functions(args, &folder, environment, context)?;
-    let variables = vec![
-        ("TF_VAR_build_dir".to_owned(), folders::from(&root, &folders.build).display().to_string()),
-        ("TF_VAR_functions_dir".to_owned(), folders::from(&root, &functions).display().to_string()),
-    ];
-    let programs = Programs::new(context, variables);
+    let variables = variables(&root, &folders.build, &functions, context)?;
+    let programs = Programs::new(context);
     let terraform =
         programs.need("terraform", "install it (https://developer.hashicorp.com/terraform/install)")?;
-    let deploy = Deploy { context, folder, root, folders, programs };
+    let deploy = Deploy { context, folder, root, folders, programs, variables };
     deploy.prepare(args)?;
     deploy.carry_out(args, &terraform)
 }
@@ -114,6 +117,7 @@ impl Deploy<'_> {
         if self.root.join(format!("{env}.tfvars")).is_file() {
             plan_args.push(&values);
         }
+        plan_args.extend(self.variables.iter().map(String::as_str));
         let planned = terraform.end(&plan_args)?;
         let changes = match planned.code {
             0 => false,
@@ -193,17 +197,49 @@ fn root(folder: &ProjectFolder, environment: &Environment, context: &Context) ->
     )))
 }
 
-/// The folder of the functions' packages.
+/// What the root module is told: where the build is and, if it deploys them, the functions. On the
+/// command line, by paths from the root module, where it counts more than what `terraform.tfvars` may say about another folder.
+/// <https://developer.hashicorp.com/terraform/language/values/variables#variable-definition-precedence>
+fn variables(root: &Path, build: &Path, functions: &Path, context: &Context) -> Result<Vec<String>, Failure> {
+    let failed = |error: std::io::Error| Failure::file("read", root, &error);
+    let mut text = String::new();
+    for entry in std::fs::read_dir(root).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|ending| ending == "tf") {
+            text.push_str(
+                &std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?,
+            );
+        }
+    }
+    // Terraform refuses values for variables that a root module does not declare.
+    let declares = |name: &str| text.contains(&format!("variable \"{name}\""));
+    if !declares(BUILD_DIR) {
+        return Err(Failure::bad_input(format!(
+            "{} declares no variable '{BUILD_DIR}', so it cannot be told what to deploy",
+            shown(root, context)
+        ))
+        .help(format!("add: variable \"{BUILD_DIR}\" {{ type = string }}, and hand it to the modules")));
+    }
+    let given = [(BUILD_DIR, build), (FUNCTIONS_DIR, functions)];
+    let given = given.into_iter().filter(|(name, _)| declares(name));
+    Ok(given.map(|(name, place)| format!("-var={name}={}", folders::from(root, place).display())).collect())
+}
+
+/// Where the functions' packages are, as `cauce.yaml` says it.
+pub(super) fn packages(folder: &ProjectFolder, environment: &Environment) -> PathBuf {
+    folder.root.join(environment.functions.as_deref().unwrap_or("functions"))
+}
+
+/// The folder of the functions' packages: the one named on the command line, else that of the project.
 fn functions(
     args: &DeployArgs,
     folder: &ProjectFolder,
     environment: &Environment,
     context: &Context,
 ) -> Result<PathBuf, Failure> {
-    let place = match (&args.functions, &environment.functions) {
-        (Some(place), _) => context.absolute(place),
-        (None, Some(place)) => folder.root.join(place),
-        (None, None) => folder.root.join("functions"),
+    let place = match &args.functions {
+        Some(place) => context.absolute(place),
+        None => packages(folder, environment),
     };
     let missing: Vec<&str> =
         super::FUNCTIONS.into_iter().filter(|name| !place.join(format!("{name}.zip")).is_file()).collect();

@@ -19,14 +19,12 @@ const PLAIN: &str = "-_./=:,@%+";
 /// Finds programs.
 pub(super) struct Programs<'a> {
     context: &'a Context,
-    variables: Vec<(String, String)>,
 }
 
-/// A program, and the variables that it gets besides those of this process.
+/// A program.
 pub(super) struct Program {
     name: String,
     path: PathBuf,
-    variables: Vec<(String, String)>,
     output: Output,
 }
 
@@ -38,9 +36,9 @@ pub(super) struct Ended {
 }
 
 impl<'a> Programs<'a> {
-    /// Programs that get these variables.
-    pub(super) const fn new(context: &'a Context, variables: Vec<(String, String)>) -> Self {
-        Self { context, variables }
+    /// The programs of this process's `PATH`.
+    pub(super) const fn new(context: &'a Context) -> Self {
+        Self { context }
     }
 
     /// A program, if it is on `PATH`.
@@ -48,8 +46,7 @@ impl<'a> Programs<'a> {
         let path = self.context.environment.path.as_ref()?;
         let found =
             std::env::split_paths(path).map(|folder| folder.join(name)).find(|file| is_program(file))?;
-        let variables = self.variables.clone();
-        Some(Program { name: name.to_owned(), path: found, variables, output: self.context.output })
+        Some(Program { name: name.to_owned(), path: found, output: self.context.output })
     }
 
     /// A program that there must be.
@@ -153,15 +150,13 @@ impl Program {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(args).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.args(args);
         command
     }
 
     fn show(&self, args: &[&str]) {
-        let variables = self.variables.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
-        let variables = variables.filter(|_| self.name == "terraform");
         let words: Vec<String> =
-            variables.chain([self.name.clone()]).chain(args.iter().map(|arg| quoted(arg))).collect();
+            [self.name.clone()].into_iter().chain(args.iter().map(|arg| quoted(arg))).collect();
         self.output.talk(&format!("$ {}", words.join(" ")));
     }
 }

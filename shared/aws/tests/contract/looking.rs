@@ -67,7 +67,7 @@ async fn what_is_deployed_is_described_and_what_is_not_is_not_there() {
     let made =
         made.definition(r#"{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}"#).send().await;
     let arn = made.unwrap().state_machine_arn;
-    assert_eq!(inspect.machine(&arn).await, Ok(Some("ACTIVE".to_owned())));
+    assert_eq!(inspect.machine(&arn).await.unwrap().unwrap().status, "ACTIVE");
     assert_eq!(inspect.machine(&format!("{arn}-none")).await, Ok(None));
 
     let clusters = aws_sdk_ecs::Client::new(&config);
@@ -80,7 +80,8 @@ async fn what_is_deployed_is_described_and_what_is_not_is_not_there() {
     let definition = clusters.register_task_definition().family("worker").container_definitions(container);
     definition.execution_role_arn("arn:aws:iam::000000000000:role/e").send().await.unwrap();
     let definition = inspect.task_definition("worker").await.unwrap().unwrap();
-    assert_eq!((definition.status.as_str(), definition.roles), ("ACTIVE", (true, false)));
+    let roles = (definition.execution_role.is_some(), definition.task_role.is_some());
+    assert_eq!((definition.status.as_str(), roles), ("ACTIVE", (true, false)));
     assert_eq!(definition.images, ["worker:1"]);
     assert_eq!(inspect.task_definition("none").await, Ok(None));
 

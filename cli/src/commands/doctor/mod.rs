@@ -3,6 +3,8 @@
 //! Each check says what it saw and how to mend it. What could not be looked at says so: it is never
 //! taken for well.
 
+mod parts;
+
 use std::collections::BTreeSet;
 
 use cauce_aws::inspect::{Inspect, InspectError, TableShape};
@@ -18,7 +20,8 @@ use crate::output::{Cell, Table, Tone};
 use crate::place::AnyObjects;
 use crate::project::{self, ProjectFolder};
 use crate::store::Store;
-use crate::there::There;
+use crate::there::{Names, There, declared};
+use parts::Roles;
 
 /// The keys of the store's table, and of its index `list`.
 const TABLE_KEYS: (&str, &str) = ("pk", "sk");
@@ -121,11 +124,16 @@ pub(crate) fn doctor(context: &Context) -> Result<Exit, Failure> {
         report.ok("region", there.names().region.clone());
         let inspect = Inspect::new(there.adapters().connection());
         let usable = control_plane(&there, &inspect, &mut report).await;
+        let (names, mut roles) = (there.names(), Roles::default());
+        let fix = format!("cauce deploy --env {}", context.env);
+        let packages = super::deploy::packages(&folder, declared(&folder, &context.env)?);
+        parts::functions(&names.prefix, &packages, &inspect, &fix, &mut roles, &mut report).await;
         let deployments = match usable {
-            true => pipelines(&folder, &there, &inspect, context, &mut report).await?,
+            true => pipelines(&folder, &there, &inspect, context, &mut roles, &mut report).await?,
             false => Vec::new(),
         };
-        tasks(&deployments, &inspect, &mut report).await;
+        tasks(&deployments, names, &inspect, &fix, &mut roles, &mut report).await;
+        roles.check(&inspect, &fix, &mut report).await;
         quotas(&folder, &there, &mut report).await
     })?;
     tell(&report.0, context)
@@ -155,7 +163,7 @@ fn tell(checks: &[Check], context: &Context) -> Result<Exit, Failure> {
     Ok(if failed { Exit::RunFailed } else { Exit::Good })
 }
 
-/// Table, bucket, functions, queues, cluster. Whether the store can be read.
+/// Table, bucket, queues, cluster. Whether the store can be read.
 async fn control_plane(there: &There, inspect: &Inspect, report: &mut Report) -> bool {
     let names = there.names();
     let apply = "cauce deploy applies what is missing";
@@ -176,22 +184,6 @@ async fn control_plane(there: &There, inspect: &Inspect, report: &mut Report) ->
             report.bad("documents", State::Fail, format!("there is no bucket {}", names.bucket), apply);
         }
         Err(error) => report.unknown("documents", &error),
-    }
-    let groups = format!("/aws/lambda/{}-", names.prefix);
-    match inspect.log_groups(&groups).await {
-        Ok(found) => {
-            let missing: Vec<&str> = super::FUNCTIONS
-                .into_iter()
-                .filter(|name| !found.iter().any(|group| group.strip_prefix(&groups) == Some(name)))
-                .collect();
-            if missing.is_empty() {
-                report.ok("functions", "the log group of each is there; the functions were not invoked");
-            } else {
-                let saw = format!("no log group of {}", missing.join(", "));
-                report.bad("functions", State::Warn, saw, apply);
-            }
-        }
-        Err(error) => report.unknown("functions", &error),
     }
     for (name, url) in [("notices", &names.notices), ("dead letters", &names.dead_letters)] {
         match inspect.queue(url).await {
@@ -278,11 +270,12 @@ async fn pipelines(
     there: &std::rc::Rc<There>,
     inspect: &Inspect,
     context: &Context,
+    roles: &mut Roles,
     report: &mut Report,
 ) -> Result<Vec<Deployment>, Failure> {
     let store = Store::there(there);
     let objects = AnyObjects::There(std::rc::Rc::clone(there));
-    let mut deployments = Vec::new();
+    let (mut deployments, mut waited_for) = (Vec::new(), BTreeSet::new());
     for found in folder.pipelines()? {
         let name = format!("pipeline {}", found.name);
         let record = match store.pipeline(&found.name).await {
@@ -298,6 +291,7 @@ async fn pipelines(
             continue;
         };
         drift(&name, &found.path, &record, folder, context, report)?;
+        waited_for.extend(record.buckets.iter().cloned());
         let Some(uri) = &record.deployment else {
             report.bad(&name, State::Fail, "its record names no deployment", "deploy it again");
             continue;
@@ -309,7 +303,7 @@ async fn pipelines(
         };
         match document {
             Ok(deployment) => {
-                machines(&name, &deployment, inspect, report).await;
+                machines(&name, &deployment, inspect, roles, report).await;
                 deployments.push(deployment);
             }
             Err(reason) => {
@@ -318,7 +312,25 @@ async fn pipelines(
             }
         }
     }
+    buckets(&waited_for, inspect, report).await;
     Ok(deployments)
+}
+
+/// The buckets that files are waited for in.
+async fn buckets(names: &BTreeSet<String>, inspect: &Inspect, report: &mut Report) {
+    for bucket in names {
+        let name = format!("bucket {bucket}");
+        match inspect.bucket(bucket).await {
+            Ok(true) => report.ok(&name, "files are waited for in it"),
+            Ok(false) => report.bad(
+                &name,
+                State::Fail,
+                "files are waited for in it, and it is not there",
+                "make it, or correct its name under 'values' in cauce.yaml and deploy",
+            ),
+            Err(error) => report.unknown(&name, &error),
+        }
+    }
 }
 
 /// Whether what is deployed is what the files compile to.
@@ -331,8 +343,7 @@ fn drift(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let shown = project::shown(path, context);
-    let pipeline = cauce_spec::check(&project::read(path)?, &folder.project).0;
-    let compiled = pipeline.and_then(|pipeline| cauce_compiler::compile(&pipeline, &folder.project).ok());
+    let compiled = project::compiled(path, folder)?.map(|(_, compiled)| compiled);
     let short = |version: &str| version.chars().take(12).collect::<String>();
     let paused = if record.paused { ", paused" } else { "" };
     match compiled {
@@ -352,14 +363,24 @@ fn drift(
     Ok(())
 }
 
-async fn machines(name: &str, deployment: &Deployment, inspect: &Inspect, report: &mut Report) {
+async fn machines(
+    name: &str,
+    deployment: &Deployment,
+    inspect: &Inspect,
+    roles: &mut Roles,
+    report: &mut Report,
+) {
     let mut arns: Vec<&String> = vec![&deployment.machine];
     arns.extend(deployment.machines.values());
     let (mut problems, mut unseen) = (Vec::new(), None);
     for arn in arns {
         match inspect.machine(arn).await {
-            Ok(Some(status)) if status == "ACTIVE" => {}
-            Ok(Some(status)) => problems.push(format!("{arn} is {status}")),
+            Ok(Some(shape)) => {
+                roles.add(&shape.role, &format!("the machines of {}", deployment.pipeline));
+                if shape.status != "ACTIVE" {
+                    problems.push(format!("{arn} is {}", shape.status));
+                }
+            }
             Ok(None) => problems.push(format!("there is no {arn}")),
             Err(error) => unseen = Some(error),
         }
@@ -379,7 +400,14 @@ async fn machines(name: &str, deployment: &Deployment, inspect: &Inspect, report
 }
 
 /// The task definitions of what is deployed, and their images.
-async fn tasks(deployments: &[Deployment], inspect: &Inspect, report: &mut Report) {
+async fn tasks(
+    deployments: &[Deployment],
+    names: &Names,
+    inspect: &Inspect,
+    fix: &str,
+    roles: &mut Roles,
+    report: &mut Report,
+) {
     let arns: BTreeSet<&String> =
         deployments.iter().flat_map(|deployment| deployment.task_definitions.values()).collect();
     if arns.is_empty() {
@@ -392,8 +420,12 @@ async fn tasks(deployments: &[Deployment], inspect: &Inspect, report: &mut Repor
                 if shape.status != "ACTIVE" {
                     problems.push(format!("{arn} is {}", shape.status));
                 }
-                if !shape.roles.0 {
-                    problems.push(format!("{arn} has no execution role"));
+                match &shape.execution_role {
+                    Some(role) => roles.add(role, "ECS, which starts tasks,"),
+                    None => problems.push(format!("{arn} has no execution role")),
+                }
+                if let Some(role) = &shape.task_role {
+                    roles.add(role, &format!("the tasks of {}", arn.rsplit('/').next().unwrap_or(arn)));
                 }
                 images.extend(shape.images);
             }
@@ -402,27 +434,21 @@ async fn tasks(deployments: &[Deployment], inspect: &Inspect, report: &mut Repor
         }
     }
     if !problems.is_empty() {
-        report.bad("task definitions", State::Fail, problems.join(", "), "deploy again");
+        report.bad("task definitions", State::Fail, problems.join(", "), fix);
     } else if let Some(error) = unseen {
         report.unknown("task definitions", &error);
     } else {
         report.ok("task definitions", format!("{} of them", arns.len()));
     }
-    if !images.is_empty() {
-        let names: Vec<String> = images.into_iter().collect();
-        let saw = format!("whether these are pushed: {}", names.join(", "));
-        report.bad("images", State::Unknown, saw, "'aws ecr describe-images' tells");
-    }
+    let own = (names.account.as_str(), names.region.as_str());
+    parts::images(images.iter(), own, inspect, fix, report).await;
 }
 
 /// The account's limits against what the pipelines can ask for at once.
 async fn quotas(folder: &ProjectFolder, there: &There, report: &mut Report) -> Result<(), Failure> {
     let (mut widest, mut vcpus) = (0, 0.0_f64);
     for found in folder.pipelines()? {
-        let Some(pipeline) = cauce_spec::check(&project::read(&found.path)?, &folder.project).0 else {
-            continue;
-        };
-        let Ok(compiled) = cauce_compiler::compile(&pipeline, &folder.project) else { continue };
+        let Some((_, compiled)) = project::compiled(&found.path, folder)? else { continue };
         let largest = compiled.plan.tasks.iter().filter_map(|task| match &task.kind {
             cauce_model::plan::TaskKind::Container(container) => Some(container.cpu),
             _ => None,
