@@ -5,6 +5,7 @@ use crate::tools::{Tools, programs, repository};
 use serde_json::{Value as Json, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -109,6 +110,10 @@ impl Cloud {
             .env("AWS_CONFIG_FILE", self.path("none"))
             .env("AWS_SHARED_CREDENTIALS_FILE", self.path("none"))
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env(
+                "PATH",
+                std::env::join_paths([&self.programs(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap(),
+            )
             .env("TF_CLI_CONFIG_FILE", self.path("terraform.rc"))
             .env("CHECKPOINT_DISABLE", "1")
             .env("TF_IN_AUTOMATION", "1")
@@ -144,6 +149,21 @@ impl Cloud {
         command.arg(repository().join("infra/package.py")).arg("--strip");
         command.arg("--bin-dir").arg(programs()).arg("--out").arg(&out).args(FUNCTIONS);
         must("package.py", &command.output().unwrap());
+    }
+
+    /// A folder with the programs that a deployment starts: Terraform and the AWS CLI as they are, and a
+    /// stand-in for podman, to which an image is its manifest in the registry.
+    fn programs(&self) -> PathBuf {
+        let folder = self.path("bin");
+        if !folder.is_dir() {
+            fs::create_dir(&folder).unwrap();
+            for (name, program) in [("terraform", &self.tools.terraform), ("aws", &self.tools.aws)] {
+                std::os::unix::fs::symlink(program, folder.join(name)).unwrap();
+            }
+            fs::write(folder.join("podman"), include_str!("podman.sh")).unwrap();
+            fs::set_permissions(folder.join("podman"), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        folder
     }
 
     /// An environment in a copy of `terraform/` below a folder, with its state in a bucket of this cloud and

@@ -52,7 +52,7 @@ impl Deployed {
         cloud.aws(&[&role[..], &[&trust.to_string()]].concat());
         let here = cloud.folder().to_owned();
         let deployed = Self::tree(cloud, &here);
-        deployed.apply_again();
+        deployed.deploy_all(&[]);
         deployed
     }
 
@@ -104,17 +104,26 @@ impl Deployed {
         &self.terraform
     }
 
-    /// Deploys the project as it is now.
-    pub(crate) fn apply_again(&self) {
-        let (code, said) = self.deploy(&self.project, &[]);
-        assert_eq!(code, Some(0), "cauce deploy:\n{}", errors(&said));
-    }
-
     /// `cauce deploy` from a working tree; its exit code and what it said.
     pub(crate) fn deploy(&self, project: &Path, more: &[&str]) -> (Option<i32>, String) {
         let deploy = ["deploy", "--env", "dev", "--yes", "--skip-images"];
         let output = self.cloud.cauce(project, &[&deploy[..], more].concat());
         (output.status.code(), text(&output.stderr))
+    }
+
+    /// The same from the project's own, with its images; it has to succeed. What it said.
+    pub(crate) fn deploy_all(&self, more: &[&str]) -> String {
+        let args = [&["deploy", "--env", "dev", "--yes"], more].concat();
+        let output = self.cloud.cauce(&self.project, &args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "cauce {args:?}:\n{}", errors(&said));
+        said
+    }
+
+    /// Applies a build folder by hand.
+    pub(crate) fn apply_folder(&self, build: &Path) {
+        let build = format!("-var=build_dir={}", build.display());
+        self.must(&["apply", "-input=false", "-auto-approve", &build]);
     }
 
     fn must(&self, args: &[&str]) {
@@ -254,7 +263,8 @@ impl Deployed {
 
 /// What Terraform plans and makes fills thousands of lines; its errors stand at the end.
 fn errors(said: &str) -> &str {
-    said.find("Error:").map_or(said, |at| &said[at..])
+    let end = said.char_indices().rev().nth(2_000).map_or(0, |(at, _)| at);
+    &said[said.find("Error:").unwrap_or(end)..]
 }
 
 fn execution(machine: &str, name: &str) -> String {
@@ -287,6 +297,10 @@ fn project(folder: &Path) -> PathBuf {
     let (before, dev) = text.split_once("  dev:\n").unwrap();
     let dev = dev.replacen("    values:\n", &values, 1);
     let text = format!("{before}{place}{dev}").replace("channels:\n", channels);
+    // Where an image is built from.
+    let text = text.replace("local: []}", "local: [], build: image}");
+    fs::create_dir(folder.join("image")).unwrap();
+    fs::write(folder.join("image/Dockerfile"), "FROM scratch\n").unwrap();
     fs::write(file, text + "\npools: {narrow: {slots: 1}}\n").unwrap();
     fs::write(folder.join("vast.yaml"), vast()).unwrap();
     folder.to_owned()

@@ -19,6 +19,7 @@
 mod api;
 mod approvals;
 mod cloud;
+mod commands;
 mod deployed;
 mod deploys;
 mod evidence;
@@ -26,6 +27,7 @@ mod faults;
 mod sales;
 mod timeouts;
 mod tools;
+mod upkeep;
 mod ways_in;
 
 use cloud::Cloud;
@@ -43,10 +45,12 @@ type Scenario = (&'static str, fn(&Deployed));
 const SCENARIOS: &[&[Scenario]] = &[
     sales::SCENARIOS,
     ways_in::SCENARIOS,
+    commands::SCENARIOS,
     faults::SCENARIOS,
     approvals::SCENARIOS,
     timeouts::SCENARIOS,
     deploys::SCENARIOS,
+    upkeep::SCENARIOS,
     deployed::SCENARIOS,
 ];
 
