@@ -3,7 +3,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "a test program, which says how much it compared and is told how much it shall"
 )]
@@ -109,7 +108,7 @@ fn ticks(schedule: &Schedule, windows: &Json) -> Vec<i64> {
     let at = |seconds: &Json| Instant::from_micros(seconds.as_i64().unwrap() * 1_000_000);
     let windows = windows.as_array().unwrap().iter();
     let of = |window: &Json| schedule.ticks(at(&window[0]), at(&window[1])).collect::<Vec<_>>();
-    windows.flat_map(|window| of(window)).map(|tick| tick.micros() / 1_000_000).collect()
+    windows.flat_map(of).map(|tick| tick.micros() / 1_000_000).collect()
 }
 
 fn digest(ticks: &[i64]) -> String {

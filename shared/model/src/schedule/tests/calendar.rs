@@ -114,7 +114,7 @@ fn by_the_minute(edge: Edge, minutes: i32) -> Vec<Instant> {
         let local = moment.to_timestamp().to_zoned(zone.clone()).datetime();
         for shift in [-1, 0, 1] {
             let date = local.date().checked_add(jiff::Span::new().days(shift)).unwrap();
-            let passed = i32::from(local.hour()) * 60 + i32::from(local.minute()) - shift as i32 * 1440;
+            let passed = i32::from(local.hour()) * 60 + i32::from(local.minute()) - shift * 1440;
             // A local time that comes twice ticks the first time.
             if open(date) && edge_of(date) + minutes == passed && last != Some(local) {
                 found.push(moment);
