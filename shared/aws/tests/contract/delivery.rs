@@ -116,7 +116,7 @@ async fn services_take_notices() {
     }
     let unknown = delivery.deliver(&Channels::default(), &notice()).await;
     assert_eq!(unknown, Err(NotifyError::NoChannel("it".into())));
-    let file = deliver(&delivery, json!({"file": {"path": "/tmp/notices"}})).await;
+    let file = deliver(&delivery, json!({"file": {"path": "/srv/notices"}})).await;
     assert_eq!(word(&file), "refused", "{file:?}");
 }
 

@@ -15,6 +15,7 @@ use cauce_testkit::stage::Stage;
 use serde_json::json;
 
 const DOCUMENTS: &str = "s3://cauce-dev-documents-123456789012";
+const PROGRAM: &str = "arn:aws:ecs:us-east-1:123456789012:task/cauce-dev/c13b4cb40f1f4fe4a2971f76ae5a47ad";
 
 fn arn(what: &str) -> String {
     format!("arn:aws:states:us-east-1:123456789012:stateMachine:cauce-dev-{what}")
@@ -89,7 +90,9 @@ impl Scene {
         let objects = self.driver.services();
         objects.put(&variable("CAUCE_OUTPUT_URI"), output.to_string().as_bytes()).await.unwrap();
         payload["fence"] = answer["fence"].clone();
-        payload["result"] = json!({"StopCode": "EssentialContainerExited", "Containers": [{"ExitCode": 0}]});
+        payload["result"] = json!({
+            "StopCode": "EssentialContainerExited", "TaskArn": PROGRAM, "Containers": [{"ExitCode": 0}],
+        });
         self.carry_out(names[1], payload::command("finish-task", &payload).unwrap()).await;
         let names_it = ["CAUCE_PIPELINE", "CAUCE_RUN_ID", "CAUCE_TASK", "CAUCE_ATTEMPT"]
             .map(|name| json!({"name": name, "value": variable(name)}));
@@ -97,7 +100,7 @@ impl Scene {
             "detail-type": observed::PROGRAM_EVENT, "source": "aws.ecs",
             "detail": {
                 "lastStatus": "STOPPED", "stopCode": "EssentialContainerExited",
-                "taskArn": "arn:aws:ecs:us-east-1:123456789012:task/cauce-dev/c13b4cb40f1f4fe4a2971f76ae5a47ad",
+                "taskArn": PROGRAM,
                 "containers": [{"name": "main", "exitCode": 0}],
                 "overrides": {"containerOverrides": [{"name": "main", "environment": names_it}]},
             },
