@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use cauce_engine::command::CanaryStep;
+use cauce_model::record::CANARY_PERCENT_MAX;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Orchestrates data pipelines: on one machine, and on AWS without a server.
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Draw a pipeline.
     Graph(GraphArgs),
+    /// Write a page of documentation for each pipeline, in Markdown.
+    Docs(DocsArgs),
     /// Print the JSON Schema of a file, for editors.
     Schema(SchemaArgs),
     /// Run a pipeline on this machine.
@@ -88,6 +92,8 @@ pub(crate) enum Command {
     Cost(CostArgs),
     /// Deploy the pipelines of the project to an environment: checks, build, images, Terraform.
     Deploy(DeployArgs),
+    /// Give a deployed pipeline's canary another share of the new runs, promote it, or abort it.
+    Canary(CanaryArgs),
     /// Look whether a deployed environment is as it should be; nothing is changed.
     Doctor(DoctorArgs),
     /// Explain an error code, a status or a failure class.
@@ -142,6 +148,17 @@ pub(crate) struct BuildArgs {
     /// Where to write: one folder per pipeline, and `system` for the task machines.
     #[arg(long, value_name = "DIR", default_value = "build")]
     pub(crate) out: PathBuf,
+}
+
+/// `cauce docs`
+#[derive(Debug, Args)]
+pub(crate) struct DocsArgs {
+    /// Pipeline files, or folders that hold some.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Write `<pipeline>.md` for each, and `index.md`, into this folder [default: print them].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `cauce graph`
@@ -236,6 +253,9 @@ pub(crate) struct TriggerArgs {
     /// If that run has ended before: its next generation, with all tasks.
     #[arg(long)]
     pub(crate) again: bool,
+    /// On the pipeline's canary, whatever its share.
+    #[arg(long)]
+    pub(crate) canary: bool,
     /// Watch the run until it has ended; the exit code tells how.
     #[arg(long, visible_alias = "follow")]
     pub(crate) wait: bool,
@@ -491,6 +511,9 @@ pub(crate) struct DeployArgs {
     /// Deploy the build before the last one that was deployed from this machine.
     #[arg(long)]
     pub(crate) rollback: bool,
+    /// As canaries: of each changed pipeline's new runs so many of a hundred take it, 0 to 99.
+    #[arg(long, value_name = "PERCENT", conflicts_with = "rollback", value_parser = percent)]
+    pub(crate) canary: Option<u8>,
     /// Wait so long for a deployment of somebody else to end, such as 10m [default: not at all].
     #[arg(long, value_name = "DURATION", value_parser = lock_timeout)]
     pub(crate) lock_timeout: Option<String>,
@@ -502,6 +525,34 @@ fn lock_timeout(text: &str) -> Result<String, String> {
     match number {
         Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => Ok(text.to_owned()),
         _ => Err("write a number and s, m or h, such as 10m".to_owned()),
+    }
+}
+
+/// A canary's share.
+fn percent(text: &str) -> Result<u8, String> {
+    let percent = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    percent
+        .filter(|percent| *percent <= CANARY_PERCENT_MAX)
+        .ok_or_else(|| format!("write a whole number from 0 to {CANARY_PERCENT_MAX}"))
+}
+
+/// `cauce canary`
+#[derive(Debug, Args)]
+pub(crate) struct CanaryArgs {
+    /// The pipeline's name.
+    pub(crate) pipeline: String,
+    /// 'promote': all new runs take it; 'abort': none does; a number: so many of a hundred, 0 to 99.
+    #[arg(value_name = "promote|abort|PERCENT", value_parser = canary_step)]
+    pub(crate) step: CanaryStep,
+}
+
+fn canary_step(text: &str) -> Result<CanaryStep, String> {
+    match text {
+        "promote" => Ok(CanaryStep::Promote),
+        "abort" => Ok(CanaryStep::Abort),
+        share => percent(share)
+            .map(CanaryStep::Share)
+            .map_err(|_| format!("write promote, abort, or a whole number from 0 to {CANARY_PERCENT_MAX}")),
     }
 }
 

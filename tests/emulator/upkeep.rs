@@ -10,6 +10,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a second deployment changes nothing", again),
     ("list shows what is deployed, and how the files stand to it", list),
     ("after a rollback runs take the version before", rollback),
+    ("a canary takes its share of the new runs, and is promoted or aborted", canary),
     ("doctor says what is well and what is broken, and deploying mends it", doctor),
 ];
 
@@ -94,6 +95,45 @@ fn rollback(deployed: &Deployed) {
     assert_eq!(listed(deployed, "platform")["here"], "as deployed");
 }
 
+fn canary(deployed: &Deployed) {
+    let version = |options: &str| {
+        let told = cauce(deployed, &format!("trigger platform --json{options}")).exits(0).json();
+        let run_id = told["runs"][0]["run_id"].as_str().unwrap();
+        deployed.run_ended(&format!("platform/{run_id}"))["version"].clone()
+    };
+    let say = |step: &str| cauce(deployed, &format!("canary platform {step}")).exits(0);
+    let file = deployed.project().join("platform.yaml");
+    let before = fs::read_to_string(&file).unwrap();
+    let stable = version("");
+    fs::write(&file, format!("{before}  more: {{needs: [work], pass: {{}}}}\n")).unwrap();
+    deployed.deploy_all(&["--canary", "0"]);
+    let told = listed(deployed, "platform");
+    let trial = told["canary"]["version"].clone();
+    assert_eq!((&told["here"], &told["version"]), (&json!("as the canary"), &stable));
+    assert_eq!(told["canary"]["percent"], 0);
+    cauce(deployed, "list").exits(0).shows(", 0 % ");
+    assert_eq!((version(""), version(" --canary")), (stable.clone(), trial.clone()));
+
+    say("99").says("99 % take its canary");
+    let taken = (0..5).filter(|_| version("") == trial).count();
+    assert!(taken > 0, "none of 5 at 99 %");
+    say("promote");
+    assert_eq!(version(""), trial);
+    assert_eq!(listed(deployed, "platform")["here"], "as deployed");
+    cauce(deployed, "canary platform abort").exits(2).says("platform has no canary in 'dev'");
+    cauce(deployed, "trigger platform --canary").exits(2).says("platform has no canary in 'dev'");
+
+    // The way back can be tried as well.
+    fs::write(&file, before).unwrap();
+    deployed.deploy_all(&["--canary", "50"]);
+    assert_eq!(version(" --canary"), stable);
+    say("abort").says("its file still says so");
+    assert_eq!(version(""), trial);
+    deployed.deploy_all(&[]);
+    assert_eq!(version(""), stable);
+    assert_eq!(listed(deployed, "platform")["canary"], Json::Null);
+}
+
 fn doctor(deployed: &Deployed) {
     let look = |code: i32| {
         let told = cauce(deployed, "doctor --json").exits(code).json();
@@ -156,10 +196,16 @@ fn doctor(deployed: &Deployed) {
     }
 }
 
-/// A bucket without the objects that were in it.
+/// A bucket without the objects that were in it: all versions of them, and what marks them as deleted.
 fn emptied<'a>(deployed: &Deployed, bucket: &'a str) -> &'a str {
-    for key in deployed.api().list_objects(bucket, "") {
-        deployed.cloud().aws(&["s3api", "delete-object", "--bucket", bucket, "--key", &key]);
+    let aws = |words: &[&str]| deployed.cloud().aws(words);
+    let told = aws(&["s3api", "list-object-versions", "--bucket", bucket]);
+    let entries = ["Versions", "DeleteMarkers"].iter().filter_map(|kind| told[kind].as_array()).flatten();
+    let names: Vec<Json> =
+        entries.map(|entry| json!({"Key": entry["Key"], "VersionId": entry["VersionId"]})).collect();
+    if !names.is_empty() {
+        let names = json!({"Objects": names, "Quiet": true}).to_string();
+        aws(&["s3api", "delete-objects", "--bucket", bucket, "--delete", &names]);
     }
     bucket
 }

@@ -2,14 +2,14 @@
 
 use crate::world::{Sim, by_hand, compiled, deployment, epoch, host, read, script};
 use cauce_compiler::Compiled;
-use cauce_engine::command::{Deploy, Trigger};
+use cauce_engine::command::{Canary, CanaryStep, Deploy, Event, Trigger};
 use cauce_engine::{Command, Reply};
 use cauce_host::simulation::MemoryObjects;
 use cauce_local::memory::MemoryTable;
 use cauce_model::audit::audit_partition;
 use cauce_model::deployment::DEPLOYMENT_SCHEMA;
-use cauce_model::record::{PipelineRecord, Record, pipeline_item};
-use cauce_model::{AuditRecord, Deployment, Json, RunKey};
+use cauce_model::record::{PipelineRecord, Record, RunRecord, pipeline_item};
+use cauce_model::{AuditRecord, Deployment, Instant, Json, RunKey};
 use cauce_ports::{Objects, Table};
 use serde_json::json;
 
@@ -50,7 +50,7 @@ pub(crate) async fn staged(host: &Sim, compiled: &Compiled) -> String {
 
 pub(crate) async fn deploy(host: &Sim, compiled: &Compiled, made: Deployment) -> Reply {
     let plan = staged(host, compiled).await;
-    let request = Deploy { plan, deployment: made, by: Some("terraform".to_owned()) };
+    let request = Deploy { plan, deployment: made, canary: None, by: Some("terraform".to_owned()) };
     host.execute(&Command::Deploy(Box::new(request))).await.unwrap()
 }
 
@@ -149,6 +149,150 @@ fn a_deployment_that_is_repeated_changes_nothing_and_keeps_the_pause() {
             assert!(PipelineRecord::from_item(&item).unwrap().paused);
         })
         .unwrap();
+}
+
+const TICKING: &str = r#"
+pipeline: sales
+schedule: {cron: "0 2 * * *"}
+tasks:
+  load:
+    container: {image: loader, command: [load, "${{ env.lake }}"]}
+"#;
+
+/// The canary's share is by run: each tick takes the version that its run's id falls to, again and again.
+#[test]
+fn a_canary_takes_its_share_until_it_is_promoted_or_aborted() {
+    let host = new_host();
+    let stable = compiled(TICKING);
+    let newer = compiled(&TICKING.replace("[load,", "[load_better,"));
+    let clock = host.world().clock.clone();
+    clock
+        .block_on(async {
+            // Images change without the plan: one version, two deployments.
+            let (one, two, three) =
+                (made(&stable, "s3://one"), made(&stable, "s3://two"), made(&newer, "s3://three"));
+            let trial = |made: &Deployment| made.uri("s3://state/documents");
+            assert!(matches!(offer(&host, &stable, &one, Some(30)).await, Reply::Ok(_)));
+            let record = pipeline(&host).await;
+            assert_eq!((record.canary, record.deployment), (None, Some(trial(&one))), "beside nothing");
+
+            for made in [(&stable, &two), (&newer, &three)] {
+                let (compiled, made) = made;
+                assert!(matches!(offer(&host, compiled, made, Some(30)).await, Reply::Ok(_)));
+                let record = pipeline(&host).await;
+                assert_eq!(record.deployment, Some(trial(&one)));
+                assert_eq!(record.canary.as_ref().map(|canary| canary.percent), Some(30));
+                let mut taken = 0;
+                for day in 1..=28 {
+                    let run = tick(&host, made, day).await;
+                    let canary = record.canary_of(&run.run.run_id).is_some();
+                    taken += usize::from(canary);
+                    let wanted = if canary { made } else { &one };
+                    assert_eq!(run.deployment, Some(trial(wanted)), "{}", run.run);
+                    assert_eq!(run.version, wanted.version, "{}", run.run);
+                    let again = tick(&host, made, day).await;
+                    assert_eq!((again.deployment, again.generation), (run.deployment, 1));
+                }
+                assert!((3..15).contains(&taken), "{taken} of 28");
+                step(&host, CanaryStep::Share(0)).await;
+                let record = pipeline(&host).await;
+                assert!((0..1000).all(|id| record.canary_of(&id.to_string()).is_none()));
+            }
+
+            // Everybody, and nobody.
+            step(&host, CanaryStep::Promote).await;
+            let record = pipeline(&host).await;
+            assert_eq!((record.version, record.deployment), (three.version.clone(), Some(trial(&three))));
+            assert_eq!(record.canary, None);
+            assert!(matches!(offer(&host, &stable, &one, Some(99)).await, Reply::Ok(_)));
+            step(&host, CanaryStep::Abort).await;
+            assert_eq!(pipeline(&host).await.deployment, Some(trial(&three)));
+            let refused = host.execute(&Command::Canary(canary(CanaryStep::Abort))).await.unwrap();
+            assert!(matches!(refused, Reply::Failure { ref cause, .. } if cause == "sales has no canary"));
+
+            // A deployment without a share ends the trial, and destroying the canary takes the pipeline away.
+            assert!(matches!(offer(&host, &stable, &one, Some(5)).await, Reply::Ok(_)));
+            assert!(matches!(offer(&host, &stable, &two, None).await, Reply::Ok(_)));
+            let record = pipeline(&host).await;
+            assert_eq!((record.canary, record.deployment), (None, Some(trial(&two))));
+            assert!(matches!(offer(&host, &newer, &three, Some(5)).await, Reply::Ok(_)));
+            let undeploy = Command::Undeploy { deployment: Box::new(three.clone()), by: None };
+            assert_eq!(
+                host.execute(&undeploy).await.unwrap(),
+                Reply::Ok(json!({"pipeline": "sales", "status": "undeployed"}))
+            );
+
+            let steps: Vec<Json> = audit(&host)
+                .await
+                .into_iter()
+                .filter(|entry| entry.action == "canary")
+                .map(|entry| entry.detail["step"].clone())
+                .collect();
+            assert_eq!(steps.len(), 4, "{steps:?}");
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_canary_cannot_change_what_starts_runs() {
+    let host = new_host();
+    let stable = compiled(TICKING);
+    let clock = host.world().clock.clone();
+    clock
+        .block_on(async {
+            deploy(&host, &stable, made(&stable, "s3://one")).await;
+            let zoned = "tasks:";
+            for (from, to, what) in [
+                ("0 2 * * *", "0 3 * * *", "schedules"),
+                (
+                    zoned,
+                    "triggers: [{file: {bucket: drop, keys: [\"{date:date}.csv\"]}}]\ntasks:",
+                    "triggers",
+                ),
+                (zoned, "paused: true\ntasks:", "'paused'"),
+            ] {
+                let other = compiled(&TICKING.replacen(from, to, 1));
+                let refused = offer(&host, &other, &made(&other, "s3://one"), Some(10)).await;
+                let cause = format!("a canary of sales cannot change its {what}: deploy it without a share");
+                assert!(
+                    matches!(refused, Reply::Failure { cause: ref told, .. } if *told == cause),
+                    "{refused:?}"
+                );
+                assert_eq!(pipeline(&host).await.version, stable.version());
+            }
+        })
+        .unwrap();
+}
+
+async fn offer(host: &Sim, compiled: &Compiled, made: &Deployment, canary: Option<u8>) -> Reply {
+    let plan = staged(host, compiled).await;
+    let request = Deploy { plan, deployment: made.clone(), canary, by: None };
+    host.execute(&Command::Deploy(Box::new(request))).await.unwrap()
+}
+
+fn canary(step: CanaryStep) -> Canary {
+    Canary { pipeline: "sales".to_owned(), step, by: Some("jo".to_owned()) }
+}
+
+async fn step(host: &Sim, step: CanaryStep) {
+    let reply = host.execute(&Command::Canary(canary(step))).await.unwrap();
+    assert!(matches!(reply, Reply::Ok(_)), "{reply:?}");
+}
+
+async fn pipeline(host: &Sim) -> PipelineRecord {
+    let item = host.world().table.get(&pipeline_item("sales")).await.unwrap().unwrap();
+    PipelineRecord::from_item(&item).unwrap()
+}
+
+/// The run of a day's tick, in the month after the one of the deployments' other ticks.
+async fn tick(host: &Sim, made: &Deployment, day: u32) -> RunRecord {
+    let month = if made.values["lake"] == "s3://two" { 3 } else { 4 };
+    let scheduled_at = Instant::parse(&format!("1997-{month:02}-{day:02}T02:00:00Z")).unwrap();
+    let event = Event::Tick { pipeline: "sales".into(), schedule: "schedule-1".into(), scheduled_at };
+    let reply = host.execute(&Command::Event(Box::new(event))).await.unwrap();
+    let Reply::Ok(reply) = reply else { panic!("{reply:?}") };
+    let (pipeline, run_id) = reply["run"].as_str().unwrap().split_once('/').unwrap();
+    read(host, &RunKey::new(pipeline, run_id)).await.run
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn again(run: &RunRecord, again: Again) -> Command {
         only: None,
         force: false,
         latest: false,
+        canary: false,
         start: true,
     }))
 }

@@ -103,6 +103,7 @@ pub(crate) fn by_hand(compiled: &Compiled, run_id: &str) -> Trigger {
         only: None,
         force: false,
         latest: false,
+        canary: false,
         start: true,
     }
 }

@@ -18,9 +18,6 @@ const DAYS: i64 = 7;
 
 const DAY_MICROS: i64 = 24 * 3600 * MICROS;
 
-/// How much of a version is shown: enough to tell versions apart.
-const VERSION_SHOWN: usize = 12;
-
 /// Prints the entries of the audit, newest first.
 pub(crate) fn audit(args: &AuditArgs, context: &Context) -> Result<Exit, Failure> {
     let now = SystemClock.now();
@@ -96,7 +93,7 @@ fn table(entries: &[AuditRecord]) -> Table {
             entry.action.as_str().into(),
             about.into(),
             entry.task.as_deref().unwrap_or_default().into(),
-            version.get(..VERSION_SHOWN).unwrap_or(version).into(),
+            super::short(version).into(),
             detail(entry).into(),
         ]);
     }

@@ -16,9 +16,6 @@ use crate::project::{self, Loaded};
 /// The folder of the task machines, which all pipelines share.
 const SYSTEM: &str = "system";
 
-/// How many characters of a version people are shown.
-const VERSION_SHOWN: usize = 12;
-
 pub(crate) fn build(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
     let mut files = Vec::new();
     for path in &args.paths {
@@ -81,7 +78,7 @@ pub(crate) fn schema(args: &SchemaArgs, context: &Context) -> Result<Exit, Failu
 }
 
 /// Two pipelines of one name would overwrite each other.
-fn refuse_repeats(loaded: &[Loaded]) -> Result<(), Failure> {
+pub(super) fn refuse_repeats(loaded: &[Loaded]) -> Result<(), Failure> {
     for (at, one) in loaded.iter().enumerate() {
         let name = &one.compiled.plan.pipeline;
         if let Some(other) = loaded[..at].iter().find(|other| other.compiled.plan.pipeline == *name) {
@@ -156,7 +153,7 @@ fn remove_stale(folder: &Path, files: &[(String, String)]) -> Result<(), Failure
     Ok(())
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
+pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
     fs::create_dir_all(folder).map_err(|error| Failure::file("create", folder, &error))?;
     let path = folder.join(name);
     // An unchanged file keeps its time: builds on top of this one see what is new.
@@ -187,7 +184,7 @@ fn summary(loaded: &[Loaded]) -> Table {
         };
         table.row([
             compiled.plan.pipeline.as_str().into(),
-            compiled.version()[..VERSION_SHOWN].into(),
+            super::short(compiled.version()).into(),
             forecast.tasks.to_string().into(),
             forecast.gated.to_string().into(),
             forecast.machines.len().to_string().into(),

@@ -7,21 +7,19 @@ use std::rc::Rc;
 use cauce_compiler::Compiled;
 use cauce_local::clock::SystemClock;
 use cauce_model::Instant;
-use cauce_model::record::{PipelineRecord, RunRecord};
+use cauce_model::record::{Canary, PipelineRecord, RunRecord};
 use cauce_ports::Clock;
 use serde_json::json;
 
 use super::runs::{newest, next_tick};
 use super::schedule::local;
+use super::short;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::output::{Cell, Table};
 use crate::project::{self, ProjectFolder};
 use crate::store::Store;
 use crate::there::There;
-
-/// How many characters of a version people are shown.
-const VERSION_SHOWN: usize = 12;
 
 /// A pipeline's file in the working tree, with what it compiles to; `None` when it does not.
 type File = (PathBuf, Option<Compiled>);
@@ -38,6 +36,7 @@ struct Listed {
 struct Deployed {
     version: String,
     tasks: usize,
+    canary: Option<Canary>,
     paused: bool,
     next_tick: Option<(Instant, String)>,
 }
@@ -50,6 +49,11 @@ impl Listed {
             (Some((_, None)), _) => "does not pass 'cauce check'",
             (Some(_), None) => "not deployed",
             (Some((_, Some(here))), Some(there)) if here.version() == there.version => "as deployed",
+            (Some((_, Some(here))), Some(Deployed { canary: Some(canary), .. }))
+                if here.version() == canary.of.version =>
+            {
+                "as the canary"
+            }
             (Some(_), Some(_)) => "differs",
         }
     }
@@ -91,6 +95,7 @@ async fn deployed(store: &Store, record: &PipelineRecord) -> Result<Deployed, Fa
     let prepared = store.plan_of(&record.pipeline, &record.version).await?;
     Ok(Deployed {
         version: record.version.clone(),
+        canary: record.canary.clone(),
         tasks: prepared.plan.tasks.len(),
         paused: record.paused || prepared.plan.paused,
         next_tick: next_tick(&prepared.plan, SystemClock.now()),
@@ -109,6 +114,9 @@ fn tell(listed: &[Listed], folder: &ProjectFolder, context: &Context) -> Result<
                     "ok": deployed.is_some(),
                     "here": one.stands(),
                     "version": deployed.map(|there| &there.version),
+                    "canary": deployed.and_then(|there| there.canary.as_ref()).map(|canary| {
+                        json!({"version": canary.of.version, "percent": canary.percent})
+                    }),
                     "tasks": deployed.map(|there| there.tasks),
                     "next_tick": deployed.and_then(|there| there.next_tick.as_ref()).map(|(at, _)| at),
                     "paused": deployed.is_some_and(|there| there.paused),
@@ -127,14 +135,20 @@ fn tell(listed: &[Listed], folder: &ProjectFolder, context: &Context) -> Result<
     let mut table = Table::new(["PIPELINE", "VERSION", "TASKS", "NEXT TICK", "LAST RUN", "STATUS", "FILE"]);
     for one in listed {
         let (version, tasks, next) = match &one.deployed {
-            None => ("-", "-".to_owned(), format!("not deployed to '{}'", context.env)),
+            None => ("-".to_owned(), "-".to_owned(), format!("not deployed to '{}'", context.env)),
             Some(there) => {
                 let next = match &there.next_tick {
                     _ if there.paused => "paused".to_owned(),
                     Some((at, zone)) => local(*at, zone),
                     None => "-".to_owned(),
                 };
-                let version = there.version.get(..VERSION_SHOWN).unwrap_or(&there.version);
+                let version = match &there.canary {
+                    None => short(&there.version).to_owned(),
+                    Some(canary) => {
+                        let (stable, trial) = (short(&there.version), short(&canary.of.version));
+                        format!("{stable}, {} % {trial}", canary.percent)
+                    }
+                };
                 (version, there.tasks.to_string(), next)
             }
         };

@@ -8,6 +8,8 @@ pub(crate) mod build;
 
 pub(crate) mod graph;
 
+pub(crate) mod docs;
+
 pub(crate) mod schedule;
 
 pub(crate) mod explain;
@@ -38,7 +40,14 @@ pub(crate) mod doctor;
 
 pub(crate) mod cost;
 
+pub(crate) mod canary;
+
 pub(crate) mod later;
+
+/// A version as people are shown it: twelve characters tell any two apart.
+pub(crate) fn short(version: &str) -> &str {
+    version.get(..12).unwrap_or(version)
+}
 
 /// The functions of a deployed environment.
 pub(crate) const FUNCTIONS: [&str; 9] = [

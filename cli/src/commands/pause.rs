@@ -54,5 +54,6 @@ fn before_its_first_run(loaded: &Loaded) -> PipelineRecord {
         paused: false,
         deployment: None,
         buckets: Vec::new(),
+        canary: None,
     }
 }

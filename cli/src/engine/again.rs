@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::engine::actor::{Actor, accept, find_run, find_tasks};
 use crate::engine::assemble::{Local, deployment, local, register, resize, started_pipelines};
 use crate::engine::follow::{deployed, settle};
-use crate::engine::start::{check_task, drive, finish, resolve};
+use crate::engine::start::{Version, check_task, drive, finish, resolve};
 use crate::engine::watch::Watching;
 use crate::error::{Exit, Failure};
 use crate::project::{ProjectFolder, find_pipeline};
@@ -77,11 +77,15 @@ fn again_there(
     context: &Context,
 ) -> Result<Exit, Failure> {
     context.block_on(async {
-        let version = match selection.latest_version {
-            true => deployed(&actor.store()?, &name.pipeline, context).await?.version,
-            false => run.version.clone(),
+        let newest = match selection.latest_version {
+            true => Some(deployed(&actor.store()?, &name.pipeline, context).await?),
+            false => None,
         };
-        let plan = actor.plan(&name.pipeline, &version).await?;
+        let version = match &newest {
+            Some(record) => Version::deployed(record, &name.run_id),
+            None => Version::only(&run.version),
+        };
+        let plan = actor.plan(&name.pipeline, version.name).await?;
         if let Again::Task { task, .. } | Again::Only { task } = &selection.again {
             check_task(&plan.plan, Some(task))?;
         }
@@ -154,7 +158,7 @@ fn go_on(
         };
         let force = selection.as_ref().is_some_and(|selection| selection.force);
         let how = How { force, latest, start: true };
-        let command = next(run, &pinned.version, existing, how, context.environment.by());
+        let command = next(run, &Version::only(&pinned.version), existing, how, context.environment.by());
         let reply = accept(local.host.execute(&command).await?)?;
         context.output.talk(&format!("{name}: generation {}", generation(&reply)));
         progress.begin(std::slice::from_ref(name));
@@ -177,10 +181,10 @@ struct How {
 }
 
 /// The request for the next generation of a run, on a version.
-fn next(run: &RunRecord, version: &str, existing: Existing, how: How, by: String) -> Command {
+fn next(run: &RunRecord, version: &Version<'_>, existing: Existing, how: How, by: String) -> Command {
     Command::Trigger(Box::new(Trigger {
         pipeline: run.run.pipeline.clone(),
-        version: version.to_owned(),
+        version: version.name.to_owned(),
         run_id: run.run.run_id.clone(),
         trigger: TriggerRecord { by: Some(by), ..run.trigger.clone() },
         params: None,
@@ -192,6 +196,7 @@ fn next(run: &RunRecord, version: &str, existing: Existing, how: How, by: String
         only: None,
         force: how.force,
         latest: how.latest,
+        canary: version.canary,
         start: how.start,
     }))
 }
@@ -232,7 +237,8 @@ fn revive<'a>(
             local.host.load(&pinned).await?;
             register(local, &pinned.plan, folder);
             let by = context.environment.by();
-            let command = next(&record, &record.version, Existing::Resume, How::default(), by);
+            let command =
+                next(&record, &Version::only(&record.version), Existing::Resume, How::default(), by);
             accept(local.host.execute(&command).await?)?;
         }
         Ok(())

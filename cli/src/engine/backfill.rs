@@ -9,14 +9,14 @@ use cauce_engine::command::{Again, Existing};
 use cauce_engine::trigger::{NewRun, of_interval};
 use cauce_model::TriggerKind;
 use cauce_model::ids::RunRef;
-use cauce_model::record::RunRecord;
+use cauce_model::record::{PipelineRecord, RunRecord};
 
 use crate::args::{BackfillArgs, ExistingRuns};
 use crate::context::Context;
 use crate::engine::actor::Actor;
 use crate::engine::dates;
 use crate::engine::follow::{deployed, settle};
-use crate::engine::start::{Request, drive, finish, prepare};
+use crate::engine::start::{Request, Version, drive, finish, prepare};
 use crate::engine::watch::Watching;
 use crate::error::{Exit, Failure};
 use crate::output::{Cell, Table as Shown, Tone};
@@ -26,6 +26,8 @@ use crate::project::{self, Loaded};
 struct Target {
     actor: Actor,
     prepared: Arc<Prepared>,
+    /// What is deployed, where the runs are made there.
+    record: Option<PipelineRecord>,
     progress: Watching,
     /// Of the file, where the version that runs was compiled from it.
     forecast: Option<Forecast>,
@@ -67,7 +69,11 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
             if !args.dry_run {
                 locks.extend(actor.claim(&name)?);
                 let request = Request { existing, ..request };
-                actor.execute(&request.command(&plan.pipeline, &target.prepared.version, &by)).await?;
+                let version = match &target.record {
+                    Some(record) => Version::deployed(record, &name.run_id),
+                    None => Version::only(&target.prepared.version),
+                };
+                actor.execute(&request.command(&plan.pipeline, &version, &by)).await?;
             }
             names.push(name);
         }
@@ -112,7 +118,7 @@ fn target_here(args: &BackfillArgs, context: &Context) -> Result<Target, Failure
     let prepared = Arc::new(Prepared::new(plan, compiled.version()));
     local.host.driver().plans().keep(Arc::clone(&prepared));
     let forecast = Some(compiled.forecast.clone());
-    Ok(Target { actor: Actor::Here(Box::new(local)), prepared, progress, forecast })
+    Ok(Target { actor: Actor::Here(Box::new(local)), prepared, record: None, progress, forecast })
 }
 
 fn target_there(args: &BackfillArgs, actor: Actor, context: &Context) -> Result<Target, Failure> {
@@ -129,15 +135,14 @@ fn target_there(args: &BackfillArgs, actor: Actor, context: &Context) -> Result<
         path if context.absolute(path).is_file() => project::load(path, context)?.compiled.plan.pipeline,
         _ => args.pipeline.clone(),
     };
-    let (prepared, forecast) = context.block_on(async {
+    let (prepared, record) = context.block_on(async {
         let record = deployed(&actor.store()?, &pipeline, context).await?;
-        let prepared = actor.plan(&record.pipeline, &record.version).await?;
-        Ok((prepared, None))
+        Ok((actor.plan(&record.pipeline, &record.version).await?, record))
     })?;
-    let forecast = forecast.or_else(|| forecast_of_file(&prepared, context));
+    let forecast = forecast_of_file(&prepared, context);
     let (_, progress) = Watching::new(context);
     progress.plan(&prepared.plan);
-    Ok(Target { actor, prepared, progress, forecast })
+    Ok(Target { actor, prepared, record: Some(record), progress, forecast })
 }
 
 /// The forecast of the file, if it compiles to the very version that is deployed.

@@ -283,6 +283,7 @@ impl Simulation {
             only,
             force: false,
             latest: false,
+            canary: false,
             start: true,
         }));
         let clock = self.host.world().clock.clone();

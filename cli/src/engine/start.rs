@@ -9,7 +9,7 @@ use cauce_engine::trigger::NewRun;
 use cauce_host::{HostError, Outcome};
 use cauce_model::ids::RunRef;
 use cauce_model::plan::Plan;
-use cauce_model::record::{RunRecord, TaskRecord, TriggerRecord};
+use cauce_model::record::{PipelineRecord, RunRecord, TaskRecord, TriggerRecord};
 use cauce_model::{Json, RunStatus, TriggerKind};
 use cauce_ports::Clock;
 
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
             ));
         }
         let by = context.environment.by();
-        let command = request.command(&plan.pipeline, loaded.compiled.version(), &by);
+        let command = request.command(&plan.pipeline, &Version::only(loaded.compiled.version()), &by);
         accept(local.host.execute(&command).await?)?;
         progress.begin(std::slice::from_ref(&name));
         let outcome = drive(&local, std::slice::from_ref(&name), Some(&progress)).await;
@@ -86,10 +86,10 @@ impl Request {
     }
 
     /// The command that brings a run of a pipeline's version into being and starts it.
-    pub(crate) fn command(self, pipeline: &str, version: &str, by: &str) -> Command {
+    pub(crate) fn command(self, pipeline: &str, version: &Version<'_>, by: &str) -> Command {
         Command::Trigger(Box::new(Trigger {
             pipeline: pipeline.to_owned(),
-            version: version.to_owned(),
+            version: version.name.to_owned(),
             run_id: self.new.run_id,
             trigger: TriggerRecord { kind: self.kind, by: Some(by.to_owned()), detail: Json::Null },
             params: self.params,
@@ -101,8 +101,31 @@ impl Request {
             only: self.only,
             force: false,
             latest: false,
+            canary: version.canary,
             start: true,
         }))
+    }
+}
+
+/// The version that a new run takes.
+pub(crate) struct Version<'a> {
+    pub(crate) name: &'a str,
+    /// Whether it is the canary of what is deployed.
+    pub(crate) canary: bool,
+}
+
+impl<'a> Version<'a> {
+    /// The only one there is: a file's.
+    pub(crate) const fn only(name: &'a str) -> Self {
+        Self { name, canary: false }
+    }
+
+    /// What a run of this id takes of what is deployed.
+    pub(crate) fn deployed(record: &'a PipelineRecord, run_id: &str) -> Self {
+        match record.canary_of(run_id) {
+            Some(canary) => Self { name: &canary.version, canary: true },
+            None => Self::only(&record.version),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::engine::actor::Actor;
 use crate::engine::dates::{self, new_run};
 use crate::engine::follow::{deployed, settle};
-use crate::engine::start::{Request, check_task};
+use crate::engine::start::{Request, Version, check_task};
 use crate::error::{Exit, Failure};
 
 /// `cauce trigger`
@@ -21,9 +21,13 @@ pub(crate) fn trigger(args: &TriggerArgs, context: &Context) -> Result<Exit, Fai
     let actor = Actor::There(there);
     context.block_on(async {
         let record = deployed(&actor.store()?, &args.pipeline, context).await?;
-        let prepared = actor.plan(&record.pipeline, &record.version).await?;
+        let on_trial = record.canary.as_ref().filter(|_| args.canary).map(|canary| &*canary.of.version);
+        if args.canary && on_trial.is_none() {
+            return Err(Failure::bad_input(format!("{} has no canary in '{}'", args.pipeline, context.env))
+                .help("leave --canary out: the run takes what is deployed"));
+        }
+        let prepared = actor.plan(&record.pipeline, on_trial.unwrap_or(&record.version)).await?;
         let plan = &prepared.plan;
-        check_task(plan, args.only.as_deref())?;
         let params = dates::params(&plan.params, &args.params, args.params_file.as_deref(), context)?;
         let now = cauce_local::clock::SystemClock.now();
         let new = new_run(plan, args.logical_date.as_deref(), args.interval.as_deref(), now)?;
@@ -35,6 +39,12 @@ pub(crate) fn trigger(args: &TriggerArgs, context: &Context) -> Result<Exit, Fai
             only: args.only.clone(),
         };
         let name = request.name(&record.pipeline);
+        let version = match on_trial {
+            Some(version) => Version { name: version, canary: true },
+            None => Version::deployed(&record, &name.run_id),
+        };
+        let prepared = actor.plan(&record.pipeline, version.name).await?;
+        check_task(&prepared.plan, args.only.as_deref())?;
         if let Some(known) = actor.find_run(&name.key()).await? {
             if !known.status.is_terminal() {
                 return Err(Failure::bad_input(format!("{name} is {}", known.status))
@@ -48,11 +58,11 @@ pub(crate) fn trigger(args: &TriggerArgs, context: &Context) -> Result<Exit, Fai
             }
         }
         let by = actor.by(context).await?;
-        actor.execute(&request.command(&record.pipeline, &record.version, &by)).await?;
+        actor.execute(&request.command(&record.pipeline, &version, &by)).await?;
         if record.paused {
             let text = format!("{} is paused: its triggers start nothing, but this run was", record.pipeline);
             context.output.talk(&text);
         }
-        settle(&actor, &[name], plan, args.wait, context).await
+        settle(&actor, &[name], &prepared.plan, args.wait, context).await
     })
 }

@@ -23,6 +23,12 @@ variable "build_dir" {
   type        = string
 }
 
+variable "canary_percent" {
+  description = "Deploys changed pipelines as canaries that take so many of a hundred new runs; null: all take what is deployed."
+  type        = number
+  default     = null
+}
+
 variable "functions_dir" {
   description = "Folder with the packages of the functions."
   type        = string

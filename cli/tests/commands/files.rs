@@ -146,6 +146,80 @@ fn a_graph_shows_every_task_and_edge_in_every_format() {
 }
 
 #[test]
+fn a_page_tells_what_a_file_says() {
+    let project = Project::local();
+    project.write(
+        "told.yaml",
+        r#"
+pipeline: told
+description: Loads what arrives.
+owner: data-platform
+tags: [daily, sales]
+docs: "Ask before you rerun it | really."
+schedule: [{cron: "0 2 * * 1-5", timezone: Europe/Madrid, catchup: 3}, {rate: 90m, data_interval: none, catchup: none}]
+triggers: [{file: {bucket: drop, keys: ["a_{date:date}.csv", "b_{date:date}.csv"], wait_for: all, logical_date: "{date}"}}]
+max_active_tasks: 4
+deadline: {after: 2h, action: cancel}
+params:
+  region: {type: string, enum: [EU, NA], default: EU, description: "Where | which"}
+  rows: {type: integer, minimum: 1, maximum: 9, required: true}
+tasks:
+  load:
+    container: {image: host, command: ["true"]}
+    docs: "Takes the lock of the **lake**."
+    lock: lake
+    writes: ["s3://lake/raw"]
+    retry: 2
+    timeout: 90s
+    returns: {rows: integer}
+  tell: {needs: [load], trigger_rule: all_done, if: "{{ params.rows > 2 }}", allow_failure: true, pass: {}}
+"#,
+    );
+    let page = project.cauce(&["docs", "told.yaml"]).exits(0);
+    for words in [
+        "# told\n\nLoads what arrives.\n\nAsk before you rerun it | really.\n\n",
+        "| owner | data-platform |",
+        "| tags | daily, sales |",
+        "| runs | 16 at once, with 4 tasks at once |",
+        "| late | 2h after its time, it is cancelled |",
+        "- cron `0 2 * * 1-5` in Europe/Madrid, for the time before; of what was missed the newest 3 are made up for",
+        "- every 1h30m, for that moment; what was missed stays missed",
+        "- a set of files `a_{date:date}.csv`, `b_{date:date}.csv` in the bucket `drop`, for the date `{date}`",
+        "| `region` | string | `\"EU\"` | `\"EU\"`, `\"NA\"` | Where \\| which |",
+        "| `rows` | integer | required | at least `1`, at most `9` |  |",
+        "| `load` | host |  | at once | 3 | 1m30s | rows |",
+        "| `tell` | pass, all_done, if, may fail | load | `all_done`, if `{{ params.rows > 2 }}` |",
+        "### load\n\nTakes the lock of the **lake**.\n\n- writes `s3://lake/raw`\n- locks `lake`\n",
+        "### tell\n\n- may fail without failing the run\n",
+        "t_load --> t_tell",
+    ] {
+        assert!(page.data.contains(words), "no {words:?} in\n{}", page.data);
+    }
+
+    project.write("small.yaml", TWO_TASKS);
+    project.cauce(&["docs", ".", "--out", "pages"]).exits(0).says("2 pages and index.md written to pages");
+    let read = |name: &str| std::fs::read_to_string(project.path().join("pages").join(name)).unwrap();
+    assert_eq!(read("told.md"), page.data);
+    assert!(read("index.md").contains("| [told](told.md) | Loads what arrives. | data-platform | cron"));
+    assert!(read("small.md").contains("- when somebody starts it"));
+    project.cauce(&["docs", "told.yaml", "told.yaml"]).exits(2).says("define the same pipeline");
+}
+
+#[test]
+fn a_canary_is_of_a_deployed_environment() {
+    let project = Project::local();
+    project.write("small.yaml", TWO_TASKS);
+    project.cauce(&["canary", "small", "promote"]).exits(2).says("none is named").says("--env");
+    for wrong in ["100", "-1", "1.5", "soon"] {
+        project.cauce(&["canary", "small", "--", wrong]).exits(2).says("promote, abort, or a whole number");
+    }
+    project
+        .cauce(&["deploy", "--env", "dev", "--canary", "100"])
+        .exits(2)
+        .says("a whole number from 0 to 99");
+}
+
+#[test]
 fn a_schedule_tells_its_ticks_and_their_data() {
     let project = Project::local();
     let zone = "America/Argentina/Buenos_Aires";

@@ -4,6 +4,7 @@
 use cauce_engine::Command;
 use cauce_engine::command::{Ask, Begin, Close, Deploy, Event, Finish, Open, Outcome};
 use cauce_model::event::Object;
+use cauce_model::record::CANARY_PERCENT_MAX;
 use cauce_model::{Deployment, Instant, Json, RunKey};
 
 /// The functions that states call, with the placeholder of each in a definition.
@@ -109,7 +110,19 @@ pub fn deployment(payload: &Json) -> Result<Command, PayloadError> {
     if payload.pointer("/tf/action").and_then(Json::as_str) == Some("delete") {
         return Ok(Command::Undeploy { deployment: Box::new(deployment), by });
     }
-    Ok(Command::Deploy(Box::new(Deploy { plan: reader.text("plan")?, deployment, by })))
+    let canary = match detail.get("canary") {
+        None | Some(Json::Null) => None,
+        Some(given) => {
+            let percent = given.as_u64().and_then(|percent| u8::try_from(percent).ok());
+            let unreadable = || PayloadError::Unreadable {
+                function: function.to_owned(),
+                field: "canary",
+                reason: format!("{given} is no whole number from 0 to {CANARY_PERCENT_MAX}"),
+            };
+            Some(percent.filter(|percent| *percent <= CANARY_PERCENT_MAX).ok_or_else(unreadable)?)
+        }
+    };
+    Ok(Command::Deploy(Box::new(Deploy { plan: reader.text("plan")?, deployment, canary, by })))
 }
 
 /// Reads what Terraform sends when the project's pools have changed: `{"source": "cauce.pools",

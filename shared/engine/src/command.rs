@@ -115,6 +115,8 @@ pub enum Command {
     },
     /// A pipeline version was deployed: new runs take it.
     Deploy(Box<Deploy>),
+    /// What becomes of the deployment on trial.
+    Canary(Canary),
     /// A pipeline is no longer deployed. Runs under way go on with what they are pinned to.
     Undeploy {
         /// What was deployed. One that has been replaced since is left alone.
@@ -159,6 +161,7 @@ impl Command {
             Self::File { .. } => "file",
             Self::Again { .. } => "again",
             Self::Deploy(_) => "deploy",
+            Self::Canary(_) => "canary",
             Self::Undeploy { .. } => "undeploy",
             Self::Delivered { .. } => "delivered",
         }
@@ -202,8 +205,33 @@ pub struct Deploy {
     pub plan: String,
     /// What runs of it are pinned to.
     pub deployment: Deployment,
+    /// As a canary beside what is deployed: the share of new runs that take it, at most
+    /// [`CANARY_PERCENT_MAX`](cauce_model::record::CANARY_PERCENT_MAX).
+    pub canary: Option<u8>,
     /// Who.
     pub by: Option<String>,
+}
+
+/// What becomes of a pipeline's canary.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Canary {
+    /// The pipeline.
+    pub pipeline: String,
+    /// What.
+    pub step: CanaryStep,
+    /// Who.
+    pub by: Option<String>,
+}
+
+/// A step in a canary's life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CanaryStep {
+    /// It takes this share of the new runs.
+    Share(u8),
+    /// It is what all new runs take.
+    Promote,
+    /// No new run takes it.
+    Abort,
 }
 
 /// How a run shall treat one that exists under the same id.
@@ -269,6 +297,8 @@ pub struct Trigger {
     pub force: bool,
     /// Whether an existing run gives up its own deployment for the newest of the version.
     pub latest: bool,
+    /// Whether it takes the deployment on trial, which is then of this version.
+    pub canary: bool,
     /// Whether to start the execution; without, somebody else does.
     pub start: bool,
 }

@@ -4,8 +4,8 @@ use crate::command::{Command, Decision};
 use crate::stop::Stop;
 use crate::{Need, Settings, View};
 use crate::{
-    approval, begin, close, deploy, event, files, finish, gate, observed, open, operate, reclaim, reconcile,
-    slots, ticks, trigger,
+    approval, begin, canary, close, deploy, event, files, finish, gate, observed, open, operate, reclaim,
+    reconcile, slots, ticks, trigger,
 };
 use cauce_model::Instant;
 
@@ -41,6 +41,7 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::File { pipeline, object } => files::file(pipeline, object, view, settings, now),
         Command::Again { run_key } => event::again(run_key, view, now),
         Command::Deploy(request) => deploy::deploy(request, view, settings, now),
+        Command::Canary(request) => canary::decide(request, view, now),
         Command::Undeploy { deployment, by } => {
             deploy::undeploy(deployment, by.as_deref(), view, settings, now)
         }

@@ -1,18 +1,20 @@
 //! Deploy and Undeploy: which version and which pinned things new runs of a pipeline take.
 //!
+//! With a share, it becomes the canary beside what is deployed ([`crate::canary`]).
+//!
 //! Documents first, then one write: a deployment that cannot be finished changes nothing, and one that
 //! is repeated changes nothing more. Two at the same time: the later write counts, whole.
 
 use crate::command::{Decision, Deploy, Reply};
 use crate::stop::Stop;
 use crate::view::Document;
-use crate::{Settings, View, files, ticks};
+use crate::{Settings, View, canary, files, ticks};
 use cauce_model::deployment::{DEPLOYMENT_SCHEMA, PLAN_BYTES_MAX, VersionRecord, plan_uri, version_item};
 use cauce_model::event::{InterestRecord, clock_item, interest_item};
 use cauce_model::ids::is_name;
 use cauce_model::item::Expect;
 use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskKind, TriggerPlan};
-use cauce_model::record::{PipelineRecord, Record, pipeline_item};
+use cauce_model::record::{Canary, PipelineRecord, Record, pipeline_item};
 use cauce_model::{AuditRecord, Deployment, Instant, Item, Write, names};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -49,20 +51,36 @@ pub(crate) fn deploy(
     let item = view.item(&key)?;
     let known = item.map(PipelineRecord::from_item).transpose()?;
     let uri = deployment.uri(&settings.documents);
-    let record = PipelineRecord {
-        pipeline: deployment.pipeline.clone(),
+    let version = VersionRecord {
         version: deployment.version.clone(),
         machine: deployment.machine.clone(),
         parts: deployment.parts(),
-        paused: known.as_ref().is_some_and(|known| known.paused),
-        deployment: Some(uri.clone()),
-        buckets: interests.keys().cloned().collect(),
+        deployment: uri.clone(),
     };
-    let reply = Reply::Ok(json!({
-        "pipeline": record.pipeline,
-        "version": record.version,
-        "deployment": uri,
-    }));
+    let buckets: Vec<String> = interests.keys().cloned().collect();
+    let record = match (&known, request.canary) {
+        (Some(known), Some(percent)) if known.deployment.as_ref() != Some(&uri) => {
+            canary::check(known, &plan, &buckets, view)?;
+            PipelineRecord { canary: Some(Canary { percent, of: version.clone() }), ..known.clone() }
+        }
+        // The first deployment has nothing to be beside.
+        _ => PipelineRecord {
+            pipeline: deployment.pipeline.clone(),
+            version: version.version.clone(),
+            machine: version.machine.clone(),
+            parts: version.parts.clone(),
+            paused: known.as_ref().is_some_and(|known| known.paused),
+            deployment: Some(uri.clone()),
+            buckets,
+            canary: None,
+        },
+    };
+    let share = record.canary.as_ref().map(|canary| canary.percent);
+    let mut reply = json!({"pipeline": record.pipeline, "version": version.version, "deployment": uri});
+    if let Some(percent) = share {
+        reply["canary"] = json!(percent);
+    }
+    let reply = Reply::Ok(reply);
     let (clock, wake) = ticks::deployed(&plan, record.paused, view, settings, now)?;
     let effects = wake.into_iter().collect();
     // A record that an older version wrote has no place in the list of pipelines yet.
@@ -70,17 +88,12 @@ pub(crate) fn deploy(
     if known.as_ref() == Some(&record) && is_listed {
         return Ok(Decision { reply, writes: clock.into_iter().collect(), effects, ..Decision::default() });
     }
-    let version = VersionRecord {
-        version: record.version.clone(),
-        machine: record.machine.clone(),
-        parts: record.parts.clone(),
-        deployment: uri.clone(),
-    };
     let mut entry = entry(now, "deploy", request.by.as_deref(), deployment);
     entry.detail = json!({
         "deployment": uri,
         "environment": deployment.environment,
-        "replaced": known.as_ref().map(|known| &known.version),
+        "replaced": known.as_ref().filter(|_| share.is_none()).map(|known| &known.version),
+        "canary": share,
     });
     let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
     let mut writes = forget(&record.pipeline, known.as_ref(), &record.buckets);
@@ -89,7 +102,7 @@ pub(crate) fn deploy(
         let item = Item::new(interest_item(&bucket, &record.pipeline), interest.to_body());
         Write::Put { item, expect: Expect::Any }
     }));
-    let version_key = version_item(&record.pipeline, &record.version);
+    let version_key = version_item(&record.pipeline, &version.version);
     writes.extend([
         Write::Put { item: record.row(), expect },
         Write::Put { item: Item::new(version_key, version.to_body()), expect: Expect::Any },
@@ -98,7 +111,7 @@ pub(crate) fn deploy(
     writes.extend(clock);
     Ok(Decision {
         documents: vec![
-            (plan_uri(&settings.documents, &record.pipeline, &record.version), bytes.clone()),
+            (plan_uri(&settings.documents, &record.pipeline, &version.version), bytes.clone()),
             (uri, deployment.to_bytes()),
         ],
         writes,
@@ -122,7 +135,8 @@ pub(crate) fn undeploy(
     };
     let known = PipelineRecord::from_item(item)?;
     let uri = deployment.uri(&settings.documents);
-    if known.deployment.as_ref() != Some(&uri) {
+    let canary = known.canary.as_ref().map(|canary| &canary.of.deployment);
+    if known.deployment.as_ref() != Some(&uri) && canary != Some(&uri) {
         return Ok(Decision { reply: answer("replaced"), ..Decision::default() });
     }
     let mut entry = entry(now, "undeploy", by, deployment);

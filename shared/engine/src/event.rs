@@ -215,9 +215,10 @@ pub(crate) fn start(
     view: &View,
     now: Instant,
 ) -> Result<Decision, Stop> {
+    let canary = deployed.canary_of(&new.run_id);
     let request = Trigger {
         pipeline: deployed.pipeline.clone(),
-        version: deployed.version.clone(),
+        version: canary.map_or(&deployed.version, |canary| &canary.version).clone(),
         run_id: new.run_id,
         trigger: cause,
         params: None,
@@ -229,6 +230,7 @@ pub(crate) fn start(
         only: None,
         force: false,
         latest: true,
+        canary: canary.is_some(),
         start: true,
     };
     Ok(match trigger::plan_run(&request, view, now)? {
@@ -262,9 +264,10 @@ pub(crate) fn again(run_key: &RunKey, view: &View, now: Instant) -> Result<Decis
     let refusal = match deployed(&run.run.pipeline, view)? {
         None => Refusal::NoPipeline(run.run.pipeline.clone()).message(),
         Some(deployed) => {
+            let canary = deployed.canary_of(&run.run.run_id);
             let request = Trigger {
                 pipeline: run.run.pipeline.clone(),
-                version: deployed.version,
+                version: canary.map_or(&deployed.version, |canary| &canary.version).clone(),
                 run_id: run.run.run_id.clone(),
                 trigger: cause,
                 params: None,
@@ -276,6 +279,7 @@ pub(crate) fn again(run_key: &RunKey, view: &View, now: Instant) -> Result<Decis
                 only: None,
                 force: false,
                 latest: true,
+                canary: canary.is_some(),
                 start: true,
             };
             match trigger::plan_run(&request, view, now)? {

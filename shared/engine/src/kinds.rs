@@ -283,9 +283,10 @@ pub(crate) fn pipeline(
     let (execution, machine, generation) = match under_way {
         Some(run) => (run.execution.clone(), run.machine.clone(), run.generation),
         None => {
+            let canary = deployed.canary_of(&new.run_id);
             let request = crate::command::Trigger {
                 pipeline: other.pipeline.clone(),
-                version: deployed.version.clone(),
+                version: canary.map_or(&deployed.version, |canary| &canary.version).clone(),
                 run_id: new.run_id.clone(),
                 trigger: TriggerRecord { kind: TriggerKind::Manual, by: Some(by), detail: Json::Null },
                 params: Some(params),
@@ -297,6 +298,7 @@ pub(crate) fn pipeline(
                 only: None,
                 force: false,
                 latest: false,
+                canary: canary.is_some(),
                 // With `wait` the state machine starts the execution and waits for it.
                 start: !other.wait,
             };

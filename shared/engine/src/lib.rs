@@ -67,6 +67,8 @@ mod operate;
 
 mod deploy;
 
+mod canary;
+
 mod event;
 
 mod files;

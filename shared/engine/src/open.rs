@@ -163,6 +163,7 @@ fn by_hand(open: &Open, view: &View, now: Instant) -> Result<ByHand, Stop> {
         only: None,
         force: false,
         latest: false,
+        canary: false,
         start: false,
     };
     let name = RunRef { pipeline: open.pipeline.clone(), run_id: open.execution.clone() };

@@ -267,6 +267,11 @@ type Pins = (String, BTreeMap<String, String>, Option<String>);
 /// What a run is pinned to: the newest deployment of its version, which for an older version is not the
 /// pipeline's own.
 fn pins(trigger: &Trigger, deployed: PipelineRecord, view: &View) -> Result<Pins, Stop> {
+    if let Some(canary) =
+        deployed.canary.filter(|canary| trigger.canary && canary.of.version == trigger.version)
+    {
+        return Ok((canary.of.machine, canary.of.parts, Some(canary.of.deployment)));
+    }
     if deployed.deployment.is_some() && deployed.version != trigger.version {
         let key = version_item(&trigger.pipeline, &trigger.version);
         if let Some(older) = view.item(&key)?.map(VersionRecord::from_item).transpose()? {
@@ -308,6 +313,7 @@ pub(crate) fn next(run: &RunRecord, again: Again) -> Trigger {
         scheduled_at: Some(run.data_interval_end),
         existing: Existing::Next(again),
         latest: false,
+        canary: false,
         only: None,
         force: false,
         start: true,

@@ -74,6 +74,7 @@ impl<W: World + 'static> Host<W> {
             paused: false,
             deployment: None,
             buckets: Vec::new(),
+            canary: None,
         };
         for machine in &deployment.machines {
             let name = deployment.machine(&machine.name);

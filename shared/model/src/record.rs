@@ -1,7 +1,8 @@
 //! How runs and task runs lie in the store: the fields of their items, and where they are.
 
 use crate::Json;
-use crate::ids::{RunKey, RunRef};
+use crate::deployment::VersionRecord;
+use crate::ids::{RunKey, RunRef, sha256_hex};
 use crate::item::{Body, IndexEntry, Item, Key};
 use crate::status::{FailureClass, RunStatus, TaskStatus, TriggerKind};
 use crate::time::Instant;
@@ -121,11 +122,37 @@ pub struct PipelineRecord {
     /// The buckets in whose partitions its file triggers are kept, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buckets: Vec<String>,
+    /// What takes a share of the new runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+}
+
+/// The largest share of a canary, in hundredths of the new runs. All of them is a promotion.
+pub const CANARY_PERCENT_MAX: u8 = 99;
+
+/// A deployment on trial beside the one that most new runs take.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// Its share of new runs, 0 to [`CANARY_PERCENT_MAX`].
+    pub percent: u8,
+    /// The deployment.
+    pub of: VersionRecord,
 }
 
 impl Record for PipelineRecord {}
 
 impl PipelineRecord {
+    /// The deployment on trial, where a run of this id falls into its share. The share is counted by a hash
+    /// of the id: an event that comes twice, and a later generation, fall where the first did.
+    pub fn canary_of(&self, run_id: &str) -> Option<&VersionRecord> {
+        let canary = self.canary.as_ref()?;
+        let hash = sha256_hex(format!("{}/{run_id}", self.pipeline));
+        // 32 bits are plenty for hundredths.
+        let place = u32::from_str_radix(&hash[..8], 16).unwrap_or_default() % 100;
+        (place < u32::from(canary.percent)).then_some(&canary.of)
+    }
+
     /// The record's item, with its place in the list of pipelines.
     pub fn row(&self) -> Item {
         let mut item = Item::new(pipeline_item(&self.pipeline), self.to_body());

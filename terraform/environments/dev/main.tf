@@ -61,6 +61,7 @@ module "pipelines" {
 
   system           = var.project
   build_dir        = var.build_dir
+  canary_percent   = var.canary_percent
   control_plane    = module.control_plane
   network          = module.network.tasks
   values           = local.values

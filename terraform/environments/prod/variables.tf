@@ -30,6 +30,12 @@ variable "build_dir" {
   type        = string
 }
 
+variable "canary_percent" {
+  description = "Deploys changed pipelines as canaries that take so many of a hundred new runs. See modules/pipelines."
+  type        = number
+  default     = null
+}
+
 variable "functions_dir" {
   description = "Folder with the packages of the functions, from this folder."
   type        = string

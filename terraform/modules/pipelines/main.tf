@@ -107,7 +107,7 @@ resource "aws_lambda_invocation" "deployment" {
 
   input = jsonencode({
     source = "cauce.deployment"
-    detail = {
+    detail = merge({ for name, value in { canary = var.canary_percent } : name => value if value != null }, {
       plan = "s3://${var.control_plane.documents.bucket}/${aws_s3_object.plan[each.key].key}"
       deployment = {
         schema      = 1
@@ -137,7 +137,7 @@ resource "aws_lambda_invocation" "deployment" {
         }
         values = module.fill.values
       }
-    }
+    })
   })
 
   lifecycle {

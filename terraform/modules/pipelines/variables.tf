@@ -13,6 +13,17 @@ variable "build_dir" {
   type        = string
 }
 
+variable "canary_percent" {
+  description = "Deploys changed pipelines as canaries: so many of a hundred of their new runs take what is deployed now, the others go on as before. Null: all take it. `cauce canary` moves on from there."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.canary_percent == null ? true : contains(range(100), var.canary_percent)
+    error_message = "canary_percent must be a whole number from 0 to 99."
+  }
+}
+
 variable "control_plane" {
   description = "Outputs of the module control-plane of this environment."
   type = object({

@@ -33,6 +33,9 @@ const PLAN_HAS_CHANGES: i32 = 2;
 const BUILD_DIR: &str = "build_dir";
 const FUNCTIONS_DIR: &str = "functions_dir";
 
+/// The root module's variable for the share of new runs that a canary takes.
+const CANARY_PERCENT: &str = "canary_percent";
+
 /// What a deployment is made from.
 pub(super) struct Deploy<'a> {
     context: &'a Context,
@@ -56,7 +59,11 @@ pub(crate) fn deploy(args: &DeployArgs, context: &Context) -> Result<Exit, Failu
     let _turn = others::turn(&folders.lock(), &context.env)?;
     let root = root(&folder, environment, context)?;
     let functions = functions(args, &folder, environment, context)?;
-    let variables = variables(&root, &folders.build, &functions, context)?;
+    let mut variables = variables(&root, &folders.build, &functions, context)?;
+    if let Some(percent) = args.canary {
+        // A root module that does not declare it is told so by Terraform.
+        variables.push(format!("-var={CANARY_PERCENT}={percent}"));
+    }
     let programs = Programs::new(context);
     let terraform =
         programs.need("terraform", "install it (https://developer.hashicorp.com/terraform/install)")?;

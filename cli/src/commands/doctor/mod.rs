@@ -6,6 +6,7 @@
 mod parts;
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
 use cauce_aws::inspect::{Inspect, InspectError, TableShape};
 use cauce_model::deployment::DEPLOYMENT_BYTES_MAX;
@@ -14,6 +15,7 @@ use cauce_model::{Deployment, Json};
 use cauce_ports::Objects;
 use serde_json::json;
 
+use super::short;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::output::{Cell, Table, Tone};
@@ -344,19 +346,23 @@ fn drift(
 ) -> Result<(), Failure> {
     let shown = project::shown(path, context);
     let compiled = project::compiled(path, folder)?.map(|(_, compiled)| compiled);
-    let short = |version: &str| version.chars().take(12).collect::<String>();
-    let paused = if record.paused { ", paused" } else { "" };
+    let mut state = if record.paused { ", paused" } else { "" }.to_owned();
+    if let Some(canary) = &record.canary {
+        let _ =
+            write!(state, ", {} % of its runs on the canary {}", canary.percent, short(&canary.of.version));
+    }
+    let on_trial = record.canary.as_ref().map(|canary| &*canary.of.version);
     match compiled {
         None => {
             let fix = format!("cauce check {shown}");
             report.bad(name, State::Warn, format!("{shown} does not pass its checks"), fix);
         }
-        Some(compiled) if compiled.version() == record.version => {
-            report.ok(name, format!("version {}{paused}", short(&record.version)));
+        Some(compiled) if on_trial.unwrap_or(&record.version) == compiled.version() => {
+            report.ok(name, format!("version {}{state}", short(&record.version)));
         }
         Some(compiled) => {
             let (there, here) = (short(&record.version), short(compiled.version()));
-            let saw = format!("version {there} is deployed{paused}, {shown} compiles to {here}");
+            let saw = format!("version {there} is deployed{state}, {shown} compiles to {here}");
             report.bad(name, State::Warn, saw, format!("cauce deploy --env {}", context.env));
         }
     }

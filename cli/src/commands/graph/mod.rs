@@ -74,6 +74,16 @@ pub(crate) fn graph(args: &GraphArgs, context: &Context) -> Result<Exit, Failure
     Ok(Exit::Good)
 }
 
+/// A pipeline as a Mermaid flowchart.
+pub(super) fn mermaid(plan: &Plan) -> String {
+    text::mermaid(&Drawing::of(plan))
+}
+
+/// What a task does and when, in a few words.
+pub(super) fn note(task: &TaskPlan) -> String {
+    Node::of(task).note
+}
+
 impl Drawing {
     fn of(plan: &Plan) -> Self {
         let nodes = plan.tasks.iter().map(Node::of).collect();
