@@ -105,12 +105,24 @@ fn canary(deployed: &Deployed) {
     let file = deployed.project().join("platform.yaml");
     let before = fs::read_to_string(&file).unwrap();
     let stable = version("");
+    // Along with it a pipeline that is new, where new ones are held back.
+    let (settings, new) = (deployed.project().join("cauce.yaml"), deployed.project().join("fresh.yaml"));
+    let active = fs::read_to_string(&settings).unwrap();
+    let held = active.replacen("  dev:\n", "  dev:\n    new_pipelines: paused\n", 1);
+    assert_ne!(held, active);
+    fs::write(&settings, held).unwrap();
+    fs::write(&new, "pipeline: fresh\nschedule: '@daily'\ntasks: {one: {pass: {}}}\n").unwrap();
     fs::write(&file, format!("{before}  more: {{needs: [work], pass: {{}}}}\n")).unwrap();
     deployed.deploy_all(&["--canary", "0"]);
     let told = listed(deployed, "platform");
     let trial = told["canary"]["version"].clone();
     assert_eq!((&told["here"], &told["version"]), (&json!("as the canary"), &stable));
     assert_eq!(told["canary"]["percent"], 0);
+    assert_eq!(told["paused"], false, "it is not new");
+    let fresh = listed(deployed, "fresh");
+    assert_eq!((&fresh["paused"], &fresh["canary"]), (&json!(true), &Json::Null));
+    cauce(deployed, "unpause fresh").exits(0);
+    assert_eq!(listed(deployed, "fresh")["paused"], false);
     cauce(deployed, "list").exits(0).shows(", 0 % ");
     assert_eq!((version(""), version(" --canary")), (stable.clone(), trial.clone()));
 
@@ -125,6 +137,8 @@ fn canary(deployed: &Deployed) {
 
     // The way back can be tried as well.
     fs::write(&file, before).unwrap();
+    fs::write(&settings, active).unwrap();
+    fs::remove_file(&new).unwrap();
     deployed.deploy_all(&["--canary", "50"]);
     assert_eq!(version(" --canary"), stable);
     say("abort").says("its file still says so");

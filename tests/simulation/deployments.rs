@@ -2,7 +2,7 @@
 
 use crate::world::{Sim, by_hand, compiled, deployment, epoch, host, read, script};
 use cauce_compiler::Compiled;
-use cauce_engine::command::{Canary, CanaryStep, Deploy, Event, Trigger};
+use cauce_engine::command::{Canary, CanaryStep, Deploy, Event, Pause, Trigger};
 use cauce_engine::{Command, Reply};
 use cauce_host::simulation::MemoryObjects;
 use cauce_local::memory::MemoryTable;
@@ -50,7 +50,8 @@ pub(crate) async fn staged(host: &Sim, compiled: &Compiled) -> String {
 
 pub(crate) async fn deploy(host: &Sim, compiled: &Compiled, made: Deployment) -> Reply {
     let plan = staged(host, compiled).await;
-    let request = Deploy { plan, deployment: made, canary: None, by: Some("terraform".to_owned()) };
+    let request =
+        Deploy { plan, deployment: made, canary: None, new_paused: false, by: Some("terraform".to_owned()) };
     host.execute(&Command::Deploy(Box::new(request))).await.unwrap()
 }
 
@@ -234,6 +235,29 @@ fn a_canary_takes_its_share_until_it_is_promoted_or_aborted() {
 }
 
 #[test]
+fn a_new_pipeline_may_begin_paused() {
+    let host = new_host();
+    let (stable, newer) = (compiled(TICKING), compiled(&TICKING.replace("[load,", "[load_better,")));
+    let clock = host.world().clock.clone();
+    clock
+        .block_on(async {
+            let paused = async |compiled: &Compiled, new_paused: bool| {
+                let (plan, deployment) = (staged(&host, compiled).await, made(compiled, "s3://one"));
+                let request = Deploy { plan, deployment, canary: None, new_paused, by: None };
+                let reply = host.execute(&Command::Deploy(Box::new(request))).await.unwrap();
+                assert!(matches!(reply, Reply::Ok(_)), "{reply:?}");
+                pipeline(&host).await.paused
+            };
+            assert!(paused(&stable, true).await);
+            assert!(paused(&newer, false).await, "it is not new any more");
+            let pause = Pause { pipeline: "sales".into(), paused: false, by: None, unknown: None };
+            host.execute(&Command::Pause(Box::new(pause))).await.unwrap();
+            assert!(!paused(&stable, true).await);
+        })
+        .unwrap();
+}
+
+#[test]
 fn a_canary_cannot_change_what_starts_runs() {
     let host = new_host();
     let stable = compiled(TICKING);
@@ -266,7 +290,7 @@ fn a_canary_cannot_change_what_starts_runs() {
 
 async fn offer(host: &Sim, compiled: &Compiled, made: &Deployment, canary: Option<u8>) -> Reply {
     let plan = staged(host, compiled).await;
-    let request = Deploy { plan, deployment: made.clone(), canary, by: None };
+    let request = Deploy { plan, deployment: made.clone(), canary, new_paused: false, by: None };
     host.execute(&Command::Deploy(Box::new(request))).await.unwrap()
 }
 

@@ -250,7 +250,13 @@ fn sweep_dies(compiled: &Compiled, call: u64, moment: Moment) -> bool {
             let plan = "s3://state/documents/staged/sales.json".to_owned();
             let bytes = serde_json::to_vec(&compiled.plan).unwrap();
             host.world().objects.put(&plan, &bytes).await.unwrap();
-            let request = Deploy { plan, deployment: made(compiled, "lake"), canary: None, by: None };
+            let request = Deploy {
+                plan,
+                deployment: made(compiled, "lake"),
+                canary: None,
+                new_paused: false,
+                by: None,
+            };
             host.execute(&Command::Deploy(Box::new(request))).await.unwrap();
             clock.until(at("1997-01-06T04:05:00Z")).await;
             faults.crash_at(faults.calls() + call, moment);

@@ -91,7 +91,8 @@ pub fn command(function: &str, payload: &Json) -> Result<Command, PayloadError> 
 }
 
 /// Reads what Terraform sends when it has deployed a pipeline version, changed or destroyed it:
-/// `{"source": "cauce.deployment", "detail": {"plan", "deployment", "by"?}, "tf": {"action"}}`.
+/// `{"source": "cauce.deployment", "detail": {"plan", "deployment",
+/// "canary"?: <percent>, "new_pipelines"?: "active"|"paused", "by"?}, "tf": {"action"}}`.
 ///
 /// # Errors
 /// A field that is missing; a deployment that is not one.
@@ -122,7 +123,19 @@ pub fn deployment(payload: &Json) -> Result<Command, PayloadError> {
             Some(percent.filter(|percent| *percent <= CANARY_PERCENT_MAX).ok_or_else(unreadable)?)
         }
     };
-    Ok(Command::Deploy(Box::new(Deploy { plan: reader.text("plan")?, deployment, canary, by })))
+    let new_paused = match detail.get("new_pipelines").map(|given| given.as_str().unwrap_or_default()) {
+        None | Some("active") => false,
+        Some("paused") => true,
+        Some(other) => {
+            return Err(PayloadError::Unreadable {
+                function: function.to_owned(),
+                field: "new_pipelines",
+                reason: format!("'{other}' is neither active nor paused"),
+            });
+        }
+    };
+    let plan = reader.text("plan")?;
+    Ok(Command::Deploy(Box::new(Deploy { plan, deployment, canary, new_paused, by })))
 }
 
 /// Reads what Terraform sends when the project's pools have changed: `{"source": "cauce.pools",

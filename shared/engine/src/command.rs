@@ -208,6 +208,8 @@ pub struct Deploy {
     /// As a canary beside what is deployed: the share of new runs that take it, at most
     /// [`CANARY_PERCENT_MAX`](cauce_model::record::CANARY_PERCENT_MAX).
     pub canary: Option<u8>,
+    /// Whether a pipeline that is not known yet is paused.
+    pub new_paused: bool,
     /// Who.
     pub by: Option<String>,
 }

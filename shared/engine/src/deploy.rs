@@ -69,7 +69,7 @@ pub(crate) fn deploy(
             version: version.version.clone(),
             machine: version.machine.clone(),
             parts: version.parts.clone(),
-            paused: known.as_ref().is_some_and(|known| known.paused),
+            paused: known.as_ref().map_or(request.new_paused, |known| known.paused),
             deployment: Some(uri.clone()),
             buckets,
             canary: None,

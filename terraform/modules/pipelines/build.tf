@@ -6,6 +6,14 @@ locals {
 
   project = try(jsondecode(file("${var.build_dir}/project.json")), {})
 
+  # How versions are given to runs, where it is not simply to all of them.
+  release = {
+    for name, value in {
+      canary        = var.canary_percent
+      new_pipelines = try(local.project.environments[local.environment].new_pipelines, null)
+    } : name => value if value != null && value != "active"
+  }
+
   # Slots by pool.
   pools = { for name, pool in try(local.project.pools, {}) : name => pool.slots }
 

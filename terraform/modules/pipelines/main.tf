@@ -107,7 +107,7 @@ resource "aws_lambda_invocation" "deployment" {
 
   input = jsonencode({
     source = "cauce.deployment"
-    detail = merge({ for name, value in { canary = var.canary_percent } : name => value if value != null }, {
+    detail = merge(local.release, {
       plan = "s3://${var.control_plane.documents.bucket}/${aws_s3_object.plan[each.key].key}"
       deployment = {
         schema      = 1

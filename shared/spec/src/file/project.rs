@@ -83,6 +83,8 @@ record! {
         values: IndexMap<Name, Json> = IndexMap::new();
         /// AWS: names of what is deployed, where they are not made from project and environment.
         aws: Option<AwsNames> = None;
+        /// New pipelines: whether the triggers of a pipeline that is deployed here for the first time are held back.
+        new_pipelines: NewPipelines = NewPipelines::Active;
         /// Terraform: the folder of the root module that deploys this environment, from the folder of the project file.
         terraform: Option<String> = None;
         /// Functions: the folder of the functions' packages, from the folder of the project file.
@@ -107,6 +109,16 @@ record! {
         dead_letters: Option<String> = None;
         /// Logs: what the names of the log groups of tasks begin with; the pipeline follows.
         logs: Option<String> = None;
+    }
+}
+
+choice! {
+    /// New pipelines: what their schedules and triggers do at first.
+    pub enum NewPipelines {
+        /// They start runs.
+        Active = "active";
+        /// Nothing, until `cauce unpause`.
+        Paused = "paused";
     }
 }
 
