@@ -1,7 +1,9 @@
 //! What a user of the pipeline file may rely on, one law each.
 
-use crate::world::{script, simulate, simulate_all};
-use cauce_host::simulation::Script;
+use crate::world::{epoch, host_with, script, simulate, simulate_all, simulate_on};
+use cauce_engine::Settings;
+use cauce_host::simulation::{MemoryObjects, Script, Simulated};
+use cauce_local::memory::MemoryTable;
 use serde_json::json;
 
 const CHAIN: &str = "
@@ -169,6 +171,27 @@ tasks:
     assert_eq!(ended.statuses(), "a:success");
     assert_eq!(ended.tasks["a"].attempts[0].class.map(|c| c.as_str()), Some("timeout"));
     assert_eq!(ended.started("a"), [0.0, 6.0]);
+}
+
+#[test]
+fn on_aws_the_entrypoint_says_that_the_time_is_over() {
+    let yaml = "
+pipeline: slow
+tasks:
+  late: {container: {image: x, command: [run]}, timeout: 5s, retry: {retries: 1, delay: 1s, no_retry_on: [timeout]}}
+  early: {container: {image: x, command: [run]}, timeout: 5s, retry: {retries: 1, delay: 1s}}
+";
+    // The state waits for the start of the container besides, so the program's word comes before its timeout.
+    let script = script(json!({"late": 5, "early": 4}), json!({"late": 124, "early": 124}));
+    let world = Simulated::new(MemoryTable::new(), MemoryObjects::default(), script, epoch());
+    let ended = simulate_on(&host_with(world, Settings::default()), &[yaml]);
+    let attempts = |task: &str| {
+        let attempts = ended.tasks[task].attempts.iter();
+        attempts.map(|attempt| (attempt.class.unwrap().to_string(), attempt.exit_code)).collect::<Vec<_>>()
+    };
+    assert_eq!(attempts("late"), [("timeout".to_owned(), None)]);
+    // Before its time is over, 124 is a code as any other.
+    assert_eq!(attempts("early"), vec![("exit".to_owned(), Some(124)); 2]);
 }
 
 #[test]

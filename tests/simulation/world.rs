@@ -71,14 +71,21 @@ where
     T: Table + 'static,
     O: Objects + Clone + 'static,
 {
+    host_with(world, Settings { patience, one_machine: true, ..Settings::default() })
+}
+
+/// A host with settings of its own, beside the places and names that all have.
+pub(crate) fn host_with<T, O>(world: Simulated<T, O>, settings: Settings) -> Sim<T, O>
+where
+    T: Table + 'static,
+    O: Objects + Clone + 'static,
+{
     let lifecycles = cauce_compiler::lifecycle::machines();
     let settings = Settings {
         documents: "s3://state/documents".to_owned(),
         cluster: "simulated".to_owned(),
-        one_machine: true,
         machines: lifecycles.iter().map(|(kind, _)| ((*kind).to_owned(), (*kind).to_owned())).collect(),
-        patience,
-        ..Settings::default()
+        ..settings
     };
     let host = Host::new(world, settings, 1);
     for (kind, machine) in lifecycles {
@@ -189,12 +196,16 @@ pub(crate) fn simulate(yaml: &str, script: Script) -> Ended {
 
 /// The first file is run; it may start the others.
 pub(crate) fn simulate_all(yamls: &[&str], script: Script) -> Ended {
-    let host = host(MemoryTable::new(), MemoryObjects::default(), script, epoch());
+    simulate_on(&host(MemoryTable::new(), MemoryObjects::default(), script, epoch()), yamls)
+}
+
+/// The same on a host that is there.
+pub(crate) fn simulate_on(host: &Sim<MemoryTable, MemoryObjects>, yamls: &[&str]) -> Ended {
     let all: Vec<Compiled> = yamls.iter().map(|yaml| compiled(yaml)).collect();
     for compiled in &all {
         host.world().clock.clone().block_on(host.deploy(&deployment(compiled))).unwrap().unwrap();
     }
-    run(&host, by_hand(&all[0], "r1")).unwrap()
+    run(host, by_hand(&all[0], "r1")).unwrap()
 }
 
 /// Durations in seconds and outcomes as their files would give them.

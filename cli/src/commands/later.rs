@@ -10,7 +10,10 @@ const LATER: [(&str, &str); 9] = [
     ("breakers", "circuit breakers are not supported yet"),
     ("limits", "rate limits are not supported yet"),
     ("idempotency", "idempotency keys are not supported yet"),
-    ("triggers", "file and dataset triggers come with 'cauce up'; start runs with 'cauce run FILE'"),
+    (
+        "triggers",
+        "'cauce runs' lists what files have started; on one machine start runs with 'cauce run FILE'",
+    ),
     ("datasets", "datasets come with 'cauce up'; 'cauce show RUN' tells what each task did"),
     ("up", "schedules are fired by it; until then start runs with 'cauce run FILE' or 'cauce backfill'"),
     ("sync", "it looks at deployments"),

@@ -378,7 +378,8 @@ fn last_failure(record: Option<&TaskRecord>) -> Option<String> {
     let attempt = record?.attempts.last()?;
     let class = attempt.class?;
     let code = attempt.exit_code.map(|code| format!("exit code {code}"));
-    let words = attempt.message.clone().filter(|words| code.as_ref() != Some(words));
+    let words = attempt.message.clone();
+    let code = code.filter(|code| !words.as_ref().is_some_and(|words| words.contains(code)));
     let details: Vec<String> = code.into_iter().chain(words).collect();
     let details = if details.is_empty() { String::new() } else { format!(": {}", details.join(": ")) };
     Some(format!("attempt {} ended with class {class}{details}", attempt.number))
@@ -416,7 +417,11 @@ fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because:
     if record.is_some_and(|record| record.allowed_failure) {
         because.push("allow_failure: it counts as success below it and for the run".to_owned());
     }
-    if let Some(class) = record.and_then(|record| record.attempts.last()).and_then(|attempt| attempt.class) {
+    // A run that it started tells more than a class.
+    if let Some(run) = record.and_then(|record| record.started_run.as_ref()) {
+        let env = &view.env_option;
+        because.push(format!("it started the run {run}; 'cauce why {run}{env}' goes on from there"));
+    } else if let Some(class) = record.and_then(|record| record.attempts.last()?.class) {
         because.push(format!("'cauce explain {class}' tells what to do"));
     }
     if record.and_then(|record| record.attempts.last()).is_some_and(|attempt| attempt.log.is_some()) {

@@ -42,6 +42,14 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
     let plan = &target.prepared.plan;
     let params = dates::params(&plan.params, &args.params, None, context)?;
     let news = news(args, plan)?;
+    if plan.schedules.len() > 1 {
+        // The others' runs have their own dates.
+        context.output.talk(&format!(
+            "{} has {} schedules; these are the data intervals of the first",
+            plan.pipeline,
+            plan.schedules.len()
+        ));
+    }
     context.block_on(async {
         let actor = &target.actor;
         let (mut names, mut locks) = (Vec::new(), Vec::new());

@@ -98,6 +98,34 @@ fn why_leads_from_what_did_not_run_to_what_failed() {
 }
 
 #[test]
+fn why_says_a_code_once_and_leads_to_a_run_that_was_started() {
+    let project = Project::local();
+    let dies = "pipeline: child\ntasks:\n  dies:\n    container: {image: host, command: [sh, -c, \"kill -9 $$\"]}\n    \
+                retry: {retries: 0}\n";
+    project.write("child.yaml", dies);
+    project.write(
+        "parent.yaml",
+        "pipeline: parent\ntasks:\n  calls: {pipeline: {name: child, logical_date: \"{{ ds }}\"}}\n",
+    );
+    project.cauce(&["run", "parent.yaml", "--logical-date", "2026-01-05"]).exits(1);
+    let calls = project.cauce(&["why", "parent/2026-01-05", "calls"]).exits(0);
+    let _ = calls
+        .shows("ended with class exit: dies failed: killed (exit code 137)")
+        .shows("it started the run child/2026-01-05; 'cauce why child/2026-01-05' goes on from there");
+    let dies = project.cauce(&["why", "child/2026-01-05", "dies"]).exits(0);
+    let _ = dies.shows("ended with class killed: killed (exit code 137)\n");
+}
+
+#[test]
+fn a_backfill_says_which_of_several_schedules_it_follows() {
+    let project = Project::local();
+    let two = "[{cron: \"0 6 * * *\"}, {cron: \"30 14 * * 1\"}]";
+    project.write("mixed.yaml", MIXED.replace("\"0 6 * * *\"", two));
+    let range = ["backfill", "mixed.yaml", "--from", "2026-01-05", "--to", "2026-01-05", "--dry-run"];
+    project.cauce(&range).exits(0).says("mixed has 2 schedules; these are the data intervals of the first");
+}
+
+#[test]
 fn logs_are_printed_and_their_absence_explained() {
     let project = ran();
     let log = project.cauce(&["logs", "mixed/@latest", "good"]).exits(0);

@@ -143,6 +143,15 @@ fn a_deployment_builds_pushes_plans_and_applies() {
     assert!(steps.contains("heard hush"));
     assert!(!steps.lines().any(|line| line.starts_with("podman") && line.contains("hush")), "{steps}");
     assert!(project.path().join(".cauce/build/dev.deployed/small/manifest.json").is_file());
+
+    // An image that is not built here is somebody's to push: it says whose, and where to.
+    project.write("cauce.yaml", PROJECT.replace(", build: docker", ""));
+    deploy(&project, &["--yes"])
+        .exits(0)
+        .says("the image 'host' has no 'build' and is not there")
+        .says("before you push 123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop-dev/shop/loader:1.2");
+    let answer = deploy(&project, &["--yes", "--skip-images"]).exits(0);
+    assert!(!answer.talk.contains("has no 'build'"), "{}", answer.talk);
 }
 
 #[test]

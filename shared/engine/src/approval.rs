@@ -163,7 +163,8 @@ pub(crate) fn answer(approve: &Approve, view: &View, now: Instant) -> Result<Dec
     let given = record.approval.as_ref().and_then(|approval| approval.answer.as_ref());
     if let Some(given) = given.filter(|_| status != TaskStatus::Waiting) {
         if given.approved != *approved {
-            return refuse(format!("was {given}, at {}", given.at));
+            let at = crate::moment(given.at);
+            return refuse(format!("was {given}, at {at}"));
         }
         return Ok(Decision {
             effects: told(&run, record),

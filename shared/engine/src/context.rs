@@ -140,7 +140,10 @@ impl Renderer<'_> {
     /// A JSON tree of templates.
     pub(crate) fn tree(&self, tree: &Json) -> Result<Json, Unrendered> {
         let tree_of = TemplateValue::parse(tree).and_then(|t| t.fill_env(&self.settings.env));
-        tree_of.and_then(|t| t.render(self.context)).map_err(|error| unrendered(&tree.to_string(), &error))
+        tree_of.and_then(|t| t.render(self.context)).map_err(|error| match tree {
+            Json::String(text) => unrendered(text, &error),
+            _ => unrendered(&tree.to_string(), &error),
+        })
     }
 
     /// A condition.

@@ -121,7 +121,9 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
                 Ok(decision) => return Ok(decision),
                 Err(failure) => failure,
             },
-            None => classify::of_kind(&plan.kind, error, cause),
+            None => {
+                classify::over_time(classify::of_kind(&plan.kind, error, cause), is_time_over(&case, now))
+            }
         },
         Outcome::Died(end) => {
             let failure = observed::failure(end.as_ref());
@@ -138,6 +140,14 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
         Next::Fail | Next::Skip => reply(&case, Some(&failure)),
     };
     Ok(decision)
+}
+
+/// Whether the newest attempt of a program may be over its time: it began after the attempt did.
+fn is_time_over(case: &Case<'_>, now: Instant) -> bool {
+    let plan = case.plan();
+    let began = case.loaded.record.attempts.last().map(|attempt| attempt.started_at);
+    matches!(plan.kind, TaskKind::Container(_))
+        && began.is_some_and(|began| began.plus_seconds(plan.timeout_seconds) <= now)
 }
 
 /// The log stream of a container that ran on ECS: prefix, container, id of the task. The prefix is the

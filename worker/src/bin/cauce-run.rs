@@ -2,7 +2,10 @@
 //!
 //! It starts the program in a process group of its own, passes SIGTERM and SIGINT on to the whole group, uploads the
 //! program's `CAUCE_OUTPUT_FILE` to `CAUCE_OUTPUT_URI`, and ends with the program's own exit code (128 + n after death
-//! by signal n). It adds no retry, no timeout and no shell: those belong to the engine, to Step Functions, to nobody.
+//! by signal n). It adds no retry and no shell: those belong to the engine, to nobody.
+//!
+//! `CAUCE_TIMEOUT_SECONDS` is how long the program may run. Only here is known when it started: the state that waits for
+//! the container counts the time that the platform needs to start it too.
 
 #[path = "../storage.rs"]
 #[expect(
@@ -17,8 +20,11 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +33,10 @@ use storage::Storage;
 
 /// The program was not found, as shells say it.
 const NOT_FOUND: u8 = 127;
+/// The program ran for longer than it may, as `timeout` of coreutils says it. The engine reads it as class `timeout`.
+const OVER_TIME: u8 = 124;
+/// How long a program is waited for after SIGTERM where nobody says: what ECS gives a container.
+const STOP_SECONDS: u64 = 30;
 /// The output could not be delivered.
 const SYSTEM: u8 = 3;
 /// More than this is no task output (`docs/`: 256 KiB), and is not sent.
@@ -63,6 +73,18 @@ async fn run(program: &OsString, rest: &[OsString], variables: &BTreeMap<OsStrin
         }
         (None, None) => None,
     };
+    let seconds = |name: &str| match variable(name).map(|value| value.to_string_lossy().parse::<u64>()) {
+        None => Ok(None),
+        Some(Ok(seconds)) => Ok(Some(seconds)),
+        Some(Err(error)) => Err(format!("{name}: {error}")),
+    };
+    let (limit, stop) = match (seconds("CAUCE_TIMEOUT_SECONDS"), seconds("CAUCE_STOP_TIMEOUT_SECONDS")) {
+        (Ok(limit), Ok(stop)) => (limit, stop.unwrap_or(STOP_SECONDS)),
+        (Err(message), _) | (_, Err(message)) => {
+            say(&message);
+            return SYSTEM;
+        }
+    };
     // Handlers stand before the program does: a stop that arrives in between is then passed on, not lost.
     let handlers = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = handlers else {
@@ -82,13 +104,30 @@ async fn run(program: &OsString, rest: &[OsString], variables: &BTreeMap<OsStrin
         }
     };
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let (mut end, mut is_over, mut is_killed) = (pin!(after(limit)), false, false);
     let status = loop {
         tokio::select! {
             status = child.wait() => break status,
             _ = terminate.recv() => pass_on(group, Signal::TERM),
             _ = interrupt.recv() => pass_on(group, Signal::INT),
+            () = &mut end, if !is_killed => {
+                if is_over {
+                    pass_on(group, Signal::KILL);
+                    is_killed = true;
+                } else {
+                    say(&format!("over its time of {} s: SIGTERM, in {stop} s SIGKILL", limit.unwrap_or(0)));
+                    pass_on(group, Signal::TERM);
+                    end.set(after(Some(stop)));
+                    is_over = true;
+                }
+            }
         }
     };
+    if is_over {
+        // Whatever it made of the signal: what it did not do in time is not done. What it may have left goes too.
+        pass_on(group, Signal::KILL);
+        return OVER_TIME;
+    }
     let code = match status {
         Ok(status) => exit_code(status),
         Err(error) => {
@@ -109,9 +148,20 @@ async fn run(program: &OsString, rest: &[OsString], variables: &BTreeMap<OsStrin
     }
 }
 
+/// Ends after so many seconds; without a number, never.
+#[expect(clippy::disallowed_methods, reason = "the one clock of this program: how long its child may run")]
+async fn after(seconds: Option<u64>) {
+    match seconds {
+        Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+        None => std::future::pending().await,
+    }
+}
+
 fn pass_on(group: Option<Pid>, what: Signal) {
+    // A group that is gone has heard enough.
     if let Some(group) = group
         && let Err(error) = kill_process_group(group, what)
+        && error != Errno::SRCH
     {
         say(&format!("cannot signal the program: {error}"));
     }

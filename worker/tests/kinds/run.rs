@@ -54,6 +54,31 @@ fn a_program_that_is_not_there_is_127() {
 }
 
 #[test]
+fn a_program_that_is_over_its_time_is_ended_and_delivers_nothing() {
+    let lake = Lake::new();
+    // Nothing is waited for: the time is over as soon as it begins. The second does not hear SIGTERM, the third ends
+    // well on it.
+    for script in
+        ["exec sleep 600", "trap '' TERM; sleep 600; sleep 600", "trap 'exit 0' TERM; sleep 600 & wait"]
+    {
+        let done = entrypoint(&lake)
+            .args(["--", "sh", "-c", &format!("printf '{{}}' > \"$CAUCE_OUTPUT_FILE\"; {script}")])
+            .env("CAUCE_OUTPUT_URI", "late.json")
+            .envs([("CAUCE_TIMEOUT_SECONDS", "0"), ("CAUCE_STOP_TIMEOUT_SECONDS", "0")])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(124), "{script}: {said}");
+        assert!(said.contains("over its time of 0 s"), "{said}");
+        assert!(!lake.path("late.json").exists(), "{script}");
+    }
+    let done = entrypoint(&lake).arg("true").env("CAUCE_TIMEOUT_SECONDS", "soon").output().unwrap();
+    assert_eq!(done.status.code(), Some(3));
+    let done = entrypoint(&lake).arg("true").env("CAUCE_TIMEOUT_SECONDS", "600").output().unwrap();
+    assert_eq!(done.status.code(), Some(0));
+}
+
+#[test]
 fn a_stop_reaches_the_whole_group() {
     let lake = Lake::new();
     // The program ends with its child's code, and the child with 5 on SIGTERM: 5 tells that both were reached.

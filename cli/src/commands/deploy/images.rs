@@ -40,6 +40,14 @@ impl Target {
         format!("{}/{}:{}", self.registry, self.repository, self.tag)
     }
 
+    /// Whether the image is in its ECR repository.
+    fn is_pushed(&self, aws: &Program, region: &str) -> Result<bool, Failure> {
+        let tag = format!("imageTag={}", self.tag);
+        let repository =
+            ["ecr", "describe-images", "--region", region, "--repository-name", &self.repository];
+        aws.succeeds(&[&repository[..], &["--image-ids", &tag]].concat())
+    }
+
     /// The region in the name of an ECR registry: `<account>.dkr.ecr.<region>.amazonaws.com`.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>
     fn ecr_region(&self) -> Option<&str> {
@@ -91,6 +99,29 @@ impl Deploy<'_> {
         Ok(left)
     }
 
+    /// Tells of images that nobody here builds and that are not in their repository yet: a task of theirs could not
+    /// start. What cannot be asked is not told; `cauce doctor` asks too.
+    pub(super) fn tell_of_others(&self, terraform: &Program) -> Result<(), Failure> {
+        let images = self.folder.project.images.iter();
+        let others: Vec<_> = images
+            .filter(|(_, image)| image.build.is_none())
+            .filter_map(|(name, image)| Some((name, image.ecr.as_deref()?)))
+            .collect();
+        let Some(aws) = self.programs.find("aws").filter(|_| !others.is_empty()) else { return Ok(()) };
+        let repositories = self.repositories(terraform)?;
+        for (name, reference) in others {
+            let Some(target) = target(reference, &repositories) else { continue };
+            let Some(region) = target.ecr_region() else { continue };
+            if !target.is_pushed(&aws, region)? {
+                self.context.output.talk(&format!(
+                    "the image '{name}' has no 'build' and is not there: its tasks cannot start before you push {}",
+                    target.whole()
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// URLs of the repositories that the root module made so far, by repository.
     fn repositories(&self, terraform: &Program) -> Result<Vec<(String, String)>, Failure> {
         let chdir = format!("-chdir={}", self.root.display());
@@ -110,10 +141,7 @@ impl Deploy<'_> {
         let whole = target.whole();
         if let Some(region) = target.ecr_region() {
             let aws = self.programs.need("aws", "it signs in to ECR; install the AWS CLI")?;
-            let tag = format!("imageTag={}", target.tag);
-            let repository =
-                ["ecr", "describe-images", "--region", region, "--repository-name", &target.repository];
-            if aws.succeeds(&[&repository[..], &["--image-ids", &tag]].concat())? {
+            if target.is_pushed(&aws, region)? {
                 let text = format!("the image '{name}' is there already: {whole}; another needs another tag");
                 self.context.output.talk(&text);
                 return Ok(());

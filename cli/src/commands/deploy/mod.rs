@@ -158,6 +158,7 @@ impl Deploy<'_> {
                 ))
                 .help("add: output \"repositories\" { value = module.pipelines.repositories }"));
             }
+            self.tell_of_others(terraform)?;
         }
         if args.rollback {
             self.folders.swap()?

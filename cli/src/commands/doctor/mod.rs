@@ -447,6 +447,7 @@ async fn tasks(
         report.ok("task definitions", format!("{} of them", arns.len()));
     }
     let own = (names.account.as_str(), names.region.as_str());
+    let fix = &format!("{fix} pushes those with 'build' in cauce.yaml; the others are pushed by hand");
     parts::images(images.iter(), own, inspect, fix, report).await;
 }
 

@@ -14,7 +14,9 @@ pub(super) fn table_error(failure: &Failure) -> TableError {
         (CONDITION, _) => TableError::Condition { failed: vec![0] },
         ("TransactionConflictException" | "TransactionInProgressException", _) => TableError::Conflict,
         ("ResourceNotFoundException", _) => {
-            TableError::Unusable("there is no such table or index: is the environment deployed?".to_owned())
+            let text = "there is no such table or index: is the environment deployed? \
+                        'cauce deploy --env ENV' deploys it, 'cauce doctor --env ENV' says what is there";
+            TableError::Unusable(text.to_owned())
         }
         ("ItemCollectionSizeLimitExceededException", _) => too_large(),
         (_, Kind::Throttled) => TableError::Throttled,

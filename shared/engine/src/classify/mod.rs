@@ -6,7 +6,7 @@
 mod services;
 
 use cauce_model::plan::TaskKind;
-use cauce_model::{FailureClass, Json};
+use cauce_model::{FailureClass, Json, names};
 
 /// A classified failure.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,8 +28,23 @@ impl Failure {
 /// The exit code that a bare SIGKILL leaves.
 const SIGKILL_CODE: i64 = 137;
 
+/// What people read of an attempt that ran for too long.
+const OVER_TIME: &str = "over its time";
+
+/// What the entrypoint `cauce-run` ends with when it has ended a program that was over its time.
+const OVER_TIME_CODE: i32 = 124;
+
 /// Longest failure text kept, in bytes.
 const MESSAGE_MAX: usize = 1000;
+
+/// A failure that is the entrypoint's word for the end of the time. A program may end with the same code
+/// for reasons of its own, but not before that time is over.
+pub(crate) fn over_time(failure: Failure, is_time_over: bool) -> Failure {
+    if is_time_over && failure.class == FailureClass::Exit && failure.exit_code == Some(OVER_TIME_CODE) {
+        return Failure::new(FailureClass::Timeout, OVER_TIME);
+    }
+    failure
+}
 
 /// Classifies what the state of a task of this kind failed with.
 pub fn of_kind(kind: &TaskKind, error: &str, cause: &str) -> Failure {
@@ -42,7 +57,7 @@ pub fn of_kind(kind: &TaskKind, error: &str, cause: &str) -> Failure {
 /// Classifies what a state that ran a container or a pipeline failed with.
 pub fn failure(error: &str, cause: &str) -> Failure {
     match error {
-        "States.Timeout" => return Failure::new(FailureClass::Timeout, "over its time"),
+        "States.Timeout" => return Failure::new(FailureClass::Timeout, OVER_TIME),
         "States.HeartbeatTimeout" => {
             return Failure::new(FailureClass::Heartbeat, "no sign of life in time");
         }
@@ -178,10 +193,19 @@ fn nested(execution: &Json, cause: &str) -> Failure {
         ("ABORTED", _) => Failure::new(FailureClass::Aborted, "its execution was stopped"),
         ("TIMED_OUT", _) => Failure::new(FailureClass::Timeout, "its execution ran out of time"),
         ("FAILED", error) if !error.is_empty() => {
-            Failure::new(FailureClass::Exit, shown(&format!("{error}: {}", text("Cause"))))
+            Failure::new(FailureClass::Exit, shown(&raised(error, text("Cause"))))
         }
         _ => Failure::new(FailureClass::Unknown, shown(cause)),
     }
+}
+
+/// An error of a nested execution in words. Of one that a function raised, the cause is a JSON object with the
+/// words in it; that a run of ours failed, those words say themselves.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/rust-handler.html>
+fn raised(error: &str, cause: &str) -> String {
+    let answer = serde_json::from_str::<Json>(cause).ok();
+    let words = answer.as_ref().and_then(|answer| answer.get("errorMessage")?.as_str()).unwrap_or(cause);
+    if error == names::RUN_FAILED { words.to_owned() } else { format!("{error}: {words}") }
 }
 
 /// Cuts a text for people at a character boundary.
@@ -237,6 +261,16 @@ mod tests {
     }
 
     #[test]
+    fn the_entrypoints_word_for_the_end_of_the_time_is_believed_when_it_is_over() {
+        let ended = |code| failure("States.TaskFailed", &task("", "", Some(code), "").to_string());
+        assert_eq!(over_time(ended(124), true), Failure::new(FailureClass::Timeout, OVER_TIME));
+        for (code, is_time_over) in [(124, false), (1, true)] {
+            assert_eq!(over_time(ended(code), is_time_over), ended(code));
+            assert_eq!(ended(code).class, FailureClass::Exit);
+        }
+    }
+
+    #[test]
     fn tasks_that_never_started() {
         let class =
             |reason: &str| class_of(task("TaskFailedToStart", reason, None, "")).map(|(class, _)| class);
@@ -264,6 +298,13 @@ mod tests {
         let nested = json!({"ExecutionArn": "x", "Status": "FAILED", "Error": "Boom", "Cause": "it broke"})
             .to_string();
         assert_eq!(failure("States.TaskFailed", &nested).message, "Boom: it broke");
+        // What a function of ours raised arrives as Lambda tells it; on one machine as it was said.
+        let told =
+            json!({"errorType": "Cauce.RunFailed", "errorMessage": "work failed: exit code 1"}).to_string();
+        for cause in [told.as_str(), "work failed: exit code 1"] {
+            let nested = json!({"Status": "FAILED", "Error": names::RUN_FAILED, "Cause": cause}).to_string();
+            assert_eq!(failure("States.TaskFailed", &nested).message, "work failed: exit code 1");
+        }
         assert_eq!(class("Whatever", "x"), FailureClass::Unknown);
     }
 }

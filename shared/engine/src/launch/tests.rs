@@ -251,6 +251,23 @@ fn a_command_fills_the_overrides_to_the_last_character() {
 }
 
 #[test]
+fn on_aws_the_entrypoint_is_told_how_long_the_program_may_run() {
+    let told = |settings: &Settings| {
+        let launch =
+            launch_in(settings, &container(10), 1, &run()).unwrap_or_else(|error| panic!("{}", error.0));
+        let variables = &launch.request["Overrides"]["ContainerOverrides"][0]["Environment"];
+        let variables = variables.as_array().unwrap().iter();
+        let value = |name: &str| {
+            variables.clone().find(|pair| pair["Name"] == name).map(|pair| pair["Value"].clone())
+        };
+        (value("CAUCE_TIMEOUT_SECONDS"), value("CAUCE_STOP_TIMEOUT_SECONDS"))
+    };
+    assert_eq!(told(&aws()), (Some("90".into()), Some("30".into())));
+    // On one machine whoever starts the program counts its time.
+    assert_eq!(told(&Settings { one_machine: true, ..aws() }), (None, None));
+}
+
+#[test]
 fn parameters_without_room_move_to_the_input_document() {
     let mut run = run();
     run.params = json!({"list": "y".repeat(8000)});
