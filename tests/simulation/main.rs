@@ -15,6 +15,7 @@ mod reference;
 mod repair;
 mod semantics;
 mod services;
+mod strangers;
 mod sweeps;
 mod teardown;
 mod ticks;

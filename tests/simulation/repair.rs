@@ -450,7 +450,8 @@ fn an_end_that_is_told_again_later_changes_nothing_of_a_run() {
         events(&host).iter().for_each(|command| tell(&host, command));
         // One that contradicts what was decided comes too late as well.
         let end = ExecutionEnd::Aborted { cause: "late".to_owned() };
-        let observed = Observed::Run { run_key: key.clone(), generation: 1, end };
+        let execution = before.run.execution.clone();
+        let observed = Observed::Run { run_key: key.clone(), generation: 1, execution, end };
         tell(&host, &Command::Observed(Box::new(observed)));
         settle(&host);
         let after = stand(&host, &key);

@@ -34,7 +34,8 @@ impl Notifier for QueueNotifier {
         let channel = notice.channel.clone();
         let body = serde_json::to_string(notice)
             .map_err(|error| NotifyError::Refused { channel: channel.clone(), reason: error.to_string() })?;
-        match self.client.send_message().queue_url(&self.queue).message_body(body).send().await {
+        let send = self.client.send_message().queue_url(&self.queue).message_body(allowed(&body));
+        match send.send().await {
             Ok(_) => Ok(()),
             Err(error) => Err(failed(channel, &Failure::of(&error))),
         }
@@ -47,6 +48,13 @@ fn failed(channel: String, failure: &Failure) -> NotifyError {
         Kind::Throttled | Kind::Unanswered => NotifyError::Unreachable { channel, reason },
         Kind::Denied | Kind::Refused => NotifyError::Refused { channel, reason },
     }
+}
+
+/// A text with nothing in it that a queue refuses: what was quoted from a bad event may hold anything.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
+fn allowed(text: &str) -> String {
+    let takes = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    text.chars().map(|c| if takes(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 /// Where messages go that nobody could work on, each with the reason.
@@ -73,7 +81,7 @@ impl DeadLetters {
     /// # Errors
     /// The queue did not take it.
     pub async fn put(&self, body: &str, reason: &str) -> Result<(), DeadLettersError> {
-        let reason: String = reason.chars().take(REASON_MAX).collect();
+        let reason: String = allowed(reason).chars().take(REASON_MAX).collect();
         let reason = if reason.is_empty() { "unknown".to_owned() } else { reason };
         let attribute = MessageAttributeValue::builder()
             .data_type("String")
@@ -90,5 +98,17 @@ impl DeadLetters {
             Ok(_) => Ok(()),
             Err(error) => Err(DeadLettersError(Failure::of(&error).text())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_queue_refuses_is_replaced_and_nothing_else() {
+        assert_eq!(allowed("a\u{0}b\u{b}c\u{ffff}"), "a\u{fffd}b\u{fffd}c\u{fffd}");
+        let kept = "tab\t line\n ñ 🦀 \u{7f} {\"n\": 1}";
+        assert_eq!(allowed(kept), kept);
     }
 }

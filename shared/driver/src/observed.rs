@@ -76,18 +76,20 @@ fn execution(detail: &Json, prefix: &str) -> Result<Option<Observed>, EventError
     let input: Json = text(detail, "input")
         .and_then(|input| serde_json::from_str(input).ok())
         .ok_or_else(|| missing(EXECUTION_EVENT, "input"))?;
+    let execution = field("name")?.to_owned();
     let Some(run_key) = text(&input, "run_key").map(RunKey::from_text) else {
         // Started from the console: the run has the name of its execution.
-        let run_key = RunKey::new(machine, field("name")?);
-        return Ok(Some(Observed::Run { run_key, generation: 1, end }));
+        let run_key = RunKey::new(machine, &execution);
+        return Ok(Some(Observed::Run { run_key, generation: 1, execution, end }));
     };
     let generation = number(&input, "generation").ok_or_else(|| missing(EXECUTION_EVENT, "input"))?;
     Ok(Some(match text(&input, "task") {
         Some(task) => {
-            Observed::Task { run_key, generation, task: task.to_owned(), index: number(&input, "index"), end }
+            let (task, index) = (task.to_owned(), number(&input, "index"));
+            Observed::Task { run_key, generation, task, index, execution, end }
         }
         None if input.get("machines").is_some() => Observed::Part { run_key, generation, end },
-        None => Observed::Run { run_key, generation, end },
+        None => Observed::Run { run_key, generation, execution, end },
     }))
 }
 
@@ -155,6 +157,7 @@ mod tests {
                 generation: 2,
                 task: "load".to_owned(),
                 index: Some(7),
+                execution: "1997-01-05-g1".to_owned(),
                 end
             })
         );
@@ -166,13 +169,19 @@ mod tests {
         let run = json!({"run_key": "k", "generation": 2});
         assert_eq!(
             observed(&status("cauce-dev-ventas:3", "SUCCEEDED", &run)),
-            Some(Observed::Run { run_key, generation: 2, end: ExecutionEnd::Succeeded })
+            Some(Observed::Run {
+                run_key,
+                generation: 2,
+                execution: "1997-01-05-g1".to_owned(),
+                end: ExecutionEnd::Succeeded
+            })
         );
         assert_eq!(
             observed(&status("cauce-dev-ventas", "SUCCEEDED", &json!({}))),
             Some(Observed::Run {
                 run_key: RunKey::new("ventas", "1997-01-05-g1"),
                 generation: 1,
+                execution: "1997-01-05-g1".to_owned(),
                 end: ExecutionEnd::Succeeded
             })
         );

@@ -1,7 +1,9 @@
 //! Performing effects, each safe to repeat.
 
 use crate::{Driver, DriverError, Ports, TRIES_MAX};
+use cauce_engine::command::{ExecutionEnd, Observed};
 use cauce_engine::{Command, Effect};
+use cauce_model::{Json, RunKey};
 use cauce_ports::{Answer, Compute, Notifier, Services, Started, StateMachineError, StateMachines};
 
 impl<P: Ports> Driver<P> {
@@ -46,20 +48,27 @@ impl<P: Ports> Driver<P> {
     }
 
     /// A name that was used before: by this very run when the first start's reply was lost and the
-    /// execution has ended since; by a stranger otherwise, which a person has to hear of.
-    async fn check_taken(
-        &self,
-        machine: &str,
-        name: &str,
-        input: &cauce_model::Json,
-    ) -> Result<(), DriverError> {
+    /// execution has ended since; by a stranger otherwise. Then this generation can never start, and the
+    /// run says so where people look.
+    async fn check_taken(&self, machine: &str, name: &str, input: &Json) -> Result<(), DriverError> {
         let described = self.patient(|| self.services().machines().describe(machine, name)).await?;
-        if described.as_ref().is_none_or(|described| described.input != *input) {
-            self.ports().warn(&format!(
-                "the execution name '{name}' of {machine} was taken by another execution: the run has not started"
-            ));
+        // Described with a delay on AWS: of one that is not found yet the sweep finds out.
+        if described.is_none_or(|described| described.input == *input) {
+            return Ok(());
         }
-        Ok(())
+        let cause = format!("the execution name '{name}' was taken by another execution");
+        self.ports().warn(&format!("{machine}: {cause}"));
+        let (Some(run_key), Some(generation)) = (input["run_key"].as_str(), input["generation"].as_u64())
+        else {
+            return Ok(());
+        };
+        let observed = Observed::Run {
+            run_key: RunKey::from_text(run_key),
+            generation: u32::try_from(generation).unwrap_or(u32::MAX),
+            execution: name.to_owned(),
+            end: ExecutionEnd::Failed { error: "ExecutionAlreadyExists".to_owned(), cause },
+        };
+        self.follow(&Command::Observed(Box::new(observed))).await
     }
 
     async fn answer(&self, token: &str, answer: Answer) -> Result<(), DriverError> {

@@ -383,6 +383,8 @@ pub enum Observed {
         task: String,
         /// The item of a mapped task.
         index: Option<u32>,
+        /// The execution's own name: anybody can start another one with the same input.
+        execution: String,
         /// How it ended.
         end: ExecutionEnd,
     },
@@ -392,6 +394,8 @@ pub enum Observed {
         run_key: RunKey,
         /// The generation that the execution belongs to.
         generation: u32,
+        /// The execution's own name, as above.
+        execution: String,
         /// How it ended.
         end: ExecutionEnd,
     },

@@ -3,7 +3,8 @@
 //! Such events are best-effort, repeated and unordered. None of them is needed while everything goes
 //! well, and each is safe whenever it comes: a terminal status absorbs, a generation that is over is
 //! nobody's business, and a program's end counts only once its execution is closed, so that the normal
-//! path is never raced.
+//! path is never raced. Nor is an execution of another name than ours, though its input be the same: the
+//! console's "New execution" copies that.
 
 use crate::classify::{self, Failure};
 use crate::close::{self, Cut};
@@ -24,17 +25,24 @@ pub(crate) fn decide(
     now: Instant,
 ) -> Result<Decision, Stop> {
     match observed {
-        Observed::Task { run_key, generation, task, index, end } => {
+        Observed::Task { run_key, generation, task, index, execution, end } => {
             let Some(run) = of_generation(run_key, *generation, view)? else {
                 return Ok(Decision::default());
             };
+            let prepared = view.plan(&run.record.run.pipeline, &run.record.version)?;
+            let pinned = view.settings(&run.record, settings)?;
+            let is_named =
+                prepared.find(task).is_some_and(|(_, plan)| machine(plan, *index, pinned).is_some());
+            if is_named && *execution != child_execution_name(run_key, *generation, task, *index) {
+                return Ok(Decision::default());
+            }
             settle(&run.record, task, *index, Some(end.clone()), view, settings, now)
         }
-        Observed::Run { run_key, generation, end } => {
+        Observed::Run { run_key, generation, execution, end } => {
             let Some(run) = of_generation(run_key, *generation, view)? else {
                 return Ok(Decision::default());
             };
-            if run.record.status.is_terminal() {
+            if run.record.status.is_terminal() || run.record.execution != *execution {
                 return Ok(Decision::default());
             }
             let mut decision = close::conclude(run, cut(end).as_ref(), view, settings, now)?;
@@ -62,6 +70,7 @@ pub(crate) fn decide(
                     Effect::Command(Box::new(Command::Observed(Box::new(Observed::Run {
                         run_key: run_key.clone(),
                         generation: *generation,
+                        execution: run.execution.clone(),
                         end: end.clone(),
                     })))),
                 ],
@@ -173,7 +182,7 @@ fn cut(end: &ExecutionEnd) -> Option<Cut> {
         ExecutionEnd::TimedOut => Some(Cut::Failed("its execution ran out of time".to_owned())),
         ExecutionEnd::Failed { error, cause } => Some(Cut::Failed(format!(
             "its execution failed: {}",
-            classify::shown(&format!("{error}: {cause}"))
+            classify::shown(&format!("{error}: {}", classify::plain(cause)))
         ))),
     }
 }
@@ -194,7 +203,7 @@ pub(crate) fn failure(end: Option<&ExecutionEnd>) -> Failure {
         Some(ExecutionEnd::TimedOut) => Failure::new(FailureClass::Timeout, "its execution ran out of time"),
         // Names of our own say what our functions could not do, not what became of the attempt.
         Some(ExecutionEnd::Failed { error, cause }) if error.starts_with(names::PREFIX) => {
-            Failure::new(FailureClass::Aborted, classify::shown(cause))
+            Failure::new(FailureClass::Aborted, classify::shown(&classify::plain(cause)))
         }
         Some(ExecutionEnd::Failed { error, cause }) => classify::failure(error, cause),
     }

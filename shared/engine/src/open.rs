@@ -40,6 +40,11 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
             Err(cause) => return Ok(refuse(cause)),
         },
     };
+    if run.execution != open.execution || run.run.pipeline != open.pipeline {
+        // Two executions of one run would race each other through its tasks. The console's "New execution"
+        // copies an input, and a name may be that of a run which something else had started.
+        return Ok(refuse(another(open, &run)));
+    }
     let prepared = view.plan(&run.run.pipeline, &run.version)?;
     let settings = view.settings(&run, settings)?;
     match run.status {
@@ -116,6 +121,20 @@ fn let_in(open: &Open, run: &RunRecord, settings: &Settings) -> Effect {
     }
 }
 
+/// Why an execution that is not the run's own may not go on, and what to do instead.
+fn another(open: &Open, run: &RunRecord) -> String {
+    let way_out = if open.input.get("run_key").is_some() {
+        "start the machine with {} or {\"params\": {...}} for a run of its own"
+    } else {
+        "start the machine under another name for a run of its own"
+    };
+    format!(
+        "{} exists, is {} and is executed by '{}', not by '{}'; {way_out}, or use `cauce rerun` for a further \
+         generation",
+        run.run, run.status, run.execution, open.execution
+    )
+}
+
 type ByHand = Result<(RunRecord, Expect, Vec<Write>, Vec<Effect>), String>;
 
 /// An execution that a person started from the console or the AWS CLI: the execution's own name is
@@ -138,11 +157,28 @@ fn by_hand(open: &Open, view: &View, now: Instant) -> Result<ByHand, Stop> {
         Some(Json::String(date)) => Some(date.as_str()),
         Some(_) => return Ok(Err("logical_date is not a text".to_owned())),
     };
-    let (logical_date, data_interval, timezone, scheduled_at) = match date {
+    let dated = match date {
         Some(date) => match trigger::dated(&prepared.plan, Some(date), now) {
-            Ok(new) => (new.logical_date, new.data_interval, new.timezone, new.scheduled_at),
+            Ok(new) => Some(new),
             Err(problem) => return Ok(Err(problem)),
         },
+        None => None,
+    };
+    // A name that is the id of a date's run takes the place of that run, which then nothing else makes: it
+    // has to be that run.
+    let named = trigger::dated(&prepared.plan, Some(&open.execution), now)
+        .ok()
+        .filter(|new| new.run_id == open.execution);
+    if let (Some(named), Some(dated)) = (&named, &dated)
+        && named.logical_date != dated.logical_date
+    {
+        return Ok(Err(format!(
+            "the name '{}' is that of the run for {}, and logical_date asks for {}: name the execution otherwise",
+            open.execution, named.logical_date, dated.logical_date
+        )));
+    }
+    let (logical_date, data_interval, timezone, scheduled_at) = match dated.or(named) {
+        Some(new) => (new.logical_date, new.data_interval, new.timezone, new.scheduled_at),
         None => (now, (now, now), prepared.plan.timezone.clone(), None),
     };
     let request = Trigger {
@@ -169,7 +205,7 @@ fn by_hand(open: &Open, view: &View, now: Instant) -> Result<ByHand, Stop> {
     let name = RunRef { pipeline: open.pipeline.clone(), run_id: open.execution.clone() };
     let known = view.item(&cauce_model::record::run_item(&name.key()))?;
     if let Some(item) = known {
-        // This very Open, repeated.
+        // This very Open, repeated; or somebody else's run, which the caller tells from this one.
         let run = <RunRecord as cauce_model::record::Record>::from_item(item)?;
         return Ok(Ok((run, Expect::Version(item.version), Vec::new(), Vec::new())));
     }

@@ -131,7 +131,8 @@ struct Looked {
 }
 
 fn observe(run: &RunRecord, end: crate::command::ExecutionEnd) -> Effect {
-    let observed = Observed::Run { run_key: run.key(), generation: run.generation, end };
+    let (run_key, execution) = (run.key(), run.execution.clone());
+    let observed = Observed::Run { run_key, generation: run.generation, execution, end };
     Effect::Command(Box::new(Command::Observed(Box::new(observed))))
 }
 

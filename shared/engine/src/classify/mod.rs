@@ -183,7 +183,10 @@ fn start_failure(cause: &str) -> Failure {
     } else {
         FailureClass::ResourceInit
     };
-    Failure::new(class, shown(cause))
+    let failures: Vec<Json> = serde_json::from_str(cause).unwrap_or_default();
+    let reasons: Vec<&str> = failures.iter().filter_map(|failure| failure.get("Reason")?.as_str()).collect();
+    let words = if reasons.is_empty() { cause.to_owned() } else { reasons.join("; ") };
+    Failure::new(class, shown(&format!("RunTask started nothing: {words}")))
 }
 
 /// A nested execution that failed: its own error is inside.
@@ -199,13 +202,18 @@ fn nested(execution: &Json, cause: &str) -> Failure {
     }
 }
 
-/// An error of a nested execution in words. Of one that a function raised, the cause is a JSON object with the
-/// words in it; that a run of ours failed, those words say themselves.
-/// <https://docs.aws.amazon.com/lambda/latest/dg/rust-handler.html>
+/// An error of a nested execution in words; that a run of ours failed, those words say themselves.
 fn raised(error: &str, cause: &str) -> String {
-    let answer = serde_json::from_str::<Json>(cause).ok();
-    let words = answer.as_ref().and_then(|answer| answer.get("errorMessage")?.as_str()).unwrap_or(cause);
-    if error == names::RUN_FAILED { words.to_owned() } else { format!("{error}: {words}") }
+    let words = plain(cause);
+    if error == names::RUN_FAILED { words } else { format!("{error}: {words}") }
+}
+
+/// What a function failed with, in its own words: Step Functions passes on the JSON that Lambda made of it.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/rust-handler.html> shows its shape.
+pub(crate) fn plain(cause: &str) -> String {
+    let told: Option<Json> = serde_json::from_str(cause).ok();
+    let words = told.as_ref().and_then(|told| told.get("errorMessage")?.as_str());
+    words.unwrap_or(cause).to_owned()
 }
 
 /// Cuts a text for people at a character boundary.
@@ -224,6 +232,16 @@ pub(crate) fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_function_s_error_is_told_in_its_own_words() {
+        assert_eq!(
+            plain(r#"{"errorType": "Cauce.RunFailed", "errorMessage": "load failed"}"#),
+            "load failed"
+        );
+        assert_eq!(plain("load failed"), "load failed");
+        assert_eq!(plain("{}"), "{}");
+    }
 
     fn class_of(task: Json) -> Option<(FailureClass, Option<i32>)> {
         stopped(&task).map(|failure| (failure.class, failure.exit_code))
@@ -294,7 +312,9 @@ mod tests {
         assert_eq!(class("States.HeartbeatTimeout", ""), FailureClass::Heartbeat);
         assert_eq!(class("ECS.InvalidParameterException", "Rate exceeded"), FailureClass::Throttled);
         assert_eq!(class("ECS.InvalidParameterException", "no such subnet"), FailureClass::Config);
-        assert_eq!(class("AmazonECS.Unknown", "[{\"Reason\":\"RESOURCE:CPU\"}]"), FailureClass::Capacity);
+        let refused = failure("AmazonECS.Unknown", r#"[{"Arn": "a", "Reason": "RESOURCE:CPU"}]"#);
+        assert_eq!(refused.class, FailureClass::Capacity);
+        assert_eq!(refused.message, "RunTask started nothing: RESOURCE:CPU");
         let nested = json!({"ExecutionArn": "x", "Status": "FAILED", "Error": "Boom", "Cause": "it broke"})
             .to_string();
         assert_eq!(failure("States.TaskFailed", &nested).message, "Boom: it broke");
