@@ -235,6 +235,24 @@ fn a_program_that_does_not_hear_is_stopped_by_the_sweep() {
 }
 
 #[test]
+fn where_programs_cannot_be_listed_runs_are_swept_all_the_same() {
+    let (host, key) = started(GATED, gated_durations());
+    pass(&host, 3);
+    host.world().programs.unlist(true);
+    stop_run(&host, &key, "maintenance");
+    pass(&host, 60);
+    let report = sweep(&host);
+    assert_eq!((report.closed, report.troubles), (1, 1), "{report:?}");
+    assert!(settle(&host));
+    assert_eq!(stand(&host, &key).run.status, RunStatus::Cancelled);
+    // It is looked at until it is known that it left nothing.
+    assert_eq!(sweep(&host).runs, 1);
+    host.world().programs.unlist(false);
+    assert_eq!(sweep(&host).troubles, 0);
+    assert_eq!(sweep(&host).runs, 0);
+}
+
+#[test]
 fn two_sweeps_at_once_do_what_one_does() {
     let outcome = |twice: bool| {
         let (host, key) = started(EVERYTHING, durations());

@@ -168,6 +168,32 @@ fn a_redriven_close_starts_the_next_generation_from_the_failed_tasks() {
 }
 
 #[test]
+fn a_redrive_of_what_was_stopped_goes_on_once_it_is_torn_down() {
+    let (host, key) = started(CLUSTER, script(json!({"up": 1, "work": [50, 2], "down": 20}), json!({})));
+    pass(&host, 3);
+    stop_run(&host, &key, "by mistake");
+    pass(&host, 4);
+    sweep(&host);
+    let close = Command::Close(Close { run_key: key.clone(), generation: 1, redrives: 1 });
+    let clock = host.world().clock.clone();
+    let ask = || clock.block_on(host.execute(&close)).unwrap().unwrap();
+    pass(&host, 6);
+    assert_eq!(stand(&host, &key).run.generation, 2);
+    let told = ask();
+    let retried = matches!(told, cauce_engine::Reply::Failure { error: cauce_model::names::UNAVAILABLE, .. });
+    assert!(retried, "{told:?}");
+    assert!(settle(&host));
+    assert_eq!(stand(&host, &key).run.status, RunStatus::Cancelled);
+    for _ in 0..2 {
+        assert!(matches!(ask(), cauce_engine::Reply::Ok(_)));
+    }
+    assert!(settle(&host));
+    let ended = stand(&host, &key);
+    assert_eq!((ended.run.status, ended.run.generation), (RunStatus::Success, 3));
+    assert_eq!(ended.statuses(), "down:success more:success up:success work:success");
+}
+
+#[test]
 fn a_task_that_died_leaves_its_teardown_to_its_own_machine() {
     let (host, key) = started(CLUSTER, script(json!({"up": 1, "work": 9}), json!({})));
     pass(&host, 3);

@@ -12,7 +12,7 @@ use cauce_model::event::ClockRecord;
 use cauce_model::item::{Change, Step, When};
 use cauce_model::record::{ACTIVE_LIST, DUE_LIST};
 use cauce_model::{Item, Json, Key, RunKey};
-use cauce_ports::{Clock, Compute, Page, Services, Table, TableError};
+use cauce_ports::{Clock, Compute, Page, RunningTask, Services, Table, TableError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -281,18 +281,15 @@ impl<P: Ports> Driver<P> {
         let mut programs = None;
         if left.listings > 0 && after.is_empty() {
             left.listings -= 1;
-            let found = self.services().compute().find(run_key).await?;
-            programs = Some(
-                found
-                    .into_iter()
-                    .map(|task| Program {
-                        id: task.id,
-                        task: task.task,
-                        index: task.index,
-                        attempt: task.attempt,
-                    })
-                    .collect(),
-            );
+            programs = match self.services().compute().find(run_key).await {
+                Ok(found) => Some(found.into_iter().map(program).collect()),
+                // What its executions tell is worth as much without them. The run stays in the list.
+                Err(error) => {
+                    report.troubles += 1;
+                    report.lines.push(format!("{run_key}: {}", with_sources(&DriverError::from(error))));
+                    None
+                }
+            };
         }
         left.describes -= 1;
         let command = Command::Reconcile(Reconcile {
@@ -315,6 +312,10 @@ impl<P: Ports> Driver<P> {
         report.lines.extend(lines.filter_map(Json::as_str).map(str::to_owned));
         Ok(told.get("next").and_then(Json::as_str).map(str::to_owned))
     }
+}
+
+fn program(task: RunningTask) -> Program {
+    Program { id: task.id, task: task.task, index: task.index, attempt: task.attempt }
 }
 
 /// What a due item asks for. Deadlines and clocks alone are due at a moment: other events are redelivered

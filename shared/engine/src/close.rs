@@ -30,6 +30,16 @@ pub(crate) fn decide(
     let loaded = load_run(view, &close.run_key)?;
     let run = &loaded.record;
     if run.generation != close.generation {
+        let is_its_teardown = run.teardown.is_some() && run.generation == close.generation + 1;
+        if close.redrives > 0 && is_its_teardown {
+            // What was stopped is to go on; what was to be taken away since is taken away first.
+            return if run.status.is_terminal() {
+                redriven(run, view, now)
+            } else {
+                let cause = format!("{} is torn down; after that its next generation starts", run.run);
+                Err(Stop::refuse(names::UNAVAILABLE, cause))
+            };
+        }
         // A later generation took over: it closes the run.
         return Ok(Decision { reply: Reply::Ok(json!({"status": "superseded"})), ..Decision::default() });
     }

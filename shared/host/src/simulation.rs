@@ -276,6 +276,7 @@ pub struct ScriptedPrograms<O> {
     stops: RefCell<std::collections::BTreeSet<String>>,
     running: RefCell<BTreeMap<String, RunningTask>>,
     deaf: Cell<u32>,
+    unlisted: Cell<bool>,
 }
 
 impl<O: Objects> ScriptedPrograms<O> {
@@ -290,12 +291,18 @@ impl<O: Objects> ScriptedPrograms<O> {
             stops: RefCell::default(),
             running: RefCell::default(),
             deaf: Cell::new(0),
+            unlisted: Cell::new(false),
         }
     }
 
     /// The next so many requests to stop a program are not heard.
     pub fn ignore_stops(&self, count: u32) {
         self.deaf.set(count);
+    }
+
+    /// From now on nobody is told which programs run, or is again.
+    pub fn unlist(&self, unlisted: bool) {
+        self.unlisted.set(unlisted);
     }
 
     /// Every attempt that ran, in order of its end.
@@ -428,6 +435,9 @@ fn of_class(class: FailureClass) -> TaskFailure {
 
 impl<O: Objects> Compute for ScriptedPrograms<O> {
     async fn find(&self, run_key: &RunKey) -> Result<Vec<RunningTask>, ComputeError> {
+        if self.unlisted.get() {
+            return Err(ComputeError::Throttled);
+        }
         let running = self.running.borrow();
         Ok(running.values().filter(|task| task.run_key == *run_key).cloned().collect())
     }
