@@ -10,7 +10,7 @@ use cauce_host::simulation::{MemoryObjects, Script};
 use cauce_host::{HostError, Outcome};
 use cauce_local::memory::MemoryTable;
 use cauce_model::ids::child_execution_name;
-use cauce_model::{Instant, Json, RunKey, RunStatus};
+use cauce_model::{Instant, Json, RunKey, RunStatus, TaskStatus};
 use cauce_ports::{Clock, Described, ExecutionStatus, Services, StateMachines};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -143,6 +143,40 @@ fn a_task_whose_execution_dies_is_settled_by_its_event() {
     assert_eq!(reason, Some("its execution was stopped from outside: somebody's hand"));
     assert_eq!(ended.tasks["b"].attempts[0].class.map(|class| class.as_str()), Some("aborted"));
     assert_eq!(taken(&host), 0);
+}
+
+/// The same, where `b` tries again after a while.
+const PATIENT: &str = "
+pipeline: gated
+tasks:
+  a: {container: {image: x, command: [run]}}
+  b: {container: {image: x, command: [run]}, retry: {retries: 2, delay: 100s, jitter: 0}}
+  c: {needs: [a], container: {image: x, command: [run]}}
+  alert: {needs: [a, b], trigger_rule: one_failed, container: {image: x, command: [run]}}
+";
+
+#[test]
+fn a_task_whose_execution_dies_between_two_attempts_is_settled() {
+    for by_event in [true, false] {
+        let (host, key) = started(PATIENT, script(json!({"a": 1, "b": 2, "c": 1}), json!({"b": 1})));
+        pass(&host, 10);
+        assert_eq!(stand(&host, &key).tasks["b"].status, TaskStatus::Retrying);
+        stop(&host, "container", &child_execution_name(&key, 1, "b", None), "somebody's hand");
+        pass(&host, 20);
+        if by_event {
+            events(&host).iter().for_each(|command| tell(&host, command));
+        } else {
+            sweep(&host);
+        }
+        assert!(settle(&host), "by event: {by_event}");
+        let ended = stand(&host, &key);
+        assert_eq!(ended.statuses(), "a:success alert:success b:failed c:success");
+        assert!(
+            ended.reasons().iter().any(|reason| reason.contains("stopped from outside")),
+            "{:?}",
+            ended.reasons()
+        );
+    }
 }
 
 #[test]

@@ -70,7 +70,9 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
             let effects = case.after_end();
             return Ok(Decision { effects, reply: reply(&case, None), ..Decision::default() });
         }
-        if record.status == TaskStatus::Retrying && record.fence == finish.fence {
+        // Of an execution that died there is nobody left to try again.
+        let died = matches!(finish.outcome, Outcome::Died(_));
+        if record.status == TaskStatus::Retrying && record.fence == finish.fence && !died {
             let left = record
                 .retry_at
                 .map_or(0, |at| at.micros_since(now).max(0).unsigned_abs().div_ceil(1_000_000));
