@@ -1,6 +1,6 @@
 //! What only the sweep finds: slots of the dead, and generations that nobody starts.
 
-use crate::repair::{pass, settle, stand, started, stop, stop_run, sweep, taken, tell};
+use crate::repair::{events, pass, settle, stand, started, stop, stop_run, sweep, taken, tell};
 use crate::world::{Sim, by_hand, compiled, compiled_in, deployment, epoch, host, script};
 use cauce_driver::Budget;
 use cauce_engine::slots::{Holder, lock_pool, pool_item};
@@ -96,6 +96,32 @@ fn a_slot_whose_return_was_lost_is_given_back_by_the_sweep() {
     assert!(settle(&host));
     assert_eq!(taken(&host), 0);
     assert_eq!(sweep(&host).freed, 0);
+}
+
+const IN_LINE: &str = "
+pipeline: in_line
+tasks:
+  holds: {container: {image: x, command: [run]}, lock: ledger, priority: 9}
+  next: {container: {image: x, command: [run]}, lock: ledger, priority: 5}
+  last: {container: {image: x, command: [run]}, lock: ledger}
+";
+
+#[test]
+fn what_one_was_granted_that_had_died_in_line_goes_to_the_one_behind_it_at_once() {
+    let (host, key) = started(IN_LINE, script(json!({"holds": 10, "last": 5}), json!({})));
+    pass(&host, 3);
+    stop(&host, "container", &child_execution_name(&key, 1, "next", None), "");
+    // Nobody has told of its death when the slot becomes free: it is granted to the dead.
+    pass(&host, 11);
+    let status = |task: &str| stand(&host, &key).tasks[task].status;
+    assert_eq!((status("next"), status("last")), (TaskStatus::Queued, TaskStatus::Queued));
+    assert_eq!(taken(&host), 2, "the run and the dead");
+    events(&host).iter().for_each(|command| tell(&host, command));
+    // Before anybody looks at the line again by itself, at the fourteenth second.
+    pass(&host, 12);
+    assert_eq!((status("next"), status("last")), (TaskStatus::Failed, TaskStatus::Running));
+    assert!(settle(&host));
+    assert_eq!(taken(&host), 0);
 }
 
 #[test]

@@ -102,7 +102,8 @@ impl<'a> Case<'a> {
         record.token = None;
         record.launch = None;
         record.retry_at = None;
-        record.waits_for.clear();
+        // A lock is not among the plan's pools: only who waited knows its name.
+        let waited = std::mem::take(&mut record.waits_for);
         record.allowed_failure =
             plan.allow_failure && matches!(status, TaskStatus::Failed | TaskStatus::UpstreamFailed);
         if let Some(attempt) = record.attempts.last_mut()
@@ -113,7 +114,14 @@ impl<'a> Case<'a> {
         if record.index.is_none() {
             self.announce(status);
         }
-        Decision { writes: vec![self.write()], effects: self.after_end(), ..Decision::default() }
+        let mut effects = self.after_end();
+        for pool in waited {
+            let grants = slots::give_back(&pool, "", 0);
+            if !effects.contains(&grants) {
+                effects.push(grants);
+            }
+        }
+        Decision { writes: vec![self.write()], effects, ..Decision::default() }
     }
 
     fn announce(&mut self, status: TaskStatus) {

@@ -410,9 +410,15 @@ pub(crate) fn release(
         let is_granted = is_held(item, name, wants);
         let waiting = line::waiter(&waiter, view)?;
         if waiting == Waiter::Gone {
-            if line::waits(item, name) && !leave(view, &key, name, wants, is_granted)? {
-                // It was granted since, or has left: the next look tells.
-                continue;
+            if line::waits(item, name) {
+                if !leave(view, &key, name, wants, is_granted)? {
+                    // It was granted since, or has left: the next look tells.
+                    continue;
+                }
+                if is_granted {
+                    // It died before it knew: those behind it are granted what it gives back.
+                    free += wants;
+                }
             }
             decision.writes.push(Write::Delete { key: place.key.clone(), expect: Expect::Any });
             if decision.writes.len() == cauce_model::item::TRANSACTION_MAX {
