@@ -3,6 +3,7 @@
 use crate::Scenario;
 use crate::api::until;
 use crate::deployed::{ALARMS, Deployed, LANDING};
+use cauce_model::RunKey;
 use jiff::civil::date;
 use serde_json::{Value as Json, json};
 
@@ -16,6 +17,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a task's execution dies without a word", dead_child),
     ("a run stopped from outside runs its teardown", stopped_from_outside),
     ("a redrive from the console starts the next generation", redrive),
+    ("a redrive of what was stopped starts the next generation after the teardown", redrive_stopped),
+    ("a copy of a run's execution is refused and harms nothing", copied),
     ("without status events the sweep converges", sweep_converges),
     ("a slot whose holder died is given to who waits", dead_holder),
     ("a program that outlives its execution is stopped by the sweep", orphan),
@@ -138,12 +141,7 @@ fn dead_child(deployed: &Deployed) {
 }
 
 fn stopped_from_outside(deployed: &Deployed) {
-    let name = &deployed.fresh("stopped");
-    deployed.start("slow", name, &json!({}));
-    until(deployed.api(), "the program of slow/work", || {
-        let run = deployed.show(&format!("slow/{name}"))?;
-        (run["tasks"]["work"]["status"] == "running").then_some(())
-    });
+    let name = &start_slow(deployed, "stopped");
     deployed.stop("slow", name);
     let run = until(deployed.api(), "the teardown of slow/stopped", || {
         let run = deployed.show(&format!("slow/{name}"))?;
@@ -169,17 +167,67 @@ fn redrive(deployed: &Deployed) {
     assert_eq!(attempts(&run, "second"), 2);
 }
 
+/// Starts the slow pipeline, and looks until its program runs.
+fn start_slow(deployed: &Deployed, name: &str) -> String {
+    let name = deployed.fresh(name);
+    deployed.start("slow", &name, &json!({}));
+    slow_works(deployed, &name, 1);
+    name
+}
+
+fn slow_works(deployed: &Deployed, name: &str, generation: u32) {
+    until(deployed.api(), "the program of slow", || {
+        let run = deployed.show(&format!("slow/{name}"))?;
+        (run["generation"] == generation && run["tasks"]["work"]["status"] == "running").then_some(())
+    });
+}
+
+/// Looks until the run was torn down in this generation.
+fn slow_torn_down(deployed: &Deployed, name: &str, generation: u32) {
+    let run = until(deployed.api(), "the end of a teardown", || {
+        let run = deployed.show(&format!("slow/{name}"))?;
+        (run["generation"] == generation && run["ended_at"].is_string()).then_some(run)
+    });
+    let ends = [&run["status"], &run["tasks"]["clean"]["status"]];
+    assert_eq!(ends, ["cancelled", "success"], "{run}");
+}
+
+fn redrive_stopped(deployed: &Deployed) {
+    let name = &start_slow(deployed, "stopped-by-mistake");
+    deployed.stop("slow", name);
+    slow_torn_down(deployed, name, 2);
+    deployed.redrive("slow", name);
+    slow_works(deployed, name, 3);
+    deployed.stop("slow", &format!("{name}-g3"));
+    slow_torn_down(deployed, name, 4);
+}
+
+fn copied(deployed: &Deployed) {
+    let name = &start_slow(deployed, "copied");
+    let heard = || {
+        let lines = deployed.cloud().lines("lambdas.jsonl");
+        let function = deployed.name("record-event");
+        lines.iter().filter(|line| line["event"] == "invocation" && line["function"] == function).count()
+    };
+    let before = heard();
+    let copy = &deployed.fresh("a-copy");
+    deployed.start("slow", copy, &json!({"run_key": RunKey::new("slow", name), "generation": 1}));
+    assert_eq!(deployed.ended("slow", copy), "FAILED");
+    let cause = deployed.describe("slow", copy)["cause"].as_str().unwrap().to_owned();
+    assert!(cause.contains(&format!("is executed by '{name}', not by '{copy}'")), "{cause}");
+    // Its end is told, and is not the run's.
+    until(deployed.api(), "the event of the copy's end", || (heard() > before).then_some(()));
+    assert_eq!(deployed.show(&format!("slow/{name}")).unwrap()["status"], "running");
+    deployed.stop("slow", name);
+    slow_torn_down(deployed, name, 2);
+}
+
 fn sweep_converges(deployed: &Deployed) {
     let before = deployed.api().faults_performed();
     deployed
         .api()
         .faults(json!([{"kind": "event", "effect": "drop", "source": "aws.states", "times": 1000}]));
-    let name = &deployed.fresh("unheard");
-    deployed.start("slow", name, &json!({}));
-    until(deployed.api(), "the program of slow/unheard", || {
-        let run = deployed.show(&format!("slow/{name}"))?;
-        (run["tasks"]["work"]["status"] == "running").then_some(())
-    });
+    let name = &start_slow(deployed, "unheard");
     deployed.stop("slow", name);
     for _ in 0..2 {
         deployed.sweep();
