@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use cauce_engine::command::CanaryStep;
+use cauce_model::event::Became;
 use cauce_model::record::CANARY_PERCENT_MAX;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -88,6 +89,8 @@ pub(crate) enum Command {
     Pools(PoolsArgs),
     /// Show who had what done: runs asked for, cancels, marks, pauses, deployments.
     Audit(AuditArgs),
+    /// Show the events that may start runs, and what became of each.
+    Triggers(TriggersArgs),
     /// Say what a pipeline costs on AWS: forecast, and what its runs of a month took.
     Cost(CostArgs),
     /// Deploy the pipelines of the project to an environment: checks, build, images, Terraform.
@@ -480,6 +483,29 @@ pub(crate) struct AuditArgs {
     /// At most so many, the newest.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
+}
+
+/// `cauce triggers`
+#[derive(Debug, Args)]
+pub(crate) struct TriggersArgs {
+    /// Only events at or after this moment or date [default: 7 days ago].
+    #[arg(long, value_name = "D")]
+    pub(crate) since: Option<String>,
+    /// Only those of this pipeline.
+    #[arg(long, value_name = "P")]
+    pub(crate) pipeline: Option<String>,
+    /// Only those that became this: run, duplicate, stale, paused, closed, waiting, missed, rejected.
+    #[arg(long, value_name = "WHAT", value_parser = became)]
+    pub(crate) became: Option<Became>,
+    /// At most so many, the newest.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+}
+
+fn became(text: &str) -> Result<Became, String> {
+    let words = Became::ALL.map(Became::as_str);
+    let found = Became::ALL.into_iter().find(|became| became.as_str() == text);
+    found.ok_or_else(|| format!("write one of {}", words.join(", ")))
 }
 
 /// `cauce cost`

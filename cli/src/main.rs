@@ -111,6 +111,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Unpause(args) => commands::pause::pause(args, false, context),
         Command::Why(args) => commands::why::why(args, context),
         Command::Pools(args) => commands::pools::pools(args, context),
+        Command::Triggers(args) => commands::triggers::triggers(args, context),
         Command::Audit(args) => commands::audit::audit(args, context),
         Command::Cost(args) => commands::cost::cost(args, context),
         Command::Deploy(args) => commands::deploy::deploy(args, context),

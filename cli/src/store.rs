@@ -19,6 +19,7 @@ use cauce_local::objects::FolderObjects;
 use cauce_local::sqlite::SqliteTable;
 use cauce_local::state::StateDir;
 use cauce_model::audit::audit_partition;
+use cauce_model::event::{LedgerRecord, ledger_partition};
 use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskPlan};
 use cauce_model::record::{
     OUTPUT_MAX, OutputRecord, PIPELINES_LIST, PipelineRecord, RUNS_LIST, Record, RunRecord, TASK_PREFIX,
@@ -299,6 +300,18 @@ impl Store {
     pub(crate) async fn audit(&self, day: &str) -> Result<Vec<AuditRecord>, Failure> {
         let items = self.range(&audit_partition(day), "").await?;
         Ok(items.iter().map(AuditRecord::from_item).collect::<Result<_, _>>()?)
+    }
+
+    /// What became of the events of a day in UTC, oldest first.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn ledger(&self, day: &str) -> Result<Vec<LedgerRecord>, Failure> {
+        let items = self.range(&ledger_partition(day), "").await?;
+        let mut entries: Vec<LedgerRecord> =
+            items.iter().map(LedgerRecord::from_item).collect::<Result<_, _>>()?;
+        entries.sort_by_key(|entry| (entry.at, entry.decided_at));
+        Ok(entries)
     }
 
     /// A pipeline's record, once a run of it was started here.

@@ -35,9 +35,44 @@ pub(crate) fn read(option: &str, text: &str) -> Result<Instant, Failure> {
     })
 }
 
+/// How far back is looked when nobody says from when on, in days.
+const DAYS: i64 = 7;
+
+const DAY_MICROS: i64 = 24 * 3600 * MICROS;
+
+/// From when on is looked: what `--since` says, else a week back.
+///
+/// # Errors
+/// A text that is no moment.
+pub(crate) fn since(text: Option<&str>, now: Instant) -> Result<Instant, Failure> {
+    match text {
+        Some(text) => read("--since", text),
+        None => Ok(Instant::from_micros(now.micros() - DAYS * DAY_MICROS)),
+    }
+}
+
+/// The days of a range in UTC, the newest first.
+pub(crate) fn days(since: Instant, now: Instant) -> impl Iterator<Item = String> {
+    let day_of = |at: Instant| at.micros().div_euclid(DAY_MICROS);
+    (day_of(since)..=day_of(now))
+        .rev()
+        .map(|day| Instant::from_micros(day * DAY_MICROS).to_timestamp().strftime("%Y-%m-%d").to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(text: &str) -> Instant {
+        Instant::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_range_has_its_days_the_newest_first() {
+        let days: Vec<String> = days(at("1997-02-27T23:59:59.999999Z"), at("1997-03-01T00:00:00Z")).collect();
+        assert_eq!(days, ["1997-03-01", "1997-02-28", "1997-02-27"]);
+        assert_eq!(super::days(at("1997-03-02T00:00:00Z"), at("1997-03-01T00:00:00Z")).count(), 0);
+    }
 
     #[test]
     fn durations_keep_two_figures_that_matter() {

@@ -3,6 +3,7 @@
 use crate::Scenario;
 use crate::api::until;
 use crate::cloud::{must, text};
+use crate::commands::cauce;
 use crate::deployed::{Deployed, LANDING};
 use serde_json::{Value as Json, json};
 
@@ -62,6 +63,19 @@ fn arrivals(deployed: &Deployed) {
         (ended == 5).then_some(())
     });
     assert_eq!(deployed.executions("arriving").len(), 5);
+    let became = |what: &str| {
+        let told =
+            cauce(deployed, &format!("triggers --pipeline arriving --became {what} --limit 1000 --json"));
+        told.exits(0).json()["events"].as_array().unwrap().clone()
+    };
+    until(deployed.api(), "the two that came twice", || (became("duplicate").len() == 2).then_some(()));
+    let (runs, twice) = (became("run"), became("duplicate"));
+    assert_eq!(runs.len(), 5);
+    for again in twice {
+        assert_eq!(runs.iter().filter(|first| first["run"] == again["run"]).count(), 1, "{again}");
+    }
+    let shown = cauce(deployed, "triggers --pipeline arriving").exits(0);
+    shown.shows(&format!("s3://{LANDING}/arrivals/5.csv")).shows("the same event was received again");
 }
 
 fn refused(deployed: &Deployed) {

@@ -1,7 +1,6 @@
 //! `cauce audit`: who had what done.
 
 use cauce_local::clock::SystemClock;
-use cauce_model::time::MICROS;
 use cauce_model::{AuditRecord, Instant, Json};
 use cauce_ports::Clock;
 use serde_json::json;
@@ -13,18 +12,10 @@ use crate::output::Table;
 use crate::store::{Store, nothing_yet};
 use crate::time;
 
-/// How far back is looked when nobody says from when on, in days.
-const DAYS: i64 = 7;
-
-const DAY_MICROS: i64 = 24 * 3600 * MICROS;
-
 /// Prints the entries of the audit, newest first.
 pub(crate) fn audit(args: &AuditArgs, context: &Context) -> Result<Exit, Failure> {
     let now = SystemClock.now();
-    let since = match &args.since {
-        Some(text) => time::read("--since", text)?,
-        None => Instant::from_micros(now.micros() - DAYS * DAY_MICROS),
-    };
+    let since = time::since(args.since.as_deref(), now)?;
     let limit = args.limit as usize;
     let entries = match Store::open(context)? {
         Some(store) => context.block_on(entries(&store, since, now, args.pipeline.as_deref(), limit))?,
@@ -59,7 +50,7 @@ async fn entries(
     limit: usize,
 ) -> Result<Vec<AuditRecord>, Failure> {
     let mut found = Vec::new();
-    for day in days(since, now) {
+    for day in time::days(since, now) {
         let mut of_day = store.audit(&day).await?;
         of_day.reverse();
         let wanted = |entry: &AuditRecord| {
@@ -72,14 +63,6 @@ async fn entries(
         }
     }
     Ok(found)
-}
-
-/// The days of a range in UTC, the newest first.
-fn days(since: Instant, now: Instant) -> impl Iterator<Item = String> {
-    let day_of = |at: Instant| at.micros().div_euclid(DAY_MICROS);
-    (day_of(since)..=day_of(now))
-        .rev()
-        .map(|day| Instant::from_micros(day * DAY_MICROS).to_timestamp().strftime("%Y-%m-%d").to_string())
 }
 
 fn table(entries: &[AuditRecord]) -> Table {
@@ -125,13 +108,6 @@ mod tests {
 
     fn at(text: &str) -> Instant {
         Instant::parse(text).unwrap()
-    }
-
-    #[test]
-    fn a_range_has_its_days_the_newest_first() {
-        let days: Vec<String> = days(at("1997-02-27T23:59:59.999999Z"), at("1997-03-01T00:00:00Z")).collect();
-        assert_eq!(days, ["1997-03-01", "1997-02-28", "1997-02-27"]);
-        assert_eq!(super::days(at("1997-03-02T00:00:00Z"), at("1997-03-01T00:00:00Z")).count(), 0);
     }
 
     #[test]

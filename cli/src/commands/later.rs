@@ -6,14 +6,10 @@ use crate::args::Cli;
 use crate::error::Failure;
 
 /// Commands that this version does not have yet, and what to do instead.
-const LATER: [(&str, &str); 9] = [
+const LATER: [(&str, &str); 8] = [
     ("breakers", "circuit breakers are not supported yet"),
     ("limits", "rate limits are not supported yet"),
     ("idempotency", "idempotency keys are not supported yet"),
-    (
-        "triggers",
-        "'cauce runs' lists what files have started; on one machine start runs with 'cauce run FILE'",
-    ),
     ("datasets", "datasets come with 'cauce up'; 'cauce show RUN' tells what each task did"),
     ("up", "schedules are fired by it; until then start runs with 'cauce run FILE' or 'cauce backfill'"),
     ("sync", "it looks at deployments"),

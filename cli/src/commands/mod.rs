@@ -22,6 +22,8 @@ mod list_there;
 
 pub(crate) mod audit;
 
+pub(crate) mod triggers;
+
 pub(crate) mod show;
 
 pub(crate) mod why;

@@ -141,6 +141,34 @@ pub enum Became {
     Rejected,
 }
 
+impl Became {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Run,
+        Self::Duplicate,
+        Self::Stale,
+        Self::Paused,
+        Self::Closed,
+        Self::Waiting,
+        Self::Missed,
+        Self::Rejected,
+    ];
+
+    /// Its word, as records have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Duplicate => "duplicate",
+            Self::Stale => "stale",
+            Self::Paused => "paused",
+            Self::Closed => "closed",
+            Self::Waiting => "waiting",
+            Self::Missed => "missed",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
 /// What became of one event for one pipeline.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,11 +201,16 @@ impl Record for LedgerRecord {}
 /// The key of an event's entry: in the partition of the day on which it happened, so that a repeat finds
 /// it however late it comes.
 pub fn ledger_item(at: Instant, identity: &str, pipeline: Option<&str>) -> Key {
-    let day = at.to_timestamp().strftime("%Y-%m-%d");
+    let day = at.to_timestamp().strftime("%Y-%m-%d").to_string();
     Key::new(
-        format!("ledger#{day}"),
+        ledger_partition(&day),
         format!("{}#{}", &identity[..identity.len().min(64)], pipeline.unwrap_or("")),
     )
+}
+
+/// The partition of the events of a day in UTC, `1997-01-05`.
+pub fn ledger_partition(day: &str) -> String {
+    format!("ledger#{day}")
 }
 
 impl LedgerRecord {
