@@ -11,7 +11,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a function killed in mid-decision", killed_function),
     ("throttled writes and lost replies", throttled_store),
     ("events twice and out of order", events_twice),
-    ("programs that exit 1, die by signal 9, succeed at the second try", endings),
+    ("programs that exit 1, die by signal 9, take too long, succeed at the second try", endings),
     ("a program that never starts, then does", never_started),
     ("a spot stop with exit 0 is no success", spot_stop),
     ("a task's execution dies without a word", dead_child),
@@ -101,6 +101,8 @@ fn endings(deployed: &Deployed) {
     assert_eq!(last("fails")["class"], "exit");
     assert_eq!(last("killed")["exit_code"], 137);
     assert_eq!(last("killed")["class"], "killed");
+    // By its entrypoint: its state waits ten minutes longer, for a container to start, and nobody here does.
+    assert_eq!(last("late")["class"], "timeout");
     assert_eq!(attempts(&run, "second_try"), 2);
     assert_eq!(run["tasks"]["after"]["status"], "success");
 }
