@@ -494,7 +494,7 @@ pub(crate) struct TriggersArgs {
     /// Only those of this pipeline.
     #[arg(long, value_name = "P")]
     pub(crate) pipeline: Option<String>,
-    /// Only those that became this: run, duplicate, stale, paused, closed, waiting, missed, rejected.
+    /// Only those that became this: run, duplicate, stale, paused, closed, waiting, incomplete, missed, rejected.
     #[arg(long, value_name = "WHAT", value_parser = became)]
     pub(crate) became: Option<Became>,
     /// At most so many, the newest.

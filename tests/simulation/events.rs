@@ -36,7 +36,7 @@ fn tick(at: &str) -> Command {
     }))
 }
 
-fn object(key: &str, sequencer: &str) -> Object {
+pub(crate) fn object(key: &str, sequencer: &str) -> Object {
     Object {
         bucket: "drop".into(),
         key: key.into(),
@@ -48,7 +48,7 @@ fn object(key: &str, sequencer: &str) -> Object {
     }
 }
 
-fn arrives(object: &Object) -> Command {
+pub(crate) fn arrives(object: &Object) -> Command {
     Command::Event(Box::new(Event::Object(object.clone())))
 }
 
@@ -59,12 +59,12 @@ fn became(reply: &Reply) -> String {
     }
 }
 
-async fn deployed(host: &Sim, compiled: &Compiled) {
+pub(crate) async fn deployed(host: &Sim, compiled: &Compiled) {
     let reply = deploy(host, compiled, made(compiled, "drop")).await;
     assert!(matches!(reply, Reply::Ok(_)), "{reply:?}");
 }
 
-async fn ledger(host: &Sim, day: &str) -> Vec<LedgerRecord> {
+pub(crate) async fn ledger(host: &Sim, day: &str) -> Vec<LedgerRecord> {
     let page = host.world().table.query(&format!("ledger#{day}"), "", None, 1000).await.unwrap();
     page.items.iter().map(|item| LedgerRecord::from_item(item).unwrap()).collect()
 }
@@ -73,12 +73,12 @@ async fn words(host: &Sim, day: &str) -> Vec<Became> {
     ledger(host, day).await.iter().map(|entry| entry.became).collect()
 }
 
-async fn find(host: &Sim, run_id: &str) -> Option<RunRecord> {
+pub(crate) async fn find(host: &Sim, run_id: &str) -> Option<RunRecord> {
     let item = host.world().table.get(&run_item(&RunKey::new("sales", run_id))).await.unwrap();
     item.map(|item| RunRecord::from_item(&item).unwrap())
 }
 
-async fn finish(host: &Sim) {
+pub(crate) async fn finish(host: &Sim) {
     host.run(std::future::pending()).await.unwrap();
 }
 

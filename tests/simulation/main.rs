@@ -15,6 +15,7 @@ mod reference;
 mod repair;
 mod semantics;
 mod services;
+mod sets;
 mod strangers;
 mod sweeps;
 mod teardown;

@@ -102,6 +102,9 @@ fn trigger(trigger: &Trigger) -> Option<TriggerPlan> {
         all: file.wait_for == Quorum::All,
         logical_date: file.logical_date.clone(),
         min_bytes: file.min_bytes,
+        deadline_seconds: file.deadline.map(|deadline| deadline.0),
+        settle_seconds: file.settle.map(|settle| settle.0),
+        batch: file.batch,
     }))
 }
 

@@ -209,6 +209,9 @@ mod tests {
             all: true,
             logical_date: None,
             min_bytes: 0,
+            deadline_seconds: None,
+            settle_seconds: None,
+            batch: None,
         };
         let prefixes = |keys: &[&str]| {
             let ManifestTrigger::File { bucket, prefixes } = files(&trigger(keys));

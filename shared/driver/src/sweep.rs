@@ -8,7 +8,7 @@ use crate::{Driver, DriverError, Ports, TRIES_MAX};
 use cauce_engine::command::{Program, Reconcile};
 use cauce_engine::reconcile::counted;
 use cauce_engine::{Command, Reply};
-use cauce_model::event::ClockRecord;
+use cauce_model::event::{ClockRecord, SetRecord};
 use cauce_model::item::{Change, Step, When};
 use cauce_model::record::{ACTIVE_LIST, DUE_LIST};
 use cauce_model::{Item, Json, Key, RunKey};
@@ -189,7 +189,8 @@ impl<P: Ports> Driver<P> {
 
     /// Performs what is due, oldest first.
     async fn perform_due(&self, most: u32, report: &mut SweepReport) -> Result<(), DriverError> {
-        let now = format!("{:020}", self.services().clock().now().micros());
+        // After every position of this very moment, whatever follows it.
+        let now = format!("{:020}~", self.services().clock().now().micros());
         let mut after = None;
         loop {
             let page = self.page(DUE_LIST, "", after).await?;
@@ -324,6 +325,9 @@ fn due(item: &Item) -> Option<Command> {
     let text = |field: &str| item.body.get(field).and_then(Json::as_str);
     match text("command")? {
         "deadline" => Some(Command::Deadline { run_key: RunKey::from_text(text("run_key")?) }),
+        SetRecord::COMMAND => {
+            Some(Command::Set { pipeline: text("pipeline")?.to_owned(), set: text("set")?.to_owned() })
+        }
         ClockRecord::COMMAND => Some(Command::Ticks { pipeline: text("pipeline")?.to_owned() }),
         _ => None,
     }

@@ -108,6 +108,13 @@ pub enum Command {
         /// The object.
         object: Box<Object>,
     },
+    /// Something is due about a set of files: it may be late, or settled.
+    Set {
+        /// The pipeline.
+        pipeline: String,
+        /// The set's name.
+        set: String,
+    },
     /// A run ended on which a further generation waits.
     Again {
         /// Which run.
@@ -159,6 +166,7 @@ impl Command {
             Self::Event(_) => "event",
             Self::Ticks { .. } => "ticks",
             Self::File { .. } => "file",
+            Self::Set { .. } => "set",
             Self::Again { .. } => "again",
             Self::Deploy(_) => "deploy",
             Self::Canary(_) => "canary",

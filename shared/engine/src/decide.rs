@@ -5,7 +5,7 @@ use crate::stop::Stop;
 use crate::{Need, Settings, View};
 use crate::{
     approval, begin, canary, close, deploy, event, files, finish, gate, observed, open, operate, reclaim,
-    reconcile, slots, ticks, trigger,
+    reconcile, sets, slots, ticks, trigger,
 };
 use cauce_model::Instant;
 
@@ -39,6 +39,7 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Event(event) => event::decide(event, view, now),
         Command::Ticks { pipeline } => ticks::decide(pipeline, view, settings, now),
         Command::File { pipeline, object } => files::file(pipeline, object, view, settings, now),
+        Command::Set { pipeline, set } => sets::due(pipeline, set, view, settings, now),
         Command::Again { run_key } => event::again(run_key, view, now),
         Command::Deploy(request) => deploy::deploy(request, view, settings, now),
         Command::Canary(request) => canary::decide(request, view, now),

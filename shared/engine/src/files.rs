@@ -8,16 +8,16 @@ use crate::context::Renderer;
 use crate::event::{booked, deployed, rejected, repeated, start};
 use crate::stop::Stop;
 use crate::trigger::{self, NewRun, run_row};
-use crate::{Prepared, Settings, View};
+use crate::{Prepared, Settings, View, sets};
 use cauce_model::event::{
-    Became, FileRecord, InterestRecord, LedgerRecord, Object, SetRecord, file_item, interest_partition,
-    ledger_item, sequence, set_item,
+    Became, FileRecord, InterestRecord, LedgerRecord, Object, file_item, interest_partition, ledger_item,
+    sequence,
 };
 use cauce_model::ids::sha256_hex;
 use cauce_model::item::Expect;
 use cauce_model::pattern::KeyPattern;
 use cauce_model::plan::{FileTriggerPlan, TriggerPlan};
-use cauce_model::record::{Record, RunRecord, TriggerRecord, pipeline_item, run_item};
+use cauce_model::record::{PipelineRecord, Record, RunRecord, TriggerRecord, pipeline_item, run_item};
 use cauce_model::{Instant, Item, Json, RunKey, TriggerKind, Write};
 use cauce_template::Context;
 use serde_json::{Map, json};
@@ -66,14 +66,14 @@ pub(crate) fn object(object: &Object, view: &View, now: Instant) -> Result<Decis
 }
 
 /// The trigger that an object meets.
-struct Met<'a> {
-    trigger: &'a FileTriggerPlan,
+pub(crate) struct Met<'a> {
+    pub(crate) trigger: &'a FileTriggerPlan,
     /// Its position among the pipeline's triggers.
-    position: usize,
+    pub(crate) position: usize,
     /// The position of the pattern.
-    key: u32,
+    pub(crate) key: u32,
     /// What all of its patterns capture, as this object has it.
-    captures: BTreeMap<String, String>,
+    pub(crate) captures: BTreeMap<String, String>,
 }
 
 /// One pipeline decides about an object.
@@ -119,64 +119,99 @@ pub(crate) fn file(
     {
         return Ok(booked(entry, became, Some("a newer or equal arrival of this key is known".to_owned())));
     }
-    let new = match dated(pipeline, &met, object, &prepared) {
-        Ok(new) => new,
-        Err(problem) => return Ok(rejected(entry, problem)),
-    };
-
-    let mut writes = vec![Write::Put {
+    let heard = Write::Put {
         item: Item::new(known_key, FileRecord { object: object.clone() }.to_body()),
         expect: known_item.map_or(Expect::Absent, |item| Expect::Version(item.version)),
-    }];
-    let mut events = vec![object.clone()];
-    if met.trigger.all {
-        let key = set_item(pipeline, &set_name(&met));
-        let item = view.item(&key)?;
-        let mut set = item.map(SetRecord::from_item).transpose()?.unwrap_or_default();
-        set.captures.clone_from(&met.captures);
-        join(&mut set, met.key, object);
-        let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
-        writes.push(Write::Put { item: Item::new(key, set.to_body()), expect });
-        let missing: Vec<&str> = (0..)
-            .zip(&met.trigger.keys)
-            .filter(|(key, _)| !set.members.contains_key(key))
-            .map(|(_, pattern)| pattern.as_str())
-            .collect();
-        if !missing.is_empty() {
-            let mut decision =
-                booked(entry, Became::Waiting, Some(format!("missing: {}", missing.join(", "))));
-            decision.writes.extend(writes);
-            return Ok(decision);
-        }
-        events = set.members.into_values().collect();
-    }
-    let cause = TriggerRecord {
-        kind: TriggerKind::File,
-        by: Some(format!("s3://{}/{}", object.bucket, object.key)),
-        detail: detail(&events, 0, &met.captures),
     };
+    let arrival = Arrival { deployed: &deployed, prepared: &prepared, settings, view, now };
+    let decision = if met.trigger.all {
+        sets::complete(&arrival, entry, met, object)?
+    } else if let Some(settle) = met.trigger.settle_seconds {
+        sets::collect(&arrival, entry, met, object, settle)?
+    } else {
+        let id = json!([pipeline, object.identity()]);
+        let (by, events) = (by(object), vec![object.clone()]);
+        let files = Files { events, uri: None, captures: met.captures, by };
+        arrival.run(entry, met.trigger, &id, object.at, files)?
+    };
+    Ok(decision.map_or_else(
+        |refused| refused,
+        |mut decision| {
+            decision.writes.push(heard);
+            decision
+        },
+    ))
+}
 
-    let run_item = run_item(&RunKey::new(pipeline, &new.run_id));
-    let item = view.item(&run_item)?;
-    let existing = match item.map(RunRecord::from_item).transpose()? {
-        None => Existing::Refuse,
-        Some(run) if run.status.is_terminal() => Existing::Next(Again::All),
-        Some(mut run) => {
-            // Under way: the data waits for the present generation's end, together with what else comes.
-            run.next = Some(merged(run.next.take(), cause));
-            let mut entry = entry;
-            entry.run = Some(run.run.to_string());
-            let mut decision =
-                booked(entry, Became::Run, Some("a generation follows the present one".to_owned()));
-            let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
-            decision.writes.extend(writes);
-            decision.writes.push(Write::Put { item: run_row(&run), expect });
-            return Ok(decision);
+/// Who starts a run for an object.
+pub(crate) fn by(object: &Object) -> String {
+    format!("s3://{}/{}", object.bucket, object.key)
+}
+
+/// What a decision about files is made with.
+pub(crate) struct Arrival<'a> {
+    pub(crate) deployed: &'a PipelineRecord,
+    pub(crate) prepared: &'a Prepared,
+    /// Of what is deployed.
+    pub(crate) settings: &'a Settings,
+    pub(crate) view: &'a View,
+    pub(crate) now: Instant,
+}
+
+/// The files of a run.
+pub(crate) struct Files {
+    /// Those that its trigger tells of: all, or the newest.
+    pub(crate) events: Vec<Object>,
+    /// Where all of them are written down, and how many they are, when they are many.
+    pub(crate) uri: Option<(String, usize)>,
+    /// What their keys have in common.
+    pub(crate) captures: BTreeMap<String, String>,
+    /// Who started it.
+    pub(crate) by: String,
+}
+
+/// A decision, or one that refuses: then the files are as if they had not come.
+pub(crate) type Taken = Result<Decision, Decision>;
+
+impl Arrival<'_> {
+    /// A run of some files, or a further generation of it. Its id is that of its date, else made of `id`.
+    pub(crate) fn run(
+        &self,
+        entry: LedgerRecord,
+        trigger: &FileTriggerPlan,
+        id: &Json,
+        at: Instant,
+        files: Files,
+    ) -> Result<Taken, Stop> {
+        let pipeline = &self.deployed.pipeline;
+        let new = match dated(trigger, &files.captures, id, at, self.prepared) {
+            Ok(new) => new,
+            Err(problem) => return Ok(Err(rejected(entry, problem))),
+        };
+        let mut detail = detail(&files.events, 0, &files.captures);
+        if let Some((uri, count)) = &files.uri {
+            detail["more_events"] = json!(count - files.events.len().min(EVENTS_LISTED_MAX));
+            detail["events_uris"] = json!([uri]);
         }
-    };
-    let mut decision = start(entry, &deployed, new, cause, existing, view, now)?;
-    decision.writes.extend(writes);
-    Ok(decision)
+        let cause = TriggerRecord { kind: TriggerKind::File, by: Some(files.by), detail };
+        let item = self.view.item(&run_item(&RunKey::new(pipeline, &new.run_id)))?;
+        let existing = match item.map(RunRecord::from_item).transpose()? {
+            None => Existing::Refuse,
+            Some(run) if run.status.is_terminal() => Existing::Next(Again::All),
+            Some(mut run) => {
+                // Under way: the data waits for the present generation's end, together with what else comes.
+                run.next = Some(merged(run.next.take(), cause));
+                let mut entry = entry;
+                entry.run = Some(run.run.to_string());
+                let mut decision =
+                    booked(entry, Became::Run, Some("a generation follows the present one".to_owned()));
+                let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+                decision.writes.push(Write::Put { item: run_row(&run), expect });
+                return Ok(Ok(decision));
+            }
+        };
+        start(entry, self.deployed, new, cause, existing, self.view, self.now).map(Ok)
+    }
 }
 
 /// The first trigger of the plan whose bucket and keys fit.
@@ -216,42 +251,27 @@ fn compared(known: &Object, object: &Object) -> Option<Became> {
     }
 }
 
-/// A set is named by its trigger and by what its files have in common.
-fn set_name(met: &Met<'_>) -> String {
-    sha256_hex(json!([met.position, met.captures]).to_string())[..32].to_owned()
-}
-
-/// Puts an object into its place in a set. Of two keys that fit one pattern the later counts, whichever
-/// is heard of first.
-fn join(set: &mut SetRecord, key: u32, object: &Object) {
-    let later = |known: &Object| {
-        known.key == object.key || (known.at, known.key.as_str()) < (object.at, object.key.as_str())
-    };
-    if set.members.get(&key).is_none_or(later) {
-        set.members.insert(key, object.clone());
-    }
-}
-
-/// The run that an object belongs to.
-fn dated(pipeline: &str, met: &Met<'_>, object: &Object, prepared: &Prepared) -> Result<NewRun, String> {
-    if let Some(template) = &met.trigger.logical_date {
+/// The run of some files: that of the date that their keys say, else one of its own.
+fn dated(
+    trigger: &FileTriggerPlan,
+    captures: &BTreeMap<String, String>,
+    id: &Json,
+    at: Instant,
+    prepared: &Prepared,
+) -> Result<NewRun, String> {
+    if let Some(template) = &trigger.logical_date {
         let mut text = template.clone();
-        for (name, value) in &met.captures {
+        for (name, value) in captures {
             for written in [format!("{{{name}}}"), format!("{{{name}:date}}"), format!("{{{name}:int}}")] {
                 text = text.replace(&written, value);
             }
         }
-        return trigger::dated(&prepared.plan, Some(&text), object.at);
+        return trigger::dated(&prepared.plan, Some(&text), at);
     }
-    let what = if met.trigger.all {
-        json!([pipeline, met.position, met.captures])
-    } else {
-        json!([pipeline, object.identity()])
-    };
     Ok(NewRun {
-        run_id: format!("file-{}", &sha256_hex(what.to_string())[..26]),
-        logical_date: object.at,
-        data_interval: (object.at, object.at),
+        run_id: format!("file-{}", &sha256_hex(id.to_string())[..26]),
+        logical_date: at,
+        data_interval: (at, at),
         timezone: prepared.plan.timezone.clone(),
         scheduled_at: None,
     })
@@ -277,13 +297,25 @@ fn merged(earlier: Option<TriggerRecord>, mut later: TriggerRecord) -> TriggerRe
         let events = record.detail.get("events").cloned().unwrap_or_default();
         serde_json::from_value(events).unwrap_or_default()
     };
-    let more = earlier.detail.get("more_events").and_then(Json::as_u64).unwrap_or(0) as usize;
+    let unlisted = |record: &TriggerRecord| {
+        record.detail.get("more_events").and_then(Json::as_u64).unwrap_or_default() as usize
+    };
+    let more = unlisted(&earlier) + unlisted(&later);
     let new = list(&later);
     let mut events: Vec<Object> = list(&earlier);
     events.retain(|known| new.iter().all(|object| object.key != known.key || object.bucket != known.bucket));
     events.extend(new);
     let captures = later.detail.get("captures").cloned().unwrap_or_default();
     let captures: BTreeMap<String, String> = serde_json::from_value(captures).unwrap_or_default();
+    let uris: Vec<Json> = [&earlier, &later]
+        .iter()
+        .filter_map(|record| record.detail.get("events_uris")?.as_array())
+        .flatten()
+        .cloned()
+        .collect();
     later.detail = detail(&events, more, &captures);
+    if !uris.is_empty() {
+        later.detail["events_uris"] = Json::Array(uris);
+    }
     later
 }

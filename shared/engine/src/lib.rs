@@ -73,6 +73,8 @@ mod event;
 
 mod files;
 
+mod sets;
+
 mod ticks;
 
 pub mod status;

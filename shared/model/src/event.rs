@@ -2,8 +2,8 @@
 
 use crate::Json;
 use crate::ids::sha256_hex;
-use crate::item::{Expect, Item, Key, Write};
-use crate::record::{Record, pipeline_item};
+use crate::item::{Expect, IndexEntry, Item, Key, Write};
+use crate::record::{DUE_LIST, Notice, Record, pipeline_item};
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -105,19 +105,131 @@ pub fn set_item(pipeline: &str, set: &str) -> Key {
     Key::new(files_partition(pipeline), format!("S#{set}"))
 }
 
-/// Files that start a run together.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+/// Files that start a run together. In the list of what is due while something is to be decided about it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetRecord {
+    /// Which command is due, for the sweep.
+    #[serde(default)]
+    pub command: String,
+    /// The pipeline.
+    #[serde(default)]
+    pub pipeline: String,
+    /// Its name.
+    #[serde(default)]
+    pub set: String,
+    /// The position of its trigger in the plan.
+    #[serde(default)]
+    pub trigger: usize,
     /// What their keys have in common.
     #[serde(default)]
     pub captures: BTreeMap<String, String>,
-    /// The newest arrival for each pattern, by the pattern's position.
+    /// The newest arrival for each pattern, by the pattern's position. Of a set that collects, files are
+    /// items of their own: [`MemberRecord`].
     #[serde(default)]
     pub members: BTreeMap<u32, Object>,
+    /// When its first file was heard of; absent once it was complete, or nobody waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<Instant>,
+    /// Whether somebody was told that it is incomplete.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub told: bool,
+    /// From when on it may start, if no further file comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settles_at: Option<Instant>,
+    /// How often it has collected before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub round: u32,
+    /// The collection whose runs are being started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firing: Option<Firing>,
+    /// Notices that were decided and not yet delivered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outbox: Vec<Notice>,
+}
+
+/// A collection whose runs are being started, some files each.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Firing {
+    /// Its round.
+    pub round: u32,
+    /// Files that runs have.
+    pub taken: usize,
+    /// Since when.
+    pub at: Instant,
+}
+
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+impl SetRecord {
+    /// The word by which the sweep knows a set among what is due.
+    pub const COMMAND: &str = "set";
+
+    /// A set without files.
+    pub fn new(pipeline: &str, set: &str, trigger: usize, captures: BTreeMap<String, String>) -> Self {
+        Self {
+            command: Self::COMMAND.to_owned(),
+            pipeline: pipeline.to_owned(),
+            set: set.to_owned(),
+            trigger,
+            captures,
+            members: BTreeMap::new(),
+            opened_at: None,
+            told: false,
+            settles_at: None,
+            round: 0,
+            firing: None,
+            outbox: Vec::new(),
+        }
+    }
+
+    /// The item, in the list of what is due from a moment on.
+    pub fn row(&self, due: Option<Instant>) -> Item {
+        let mut item = Item::new(set_item(&self.pipeline, &self.set), self.to_body());
+        item.index = due.map(|at| IndexEntry {
+            list: DUE_LIST.to_owned(),
+            position: format!("{:020}#{}#{}", at.micros(), self.pipeline, self.set),
+        });
+        item
+    }
 }
 
 impl Record for SetRecord {}
+
+/// The partition of what a pipeline knows of files, and what the keys of the files of a collection begin with.
+pub fn members(pipeline: &str, set: &str, round: u32) -> (String, String) {
+    (files_partition(pipeline), format!("M#{set}#{round:08}#"))
+}
+
+/// A file that was collected.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberRecord {
+    /// The arrival.
+    pub object: Object,
+    /// When it was heard of.
+    pub heard_at: Instant,
+}
+
+impl Record for MemberRecord {}
+
+impl MemberRecord {
+    /// The write that adds it to a collection. It goes by itself, long after its run has started.
+    pub fn write(&self, pipeline: &str, set: &str, round: u32) -> Write {
+        let (partition, prefix) = members(pipeline, set, round);
+        let key = Key::new(partition, format!("{prefix}{}", &self.object.identity()[..32]));
+        let mut item = Item::new(key, self.to_body());
+        item.expires_at = Some(self.heard_at.plus_seconds(LEDGER_KEPT_SECONDS));
+        Write::Put { item, expect: Expect::Any }
+    }
+}
 
 /// What became of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -133,8 +245,10 @@ pub enum Became {
     Paused,
     /// The schedule's calendar is closed.
     Closed,
-    /// Other files of its set are missing.
+    /// Other files of its set are missing, or may still come.
     Waiting,
+    /// A set of files is not complete in time.
+    Incomplete,
     /// Nobody told of it in time, and its schedule does not make up for it.
     Missed,
     /// It cannot start anything; the reason says why.
@@ -143,13 +257,14 @@ pub enum Became {
 
 impl Became {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Run,
         Self::Duplicate,
         Self::Stale,
         Self::Paused,
         Self::Closed,
         Self::Waiting,
+        Self::Incomplete,
         Self::Missed,
         Self::Rejected,
     ];
@@ -163,6 +278,7 @@ impl Became {
             Self::Paused => "paused",
             Self::Closed => "closed",
             Self::Waiting => "waiting",
+            Self::Incomplete => "incomplete",
             Self::Missed => "missed",
             Self::Rejected => "rejected",
         }
@@ -177,7 +293,7 @@ pub struct LedgerRecord {
     pub at: Instant,
     /// When it was first decided about.
     pub decided_at: Instant,
-    /// `schedule` or `file`.
+    /// `schedule`, `file` or `set`.
     pub kind: String,
     /// What tells the event from every other.
     pub identity: String,

@@ -95,6 +95,16 @@ pub struct FileTriggerPlan {
     /// Smaller objects start nothing.
     #[serde(default)]
     pub min_bytes: u64,
+    /// How long after its first file a set may be incomplete before somebody is told, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_seconds: Option<u64>,
+    /// How long no further file may have come before the run starts, in seconds. Without `all` it collects
+    /// files into one run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle_seconds: Option<u64>,
+    /// Most files of one run that collects them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<u32>,
 }
 
 /// One schedule of a pipeline.

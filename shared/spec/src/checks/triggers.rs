@@ -49,6 +49,32 @@ fn file(trigger: &FileTrigger, node: &Node, route: &str, reader: &mut Reader) {
             "bucket",
         );
     }
+    if trigger.deadline.is_some() && trigger.wait_for == Quorum::Any {
+        report(
+            Code::Conflict,
+            span("deadline"),
+            "without `wait_for: all` no set is ever incomplete".to_owned(),
+            "add `wait_for: all`, or leave the deadline out",
+            "deadline",
+        );
+    }
+    if trigger.batch.is_some() {
+        let conflict = if trigger.settle.is_none() {
+            Some(("a batch is of files that are collected, and nothing collects them", "add `settle: 1m`"))
+        } else if trigger.wait_for == Quorum::All {
+            Some((
+                "a set of one file for each pattern has no batches",
+                "leave `batch` or `wait_for: all` out",
+            ))
+        } else if trigger.logical_date.is_some() {
+            Some(("the batches of one date would all be the same run", "leave `batch` or `logical_date` out"))
+        } else {
+            None
+        };
+        if let Some((message, help)) = conflict {
+            report(Code::Conflict, span("batch"), message.to_owned(), help, "batch");
+        }
+    }
     if trigger.keys.is_empty() {
         report(
             Code::OutOfRange,

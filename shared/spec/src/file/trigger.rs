@@ -30,10 +30,12 @@ record! {
         logical_date: Option<String> = None;
         /// Least bytes: smaller objects start nothing.
         min_bytes: u64 = 0;
-        /// Deadline: how long after the first file the set must be complete.
-        deadline: Option<Seconds> = None => later;
-        /// Settle: how long no further file may arrive before the run starts.
-        settle: Option<Seconds> = None => later;
+        /// Deadline: how long after its first file a set must be complete; then the deadline's channels hear what is missing.
+        deadline: Option<Seconds> = None, within 60..=31_536_000;
+        /// Settle: how long no further file may have come before the run starts. Files of one set are one run then.
+        settle: Option<Seconds> = None, within 1..=86_400;
+        /// Batch: the most files of one run; further ones go into further runs.
+        batch: Option<u32> = None, within 1..=10_000;
     }
 }
 
