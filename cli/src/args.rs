@@ -487,7 +487,10 @@ pub(crate) struct AuditArgs {
 
 /// `cauce triggers`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct TriggersArgs {
+    #[command(subcommand)]
+    pub(crate) step: Option<TriggersStep>,
     /// Only events at or after this moment or date [default: 7 days ago].
     #[arg(long, value_name = "D")]
     pub(crate) since: Option<String>,
@@ -500,6 +503,23 @@ pub(crate) struct TriggersArgs {
     /// At most so many, the newest.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
+}
+
+/// What `cauce triggers` does besides showing.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TriggersStep {
+    /// Look into the buckets of a pipeline's file triggers, and treat what nobody told of as arrived now.
+    Scan(ScanArgs),
+}
+
+/// `cauce triggers scan`
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// The pipeline's name.
+    pub(crate) pipeline: String,
+    /// Show the files that fit and stop there.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 fn became(text: &str) -> Result<Became, String> {

@@ -25,14 +25,18 @@ fn page() -> String {
 
 fn describe(command: &clap::Command, parent: &str, out: &mut String) {
     let name = format!("{parent} {}", command.get_name());
-    if command.has_subcommands() {
-        for below in command.get_subcommands() {
-            describe(below, &name, out);
-        }
-        return;
+    let does_something = named(command).any(|option| !option.is_global_set());
+    if does_something || !command.has_subcommands() {
+        describe_itself(command, &name, out);
     }
+    for below in command.get_subcommands() {
+        describe(below, &name, out);
+    }
+}
+
+fn describe_itself(command: &clap::Command, name: &str, out: &mut String) {
     let _ = write!(out, "\n## {name}\n\n{}\n", text(command.get_about()));
-    let mut usage = String::from(&name);
+    let mut usage = String::from(name);
     for argument in command.get_positionals() {
         let _ = write!(usage, " {argument}");
     }

@@ -11,6 +11,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a tick of a schedule is one run, however often it comes", tick),
     ("an execution started from the command line of AWS is a run", by_hand),
     ("every file that arrives is one run, however often it is told", arrivals),
+    ("files that come close together are collected into runs", collected),
     ("parameters that are wrong are refused by name", refused),
     ("the command line triggers, lists, explains and cancels", command_line),
     ("items of a map, and a run of another pipeline", nested),
@@ -76,6 +77,43 @@ fn arrivals(deployed: &Deployed) {
     }
     let shown = cauce(deployed, "triggers --pipeline arriving").exits(0);
     shown.shows(&format!("s3://{LANDING}/arrivals/5.csv")).shows("the same event was received again");
+
+    // One that nobody told of, as those that were there before the deployment.
+    deployed.api().faults(json!([{"kind": "event", "effect": "drop", "source": "aws.s3", "times": 1}]));
+    deployed.api().put_object(LANDING, "arrivals/6.csv", b"1");
+    cauce(deployed, "triggers scan arriving --dry-run").exits(0).shows("arrivals/6.csv").says("6 found");
+    cauce(deployed, "triggers scan arriving").exits(0).says("5 duplicate, 1 run");
+    cauce(deployed, "triggers scan arriving").exits(0).says("6 duplicate");
+    until(deployed.api(), "the run of the sixth, ended", || {
+        let ended = deployed.executions("arriving").iter().filter(|one| one["status"] == "SUCCEEDED").count();
+        (ended == 6).then_some(())
+    });
+}
+
+fn collected(deployed: &Deployed) {
+    for n in 1..=10 {
+        deployed.api().put_object(LANDING, &format!("collected/{n:02}.csv"), b"1");
+    }
+    // Its time is over a second after the last of them: the sweep looks, as it does every five minutes.
+    until(deployed.api(), "three runs, ended", || {
+        deployed.sweep();
+        let ended =
+            deployed.executions("collecting").iter().filter(|one| one["status"] == "SUCCEEDED").count();
+        (ended == 3).then_some(())
+    });
+    let mut told = Vec::new();
+    for run in
+        cauce(deployed, "runs --pipeline collecting --json").exits(0).json()["runs"].as_array().unwrap()
+    {
+        let run = deployed.run_ended(&format!("collecting/{}", run["run_id"].as_str().unwrap()));
+        told.push(run["tasks"]["take"]["output"]["told"].as_u64().unwrap());
+    }
+    told.sort_unstable();
+    assert_eq!(told, [2, 4, 4]);
+    let sets = cauce(deployed, "triggers --pipeline collecting --became run --json").exits(0).json();
+    let files: u64 =
+        sets["events"].as_array().unwrap().iter().map(|set| set["event"]["files"].as_u64().unwrap()).sum();
+    assert_eq!(files, 10);
 }
 
 fn refused(deployed: &Deployed) {

@@ -245,6 +245,32 @@ fn newer_data_makes_the_next_generation_once_the_present_one_has_ended() {
 }
 
 #[test]
+fn who_looks_into_the_bucket_finds_the_same_arrivals() {
+    let host = new_host();
+    let compiled = compiled(&FILES.replace("wait_for: all, ", ""));
+    let clock = host.world().clock.clone();
+    clock
+        .block_on(async {
+            deployed(&host, &compiled).await;
+            let told = |key: &str| Object { version_id: Some("v1".into()), ..object(key, "5") };
+            let seen = |key: &str| Object { sequencer: None, ..object(key, "") };
+            let (one, other) = ("in/clients_1997-01-05.csv", "in/clients_1997-01-06.csv");
+            for object in [told(one), seen(one), seen(other), told(other), seen(other)] {
+                host.execute(&arrives(&object)).await.unwrap();
+            }
+            finish(&host).await;
+            for run_id in ["1997-01-05", "1997-01-06"] {
+                assert_eq!(find(&host, run_id).await.unwrap().generation, 1, "{run_id}");
+            }
+            let changed = Object { etag: Some("other".into()), ..seen(one) };
+            host.execute(&arrives(&changed)).await.unwrap();
+            finish(&host).await;
+            assert_eq!(find(&host, "1997-01-05").await.unwrap().generation, 2);
+        })
+        .unwrap();
+}
+
+#[test]
 fn what_nobody_wants_is_booked_and_a_deployment_without_the_trigger_forgets_the_bucket() {
     let host = new_host();
     let (with, without) = (compiled(FILES), compiled(TICKING));

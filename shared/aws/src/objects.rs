@@ -119,6 +119,8 @@ impl Objects for S3Objects {
                     uri: format!("s3://{bucket}/{}", found.key?),
                     bytes: found.size.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
                     modified_at: found.last_modified.as_ref().map(instant).unwrap_or_default(),
+                    // Events have it bare. https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+                    etag: found.e_tag.map(|tag| tag.trim_matches('"').to_owned()),
                 })
             }));
             after = page.next_continuation_token;

@@ -246,6 +246,8 @@ fn compared(known: &Object, object: &Object) -> Option<Became> {
         return Some(Became::Duplicate);
     }
     match (&known.sequencer, &object.sequencer) {
+        // Who looks into the bucket sees neither version nor sequencer; the same content is the same arrival.
+        (None, _) | (_, None) if known.etag.is_some() && known.etag == object.etag => Some(Became::Duplicate),
         (Some(known), Some(new)) if sequence(known, new) == Ordering::Greater => Some(Became::Stale),
         _ => None,
     }

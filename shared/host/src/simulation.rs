@@ -483,6 +483,7 @@ impl Objects for MemoryObjects {
                 uri: uri.clone(),
                 bytes: bytes.len() as u64,
                 modified_at: Instant::default(),
+                etag: None,
             })
             .collect())
     }

@@ -12,6 +12,8 @@ pub struct ObjectInfo {
     pub bytes: u64,
     /// When it was last written.
     pub modified_at: Instant,
+    /// Its entity tag, where the store has one, without quotes.
+    pub etag: Option<String>,
 }
 
 /// Why objects could not be read or written.

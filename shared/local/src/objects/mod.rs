@@ -117,6 +117,7 @@ impl Objects for FolderObjects {
                                 uri: format!("s3://{bucket}/{}", found.key),
                                 bytes: found.bytes,
                                 modified_at: instant(found.modified),
+                                etag: None,
                             });
                         }
                         listed.len() < limit
@@ -167,6 +168,7 @@ impl FolderObjects {
                         uri,
                         bytes: metadata.len(),
                         modified_at: instant(metadata.modified()?),
+                        etag: None,
                     });
                 }
             }
