@@ -574,6 +574,13 @@ pub(crate) fn nothing_yet(context: &Context) -> Failure {
     )
 }
 
+/// The same in passing, where there being nothing is an answer.
+pub(crate) fn say_nothing_yet(context: &Context) {
+    let nothing = nothing_yet(context);
+    context.output.talk(&nothing.message);
+    context.output.talk(&nothing.help.unwrap_or_default());
+}
+
 fn unknown(named: &str, known: &[String]) -> Failure {
     let failure = Failure::bad_input(format!("there is no run '{named}'"));
     if named == LATEST {

@@ -9,7 +9,7 @@ use crate::args::AuditArgs;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::output::Table;
-use crate::store::{Store, nothing_yet};
+use crate::store::{Store, say_nothing_yet};
 use crate::time;
 
 /// Prints the entries of the audit, newest first.
@@ -21,9 +21,7 @@ pub(crate) fn audit(args: &AuditArgs, context: &Context) -> Result<Exit, Failure
         Some(store) => context.block_on(entries(&store, since, now, args.pipeline.as_deref(), limit))?,
         None if context.json => Vec::new(),
         None => {
-            let nothing = nothing_yet(context);
-            context.output.talk(&nothing.message);
-            context.output.talk(&nothing.help.unwrap_or_default());
+            say_nothing_yet(context);
             return Ok(Exit::Good);
         }
     };

@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::output::{Cell, Table};
 use crate::project::{self, Found, ProjectFolder};
-use crate::store::{Store, nothing_yet};
+use crate::store::{Store, say_nothing_yet};
 use crate::time;
 
 pub(crate) fn runs(args: &RunsArgs, context: &Context) -> Result<Exit, Failure> {
@@ -64,9 +64,7 @@ fn none_yet(context: &Context) -> Result<Exit, Failure> {
     if context.json {
         context.output.json(&json!({"schema": 1, "runs": []}))?;
     } else {
-        let nothing = nothing_yet(context);
-        context.output.talk(&nothing.message);
-        context.output.talk(&nothing.help.unwrap_or_default());
+        say_nothing_yet(context);
     }
     Ok(Exit::Good)
 }

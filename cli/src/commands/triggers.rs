@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::engine::{Actor, deployed};
 use crate::error::{Exit, Failure};
 use crate::output::Table;
-use crate::store::{Store, nothing_yet};
+use crate::store::{Store, say_nothing_yet};
 use crate::time;
 
 /// Most objects of one pattern that a scan looks at.
@@ -123,9 +123,7 @@ fn show(args: &TriggersArgs, context: &Context) -> Result<Exit, Failure> {
         })?,
         None if context.json => Vec::new(),
         None => {
-            let nothing = nothing_yet(context);
-            context.output.talk(&nothing.message);
-            context.output.talk(&nothing.help.unwrap_or_default());
+            say_nothing_yet(context);
             return Ok(Exit::Good);
         }
     };
