@@ -148,6 +148,17 @@ impl From<cauce_model::record::RecordError> for Failure {
     }
 }
 
+impl From<cauce_driver::look::LookError> for Failure {
+    fn from(error: cauce_driver::look::LookError) -> Self {
+        use cauce_driver::look::LookError;
+        match error {
+            LookError::Table(error) => error.into(),
+            LookError::Objects(error) => error.into(),
+            LookError::Record(error) => error.into(),
+        }
+    }
+}
+
 impl From<cauce_driver::DriverError> for Failure {
     fn from(error: cauce_driver::DriverError) -> Self {
         Self::from_error(&error)

@@ -8,12 +8,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::io::Read;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use cauce_driver::look::{self, LATEST, Named, Pool, RunTasks, texts};
 use cauce_driver::plan_uri;
-use cauce_engine::{Prepared, slots, status};
+use cauce_engine::{Prepared, slots};
 use cauce_local::clock::SystemClock;
 use cauce_local::objects::FolderObjects;
 use cauce_local::sqlite::SqliteTable;
@@ -22,10 +24,9 @@ use cauce_model::audit::audit_partition;
 use cauce_model::event::{LedgerRecord, ledger_partition};
 use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskPlan};
 use cauce_model::record::{
-    OUTPUT_MAX, OutputRecord, PIPELINES_LIST, PipelineRecord, RUNS_LIST, Record, RunRecord, TASK_PREFIX,
-    TaskRecord, pipeline_item, run_item, run_partition, task_item,
+    PipelineRecord, Record, RunRecord, TASK_PREFIX, TaskRecord, run_item, run_partition, task_item,
 };
-use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunRef, TaskStatus};
+use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunRef};
 use cauce_ports::{Objects, Table};
 
 use crate::context::Context;
@@ -37,12 +38,6 @@ use crate::there::There;
 
 /// Largest plan that is read, in bytes.
 const PLAN_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// Items read at a time.
-const PAGE: u32 = 1000;
-
-/// How a pipeline's newest run is named.
-const LATEST: &str = "@latest";
 
 /// Where documents (plans, inputs, large outputs) are kept, as a URI below which they lie.
 pub(crate) fn documents_root(state_dir: &Path) -> String {
@@ -62,20 +57,21 @@ pub(crate) struct Store {
     plans: RefCell<BTreeMap<String, Arc<Prepared>>>,
 }
 
-/// A run with its plan and task runs.
+/// A run with its plan and task runs, and who drives it.
 pub(crate) struct RunView {
-    /// The run.
-    pub(crate) run: RunRecord,
-    /// The plan of its version.
-    pub(crate) prepared: Arc<Prepared>,
-    /// Task runs by task, items of mapped tasks apart.
-    pub(crate) tasks: BTreeMap<String, TaskRecord>,
-    /// Items of mapped tasks by task, in order.
-    pub(crate) items: BTreeMap<String, Vec<TaskRecord>>,
+    tasks: RunTasks,
     /// Who drives it.
     pub(crate) engine: Engine,
     /// What a command that is named to somebody needs besides, to act where this run is.
     pub(crate) env_option: String,
+}
+
+impl Deref for RunView {
+    type Target = RunTasks;
+
+    fn deref(&self) -> &RunTasks {
+        &self.tasks
+    }
 }
 
 /// Who drives a run.
@@ -87,32 +83,6 @@ pub(crate) enum Engine {
     Platform,
     /// Nobody: it has ended, or the process that drove it is gone.
     Nobody,
-}
-
-/// A pool of slots: who holds, who waits.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Pool {
-    /// How many slots it has.
-    pub(crate) slots: i64,
-    /// How many are taken.
-    pub(crate) used: i64,
-    /// The holders' names, and how many slots each holds.
-    pub(crate) holders: Vec<(String, u32)>,
-    /// Those in line, in order.
-    pub(crate) line: Vec<Place>,
-}
-
-/// A place in a pool's line.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Place {
-    /// The waiter's name.
-    pub(crate) holder: String,
-    /// How many slots it wants.
-    pub(crate) slots: i64,
-    /// Its priority: the higher goes first.
-    pub(crate) priority: i64,
-    /// Since when it stands there.
-    pub(crate) since: Option<Instant>,
 }
 
 /// The state folder that a command without a pipeline file looks into: that of the nearest
@@ -201,20 +171,9 @@ impl Store {
     pub(crate) async fn runs(
         &self,
         since: Option<Instant>,
-        mut keep: impl FnMut(RunRecord),
+        keep: impl FnMut(RunRecord),
     ) -> Result<(), Failure> {
-        let from = since.map(|at| format!("{:020}", at.micros().max(0))).unwrap_or_default();
-        let mut after = None;
-        loop {
-            let page = self.table.list(RUNS_LIST, &from, after, PAGE).await?;
-            for item in &page.items {
-                keep(RunRecord::from_item(item)?);
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(());
-            }
-        }
+        Ok(look::runs(&self.table, since, keep).await?)
     }
 
     /// Finds the run that a person means: `pipeline/run_id`, `pipeline/@latest`, or a run id that
@@ -223,39 +182,10 @@ impl Store {
     /// # Errors
     /// There is none, or several; near names are offered.
     pub(crate) async fn find(&self, named: &str) -> Result<RunRecord, Failure> {
-        if let Some((pipeline, run_id)) = named.split_once('/') {
-            if run_id != LATEST {
-                let run = RunRef { pipeline: pipeline.to_owned(), run_id: run_id.to_owned() };
-                if let Some(item) = self.table.get(&run_item(&run.key())).await? {
-                    return Ok(RunRecord::from_item(&item)?);
-                }
-            }
-            let (mut latest, mut known) = (None, Vec::new());
-            self.runs(None, |run| {
-                known.push(run.run.to_string());
-                if run.run.pipeline == pipeline {
-                    latest = Some(run);
-                }
-            })
-            .await?;
-            return match latest.filter(|_| run_id == LATEST) {
-                Some(run) => Ok(run),
-                None => Err(unknown(named, &known)),
-            };
-        }
-        let (mut found, mut known) = (Vec::new(), Vec::new());
-        self.runs(None, |run| {
-            known.push(run.run.to_string());
-            if run.run.run_id == named {
-                found.push(run);
-            }
-        })
-        .await?;
-        match found.len() {
-            0 => Err(unknown(named, &known)),
-            1 => Ok(found.swap_remove(0)),
-            _ => {
-                let names: Vec<String> = found.iter().map(|run| run.run.to_string()).collect();
+        match look::find(&self.table, named).await? {
+            Named::Run(run) => Ok(*run),
+            Named::None(known) => Err(unknown(named, &known)),
+            Named::Several(names) => {
                 Err(Failure::bad_input(format!("several pipelines have a run '{named}'"))
                     .help(format!("name one of {}", names.join(", "))))
             }
@@ -268,18 +198,18 @@ impl Store {
     /// A table or a plan that cannot be read.
     pub(crate) async fn view(&self, run: RunRecord) -> Result<RunView, Failure> {
         let prepared = self.plan(&run).await?;
-        let (mut tasks, mut items) = (BTreeMap::new(), BTreeMap::<String, Vec<TaskRecord>>::new());
-        for item in self.range(&run_partition(&run.key()), TASK_PREFIX).await? {
-            let record = TaskRecord::from_item(&item)?;
-            if record.index.is_some() {
-                items.entry(record.task.clone()).or_default().push(record);
-            } else {
-                tasks.insert(record.task.clone(), record);
-            }
-        }
         let engine = self.engine(&run)?;
-        let env_option = self.env_option.clone();
-        Ok(RunView { run, prepared, tasks, items, engine, env_option })
+        let tasks = look::tasks(&self.table, run, prepared).await?;
+        Ok(RunView { tasks, engine, env_option: self.env_option.clone() })
+    }
+
+    /// A run whole, as `show --json` prints it.
+    ///
+    /// # Errors
+    /// An output that cannot be read.
+    pub(crate) async fn document(&self, view: &RunView) -> Result<Json, Failure> {
+        let place = |log: &str| self.log_place(log);
+        Ok(view.document(&self.objects, view.is_interrupted(), place).await?)
     }
 
     /// A run's own record.
@@ -287,10 +217,8 @@ impl Store {
     /// # Errors
     /// A table that cannot be read; a run that is gone.
     pub(crate) async fn run(&self, run: &RunRef) -> Result<RunRecord, Failure> {
-        match self.table.get(&run_item(&run.key())).await? {
-            Some(item) => Ok(RunRecord::from_item(&item)?),
-            None => Err(Failure::system(format!("the run {run} is gone from the store"))),
-        }
+        let found = look::run(&self.table, run).await?;
+        found.ok_or_else(|| Failure::system(format!("the run {run} is gone from the store")))
     }
 
     /// The audit entries of a day in UTC, `1997-01-05`, oldest first.
@@ -319,8 +247,7 @@ impl Store {
     /// # Errors
     /// A table that cannot be read.
     pub(crate) async fn pipeline(&self, name: &str) -> Result<Option<PipelineRecord>, Failure> {
-        let item = self.table.get(&pipeline_item(name)).await?;
-        Ok(item.as_ref().map(PipelineRecord::from_item).transpose()?)
+        Ok(look::pipeline(&self.table, name).await?)
     }
 
     /// The pipelines that are deployed, by name.
@@ -328,17 +255,7 @@ impl Store {
     /// # Errors
     /// A table that cannot be read.
     pub(crate) async fn pipelines(&self) -> Result<Vec<PipelineRecord>, Failure> {
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.table.list(PIPELINES_LIST, "", after, PAGE).await?;
-            for item in &page.items {
-                found.push(PipelineRecord::from_item(item)?);
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(found);
-            }
-        }
+        Ok(look::pipelines(&self.table).await?)
     }
 
     /// The slots of a pool; `None` when nobody ever took one.
@@ -346,30 +263,7 @@ impl Store {
     /// # Errors
     /// A table that cannot be read.
     pub(crate) async fn pool(&self, name: &str) -> Result<Option<Pool>, Failure> {
-        let key = slots::pool_item(name);
-        let Some(item) = self.table.get(&key).await? else { return Ok(None) };
-        let line = self.range(&key.partition, slots::WAITER_PREFIX).await?;
-        let waiting = texts(&item, "waiting");
-        let place = |place: &Item| {
-            let text = |field: &str| place.body.get(field).and_then(Json::as_str).map(str::to_owned);
-            let holder = text("holder").filter(|holder| waiting.contains(holder))?;
-            Some(Place {
-                holder,
-                slots: number(place, "slots"),
-                priority: slots::priority_of(&place.key).unwrap_or(0),
-                since: text("since").and_then(|text| Instant::parse(&text).ok()),
-            })
-        };
-        let lease = |lease: &String| {
-            let (holder, slots) = slots::parse_lease(lease);
-            (holder.to_owned(), slots)
-        };
-        Ok(Some(Pool {
-            slots: number(&item, "slots"),
-            used: number(&item, "used"),
-            holders: texts(&item, "holders").iter().map(lease).collect(),
-            line: line.iter().filter_map(place).collect(),
-        }))
+        Ok(look::pool(&self.table, name).await?)
     }
 
     /// What a gate has heard of so far: the endings that arrived at it, as `<member>:<status>`, and
@@ -445,20 +339,6 @@ impl Store {
         })
     }
 
-    /// An output's value; `None` when its document is gone.
-    ///
-    /// # Errors
-    /// A document that cannot be read.
-    pub(crate) async fn output(&self, output: &OutputRecord) -> Result<Option<Json>, Failure> {
-        match output {
-            OutputRecord::Inline(value) => Ok(Some(value.clone())),
-            OutputRecord::Uri(uri) => {
-                let bytes = self.objects.get(uri, OUTPUT_MAX as u64).await?;
-                Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
-            }
-        }
-    }
-
     /// Who drives a run: its lock tells. A lock is only tried while the record says that the run is
     /// under way, so that looking never stands in the way of a start.
     fn engine(&self, run: &RunRecord) -> Result<Engine, Failure> {
@@ -512,15 +392,7 @@ impl Store {
     }
 
     async fn range(&self, partition: &str, prefix: &str) -> Result<Vec<Item>, Failure> {
-        let (mut items, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.table.query(partition, prefix, after, PAGE).await?;
-            items.extend(page.items);
-            after = page.next;
-            if after.is_none() {
-                return Ok(items);
-            }
-        }
+        Ok(look::range(&self.table, partition, prefix).await?)
     }
 }
 
@@ -533,21 +405,6 @@ impl RunView {
     /// The run's status as people see it.
     pub(crate) fn status(&self) -> String {
         if self.is_interrupted() { "interrupted".to_owned() } else { self.run.status.to_string() }
-    }
-
-    /// The tasks in the order of the plan, each with its status in the present generation and its
-    /// record, if anything was decided about it.
-    pub(crate) fn each(&self) -> impl Iterator<Item = (&TaskPlan, TaskStatus, Option<&TaskRecord>)> {
-        self.prepared.plan.tasks.iter().zip(0..).map(|(task, index)| {
-            let record = self.tasks.get(&task.name);
-            (task, status::effective(&self.run, index, record), record)
-        })
-    }
-
-    /// A task's status in the present generation.
-    pub(crate) fn status_of(&self, index: u32) -> TaskStatus {
-        let task = self.prepared.task(index);
-        status::effective(&self.run, index, self.tasks.get(&task.name))
     }
 
     /// The task of a name, or near names.
@@ -595,13 +452,4 @@ fn unknown(named: &str, known: &[String]) -> Failure {
         Some(near) => failure.help(format!("did you mean {near}? 'cauce runs' lists them")),
         None => failure.help("'cauce runs' lists them"),
     }
-}
-
-fn number(item: &Item, field: &str) -> i64 {
-    item.body.get(field).and_then(Json::as_i64).unwrap_or(0)
-}
-
-fn texts(item: &Item, field: &str) -> Vec<String> {
-    let set = item.body.get(field).and_then(Json::as_array);
-    set.into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
 }

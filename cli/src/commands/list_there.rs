@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use cauce_compiler::Compiled;
+use cauce_driver::look::next_tick;
 use cauce_local::clock::SystemClock;
 use cauce_model::Instant;
 use cauce_model::record::{Canary, PipelineRecord, RunRecord};
 use cauce_ports::Clock;
 use serde_json::json;
 
-use super::runs::{newest, next_tick};
+use super::runs::newest;
 use super::schedule::local;
 use super::short;
 use crate::context::Context;
@@ -120,7 +121,7 @@ fn tell(listed: &[Listed], folder: &ProjectFolder, context: &Context) -> Result<
                     "tasks": deployed.map(|there| there.tasks),
                     "next_tick": deployed.and_then(|there| there.next_tick.as_ref()).map(|(at, _)| at),
                     "paused": deployed.is_some_and(|there| there.paused),
-                    "last_run": one.last.as_ref().map(super::show::summary),
+                    "last_run": one.last.as_ref().map(cauce_driver::look::summary),
                 })
             })
             .collect();

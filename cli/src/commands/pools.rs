@@ -1,5 +1,6 @@
 //! `cauce pools`: slots, who holds them, who waits for them.
 
+use cauce_driver::look::Pool;
 use serde_json::json;
 
 use crate::args::PoolsArgs;
@@ -7,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::output::Table;
 use crate::project::ProjectFolder;
-use crate::store::{Pool, Store};
+use crate::store::Store;
 use crate::time;
 
 pub(crate) fn pools(args: &PoolsArgs, context: &Context) -> Result<Exit, Failure> {

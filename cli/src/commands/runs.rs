@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use cauce_engine::schedule::Schedule;
+use cauce_driver::look::{next_tick, summary};
 use cauce_local::clock::SystemClock;
 use cauce_model::plan::Plan;
 use cauce_model::record::RunRecord;
@@ -36,7 +36,7 @@ pub(crate) fn runs(args: &RunsArgs, context: &Context) -> Result<Exit, Failure> 
         }
     }))?;
     if context.json {
-        let documents: Vec<_> = newest.iter().rev().map(super::show::summary).collect();
+        let documents: Vec<_> = newest.iter().rev().map(summary).collect();
         context.output.json(&json!({"schema": 1, "runs": documents}))?;
         return Ok(Exit::Good);
     }
@@ -140,14 +140,6 @@ pub(super) async fn newest(store: &Store) -> Result<BTreeMap<String, RunRecord>,
     Ok(last)
 }
 
-/// The next moment at which one of the schedules starts a run, with its zone.
-pub(super) fn next_tick(plan: &Plan, now: Instant) -> Option<(Instant, String)> {
-    let schedules = plan.schedules.iter().filter_map(|schedule| Schedule::new(schedule).ok());
-    schedules
-        .filter_map(|schedule| Some((schedule.next_to_end(now)?.end, schedule.zone().name().to_owned())))
-        .min_by_key(|(at, _)| *at)
-}
-
 fn tell(listed: &[Listed], folder: &ProjectFolder, context: &Context) -> Result<(), Failure> {
     if context.json {
         let documents: Vec<_> = listed
@@ -160,7 +152,7 @@ fn tell(listed: &[Listed], folder: &ProjectFolder, context: &Context) -> Result<
                     "tasks": one.plan.as_ref().map(|plan| plan.tasks.len()),
                     "next_tick": one.next_tick.as_ref().map(|(at, _)| at),
                     "paused": one.paused,
-                    "last_run": one.last.as_ref().map(super::show::summary),
+                    "last_run": one.last.as_ref().map(summary),
                 })
             })
             .collect();

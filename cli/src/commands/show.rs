@@ -1,8 +1,7 @@
 //! `cauce show`: a run and its tasks.
 
-use cauce_model::record::{AttemptRecord, RunRecord, TaskRecord};
-use cauce_model::{Json, TaskStatus};
-use serde_json::{Map, json};
+use cauce_model::TaskStatus;
+use cauce_model::record::TaskRecord;
 
 use super::runs::spent;
 use crate::args::ShowArgs;
@@ -12,134 +11,18 @@ use crate::output::{Cell, Table};
 use crate::store::{RunView, Store};
 use crate::time;
 
-/// The shape of `show --json`; it grows with every change that a reader could stumble over.
-const SCHEMA: u32 = 1;
-
 pub(crate) fn show(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
     let store = Store::require(context)?;
     context.block_on(async {
         let run = store.find(&args.run).await?;
         let view = store.view(run).await?;
         if context.json {
-            context.output.json(&document(&view, &store).await?)?;
+            context.output.json(&store.document(&view).await?)?;
         } else {
             tell(&view, &store, context)?;
         }
         Ok(Exit::Good)
     })
-}
-
-/// A run in a few fields, for lists.
-pub(crate) fn summary(run: &RunRecord) -> Json {
-    json!({
-        "run_id": run.run.run_id,
-        "pipeline": run.run.pipeline,
-        "version": run.version,
-        "generation": run.generation,
-        "status": run.status,
-        "trigger": run.trigger.kind,
-        "logical_date": run.logical_date,
-        "created_at": run.created_at,
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
-        "message": run.message,
-    })
-}
-
-/// A run whole, as `show --json` prints it.
-///
-/// # Errors
-/// An output that cannot be read.
-pub(crate) async fn document(view: &RunView, store: &Store) -> Result<Json, Failure> {
-    let run = &view.run;
-    let mut tasks = Map::new();
-    for (plan, status, record) in view.each() {
-        let current = record.filter(|_| status != TaskStatus::Waiting);
-        let output = match current.and_then(|record| record.output.as_ref()) {
-            Some(output) => store.output(output).await?,
-            None => None,
-        };
-        let open = plan.needs.iter().filter(|up| !view.status_of(**up).is_terminal());
-        let waiting_for: Vec<&str> = match status {
-            TaskStatus::Waiting => open.map(|up| view.prepared.task(*up).name.as_str()).collect(),
-            _ => Vec::new(),
-        };
-        let mut task = json!({
-            "status": status,
-            "allowed_failure": current.is_some_and(|record| record.allowed_failure),
-            "attempts": record.map(|record| attempts(record, store)).unwrap_or_default(),
-            "output": output,
-            "fence": record.map(|record| record.fence),
-            "waiting_for": waiting_for,
-            "skipped_because": current.filter(|_| status == TaskStatus::Skipped).and_then(|r| r.reason.as_ref()),
-            "reason": current.and_then(|record| record.reason.as_ref()),
-            "started_at": current.and_then(|record| record.started_at),
-            "ended_at": current.and_then(|record| record.ended_at),
-        });
-        if let Some(approval) = current.and_then(|record| record.approval.as_ref()) {
-            task["approval"] = json!({
-                "message": approval.message,
-                "asked_at": approval.asked_at,
-                "until": approval.until,
-                "answer": approval.answer,
-            });
-        }
-        if plan.map.is_some() {
-            task["items"] = items(view, &plan.name, store);
-        }
-        tasks.insert(plan.name.clone(), task);
-    }
-    Ok(json!({
-        "schema": SCHEMA,
-        "run_id": run.run.run_id,
-        "pipeline": run.run.pipeline,
-        "version": run.version,
-        "generation": run.generation,
-        "status": run.status,
-        "interrupted": view.is_interrupted(),
-        "trigger": run.trigger.kind,
-        "triggered_by": run.trigger.by,
-        "params": run.params,
-        "logical_date": run.logical_date,
-        "data_interval_start": run.data_interval_start,
-        "data_interval_end": run.data_interval_end,
-        "created_at": run.created_at,
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
-        "message": run.message,
-        "history": run.history,
-        "tasks": tasks,
-    }))
-}
-
-fn items(view: &RunView, task: &str, store: &Store) -> Json {
-    let items = view.items.get(task).map(Vec::as_slice).unwrap_or_default();
-    items
-        .iter()
-        .map(|item| {
-            json!({
-                "index": item.index,
-                "status": item.status,
-                "attempts": attempts(item, store),
-            })
-        })
-        .collect()
-}
-
-fn attempts(record: &TaskRecord, store: &Store) -> Vec<Json> {
-    let of_attempt = |attempt: &AttemptRecord| {
-        json!({
-            "number": attempt.number,
-            "generation": attempt.generation,
-            "started_at": attempt.started_at,
-            "ended_at": attempt.ended_at,
-            "exit_code": attempt.exit_code,
-            "class": attempt.class,
-            "message": attempt.message,
-            "log": attempt.log.as_ref().map(|log| store.log_place(log)),
-        })
-    };
-    record.attempts.iter().map(of_attempt).collect()
 }
 
 pub(crate) fn tell(view: &RunView, store: &Store, context: &Context) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 //!
 //! It decides nothing: rules are asked of the engine, everything else is read.
 
+use cauce_driver::look::Pool;
 use cauce_engine::rules::{self, Tally, Verdict};
 use cauce_engine::{slots, status};
 use cauce_local::clock::SystemClock;
@@ -16,7 +17,7 @@ use crate::args::WhyArgs;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::output::{Tone, paint};
-use crate::store::{Engine, Pool, RunView, Store};
+use crate::store::{Engine, RunView, Store};
 use crate::time;
 
 /// How many names a sentence holds before it counts the rest.

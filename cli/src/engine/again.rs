@@ -3,20 +3,20 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use cauce_engine::Command;
-use cauce_engine::command::{Again, Existing, Trigger};
+use cauce_driver::ask::{How, Version, next};
+use cauce_engine::command::{Again, Existing};
 use cauce_host::Deployment;
 use cauce_local::state::RunLock;
 use cauce_model::RunKey;
 use cauce_model::ids::RunRef;
-use cauce_model::record::{RunRecord, TriggerRecord};
+use cauce_model::record::RunRecord;
 
 use crate::args::{RerunArgs, ResumeArgs};
 use crate::context::Context;
 use crate::engine::actor::{Actor, accept, find_run, find_tasks};
 use crate::engine::assemble::{Local, deployment, local, register, resize, started_pipelines};
 use crate::engine::follow::{deployed, settle};
-use crate::engine::start::{Version, check_task, drive, finish, resolve};
+use crate::engine::start::{check_task, drive, finish, resolve};
 use crate::engine::watch::Watching;
 use crate::error::{Exit, Failure};
 use crate::project::{ProjectFolder, find_pipeline};
@@ -167,38 +167,6 @@ fn go_on(
         drop(locks);
         exit
     })
-}
-
-/// How the next generation comes to be.
-#[derive(Clone, Copy, Default)]
-struct How {
-    /// Tasks that a branch skips run all the same.
-    force: bool,
-    /// On the newest deployment, not the run's own.
-    latest: bool,
-    /// Its execution is started; without, somebody else starts it.
-    start: bool,
-}
-
-/// The request for the next generation of a run, on a version.
-fn next(run: &RunRecord, version: &Version<'_>, existing: Existing, how: How, by: String) -> Command {
-    Command::Trigger(Box::new(Trigger {
-        pipeline: run.run.pipeline.clone(),
-        version: version.name.to_owned(),
-        run_id: run.run.run_id.clone(),
-        trigger: TriggerRecord { by: Some(by), ..run.trigger.clone() },
-        params: None,
-        logical_date: run.logical_date,
-        data_interval: (run.data_interval_start, run.data_interval_end),
-        timezone: run.timezone.clone(),
-        scheduled_at: Some(run.data_interval_end),
-        existing,
-        only: None,
-        force: how.force,
-        latest: how.latest,
-        canary: version.canary,
-        start: how.start,
-    }))
 }
 
 /// Makes a run ready whose engine is gone: nobody else has it, no program of it is left, and the runs

@@ -4,19 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cauce_compiler::forecast::Forecast;
+use cauce_driver::ask::{Request, Version};
 use cauce_engine::Prepared;
 use cauce_engine::command::{Again, Existing};
 use cauce_engine::trigger::{NewRun, of_interval};
-use cauce_model::TriggerKind;
 use cauce_model::ids::RunRef;
-use cauce_model::record::{PipelineRecord, RunRecord};
+use cauce_model::record::{PipelineRecord, RunRecord, TriggerRecord};
+use cauce_model::{Json, TriggerKind};
 
 use crate::args::{BackfillArgs, ExistingRuns};
 use crate::context::Context;
 use crate::engine::actor::Actor;
 use crate::engine::dates;
 use crate::engine::follow::{deployed, settle};
-use crate::engine::start::{Request, Version, drive, finish, prepare};
+use crate::engine::start::{drive, finish, prepare};
 use crate::engine::watch::Watching;
 use crate::error::{Exit, Failure};
 use crate::output::{Cell, Table as Shown, Tone};
@@ -59,7 +60,11 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
             let request = Request {
                 new,
                 params: Some(params.clone()),
-                kind: TriggerKind::Backfill,
+                trigger: TriggerRecord {
+                    kind: TriggerKind::Backfill,
+                    by: Some(by.clone()),
+                    detail: Json::Null,
+                },
                 existing: Existing::Refuse,
                 only: None,
             };
@@ -81,7 +86,7 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
                     Some(record) => Version::deployed(record, &name.run_id),
                     None => Version::only(&target.prepared.version),
                 };
-                actor.execute(&request.command(&plan.pipeline, &version, &by)).await?;
+                actor.execute(&request.command(&plan.pipeline, &version)).await?;
             }
             names.push(name);
         }

@@ -1,7 +1,8 @@
 //! Which run is meant: dates, intervals and parameters of the command line.
 
+use cauce_driver::ask::{WhichError, which};
 use cauce_engine::schedule::{Dating, Interval};
-use cauce_engine::trigger::{NewRun, dated, of_interval};
+use cauce_engine::trigger::{NewRun, of_interval};
 use cauce_local::ids::UlidIds;
 use cauce_model::params::ParamSpec;
 use cauce_model::plan::Plan;
@@ -63,29 +64,15 @@ pub(crate) fn new_run(
         let interval = Interval { logical_date: start, start, end };
         return Ok(of_interval(&dating, interval));
     }
-    if let Some(date) = logical_date {
-        return dated(plan, Some(date), now).map_err(Failure::bad_input);
-    }
-    match dating.schedule() {
-        Some(schedule) => {
-            let newest = schedule.newest_complete(now).ok_or_else(|| {
-                Failure::bad_input("no data interval of the schedule is complete yet")
-                    .help("name one with --logical-date, or a range with --interval")
-            })?;
-            Ok(of_interval(&dating, newest))
-        }
-        None => {
-            let ids =
-                UlidIds::new().map_err(|error| Failure::system(format!("no random numbers: {error}")))?;
-            Ok(NewRun {
-                run_id: format!("manual-{}", ids.ulid(now).to_ascii_lowercase()),
-                logical_date: now,
-                data_interval: (now, now),
-                timezone: plan.timezone.clone(),
-                scheduled_at: None,
-            })
-        }
-    }
+    let id = || {
+        let ids = UlidIds::new().map_err(|error| Failure::system(format!("no random numbers: {error}")))?;
+        Ok::<_, Failure>(format!("manual-{}", ids.ulid(now).to_ascii_lowercase()))
+    };
+    which(plan, logical_date, now, id)?.map_err(|error| match error {
+        WhichError::Wrong(problem) => Failure::bad_input(problem),
+        WhichError::NoneComplete => Failure::bad_input("no data interval of the schedule is complete yet")
+            .help("name one with --logical-date, or a range with --interval"),
+    })
 }
 
 /// The parameters of the command line, read by their declared types.

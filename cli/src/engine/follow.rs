@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cauce_driver::look::summary;
 use cauce_model::TaskStatus;
 use cauce_model::ids::RunRef;
 use cauce_model::plan::Plan;
 use cauce_model::record::PipelineRecord;
 use serde_json::json;
 
-use crate::commands::show::summary;
 use crate::context::Context;
 use crate::engine::actor::Actor;
 use crate::engine::start::{conclude, signalled};

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
+use cauce_driver::ask::{Request, Version};
 use cauce_engine::Command;
-use cauce_engine::command::{Again, Existing, Trigger};
-use cauce_engine::trigger::NewRun;
+use cauce_engine::command::{Again, Existing};
 use cauce_host::{HostError, Outcome};
 use cauce_model::ids::RunRef;
 use cauce_model::plan::Plan;
-use cauce_model::record::{PipelineRecord, RunRecord, TaskRecord, TriggerRecord};
+use cauce_model::record::{RunRecord, TaskRecord, TriggerRecord};
 use cauce_model::{Json, RunStatus, TriggerKind};
 use cauce_ports::Clock;
 
 use crate::args::RunArgs;
-use crate::commands::show::{document, tasks};
+use crate::commands::show::tasks;
 use crate::context::Context;
 use crate::engine::actor::{accept, find_run};
 use crate::engine::assemble::{Local, deployment, local, register, resize, started_pipelines};
@@ -40,7 +40,11 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
     let request = Request {
         new,
         params: Some(params),
-        kind: TriggerKind::Manual,
+        trigger: TriggerRecord {
+            kind: TriggerKind::Manual,
+            by: Some(context.environment.by()),
+            detail: Json::Null,
+        },
         existing: Existing::Next(Again::All),
         only: args.only.clone(),
     };
@@ -61,72 +65,12 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
                 known.generation + 1
             ));
         }
-        let by = context.environment.by();
-        let command = request.command(&plan.pipeline, &Version::only(loaded.compiled.version()), &by);
+        let command = request.command(&plan.pipeline, &Version::only(loaded.compiled.version()));
         accept(local.host.execute(&command).await?)?;
         progress.begin(std::slice::from_ref(&name));
         let outcome = drive(&local, std::slice::from_ref(&name), Some(&progress)).await;
         finish(&local, &[name], outcome, &progress, context).await
     })
-}
-
-/// What a run is triggered with.
-pub(crate) struct Request {
-    pub(crate) new: NewRun,
-    pub(crate) params: Option<Json>,
-    pub(crate) kind: TriggerKind,
-    pub(crate) existing: Existing,
-    pub(crate) only: Option<String>,
-}
-
-impl Request {
-    /// The run's name.
-    pub(crate) fn name(&self, pipeline: &str) -> RunRef {
-        RunRef { pipeline: pipeline.to_owned(), run_id: self.new.run_id.clone() }
-    }
-
-    /// The command that brings a run of a pipeline's version into being and starts it.
-    pub(crate) fn command(self, pipeline: &str, version: &Version<'_>, by: &str) -> Command {
-        Command::Trigger(Box::new(Trigger {
-            pipeline: pipeline.to_owned(),
-            version: version.name.to_owned(),
-            run_id: self.new.run_id,
-            trigger: TriggerRecord { kind: self.kind, by: Some(by.to_owned()), detail: Json::Null },
-            params: self.params,
-            logical_date: self.new.logical_date,
-            data_interval: self.new.data_interval,
-            timezone: self.new.timezone,
-            scheduled_at: self.new.scheduled_at,
-            existing: self.existing,
-            only: self.only,
-            force: false,
-            latest: false,
-            canary: version.canary,
-            start: true,
-        }))
-    }
-}
-
-/// The version that a new run takes.
-pub(crate) struct Version<'a> {
-    pub(crate) name: &'a str,
-    /// Whether it is the canary of what is deployed.
-    pub(crate) canary: bool,
-}
-
-impl<'a> Version<'a> {
-    /// The only one there is: a file's.
-    pub(crate) const fn only(name: &'a str) -> Self {
-        Self { name, canary: false }
-    }
-
-    /// What a run of this id takes of what is deployed.
-    pub(crate) fn deployed(record: &'a PipelineRecord, run_id: &str) -> Self {
-        match record.canary_of(run_id) {
-            Some(canary) => Self { name: &canary.version, canary: true },
-            None => Self::only(&record.version),
-        }
-    }
 }
 
 pub(crate) fn check_task(plan: &Plan, task: Option<&str>) -> Result<(), Failure> {
@@ -288,7 +232,7 @@ pub(crate) async fn conclude(store: &Store, names: &[RunRef], context: &Context)
             exit = Exit::RunFailed;
         }
         if context.json {
-            documents.push(document(&view, store).await?);
+            documents.push(store.document(&view).await?);
             continue;
         }
         if names.len() == 1 {

@@ -1,7 +1,9 @@
 //! `cauce trigger`: a run of a deployed pipeline. The decision is made here, the run runs there.
 
+use cauce_driver::ask::{Request, Version};
 use cauce_engine::command::{Again, Existing};
-use cauce_model::TriggerKind;
+use cauce_model::record::TriggerRecord;
+use cauce_model::{Json, TriggerKind};
 use cauce_ports::Clock;
 
 use crate::args::TriggerArgs;
@@ -9,7 +11,7 @@ use crate::context::Context;
 use crate::engine::actor::Actor;
 use crate::engine::dates::{self, new_run};
 use crate::engine::follow::{deployed, settle};
-use crate::engine::start::{Request, Version, check_task};
+use crate::engine::start::check_task;
 use crate::error::{Exit, Failure};
 
 /// `cauce trigger`
@@ -34,7 +36,11 @@ pub(crate) fn trigger(args: &TriggerArgs, context: &Context) -> Result<Exit, Fai
         let request = Request {
             new,
             params: Some(params),
-            kind: TriggerKind::Manual,
+            trigger: TriggerRecord {
+                kind: TriggerKind::Manual,
+                by: Some(actor.by(context).await?),
+                detail: Json::Null,
+            },
             existing: if args.again { Existing::Next(Again::All) } else { Existing::Refuse },
             only: args.only.clone(),
         };
@@ -57,8 +63,7 @@ pub(crate) fn trigger(args: &TriggerArgs, context: &Context) -> Result<Exit, Fai
                 ));
             }
         }
-        let by = actor.by(context).await?;
-        actor.execute(&request.command(&record.pipeline, &version, &by)).await?;
+        actor.execute(&request.command(&record.pipeline, &version)).await?;
         if record.paused {
             let text = format!("{} is paused: its triggers start nothing, but this run was", record.pipeline);
             context.output.talk(&text);

@@ -24,6 +24,10 @@ pub mod observed;
 
 mod sweep;
 
+pub mod look;
+
+pub mod ask;
+
 pub use sweep::{Budget, CLUSTER_READS_BURST, DESCRIBES_BURST, DESCRIBES_PER_SECOND, SweepReport};
 
 pub use plans::{Plans, plan_uri};
