@@ -99,6 +99,8 @@ fn schedule(zone: &str, cron: &str, gap: DstGap) -> Schedule {
         catchup: Catchup::Last,
         dst_gap: gap,
         calendar: None,
+        jitter_seconds: None,
+        off_peak: None,
     })
     .unwrap()
 }

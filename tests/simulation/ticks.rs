@@ -224,6 +224,91 @@ fn a_calendar_closes_ticks_and_opens_what_scheduler_does_not_know() {
 }
 
 #[test]
+fn a_tick_outside_off_peak_hours_is_a_run_when_they_begin_and_keeps_its_data() {
+    let schedule =
+        "{cron: \"0 */6 * * *\", timezone: Europe/Madrid, catchup: none, off_peak: \"22:00-06:00\"}";
+    for patience in [Patience::SCHEDULER, Patience::ALONE] {
+        let host = deployed(schedule, patience, "2026-01-07T08:00:00Z");
+        // 12:00 and 18:00 in Madrid. On AWS somebody tells of them, here nobody does.
+        for moment in ["2026-01-07T11:00:00Z", "2026-01-07T17:00:00Z"] {
+            later(&host, moment);
+            if patience == Patience::SCHEDULER {
+                assert_eq!(tick(&host, moment), "waiting");
+                assert_eq!(tick(&host, moment), "waiting", "told twice");
+            }
+        }
+        later(&host, "2026-01-07T20:59:59Z");
+        assert_eq!(runs(&host), Vec::<String>::new());
+        later(&host, "2026-01-07T21:00:00Z");
+        assert_eq!(runs(&host), ["2026-01-07T0500Z", "2026-01-07T1100Z"]);
+        assert_eq!(
+            ledger(&host, "2026-01-07").into_values().collect::<Vec<_>>(),
+            vec![vec![Became::Run]; 2],
+            "each tick once"
+        );
+        // Midnight is off-peak: its tick waits for nothing but for who tells of it.
+        let alone = patience == Patience::ALONE;
+        later(&host, if alone { "2026-01-07T23:00:00Z" } else { "2026-01-07T23:02:00Z" });
+        assert_eq!(runs(&host).len(), 3);
+    }
+}
+
+#[test]
+fn a_deadline_counts_from_the_beginning_of_off_peak_hours() {
+    let host = new(Patience::ALONE, at("2026-01-07T08:00:00Z"));
+    let text = pipeline("{cron: \"0 18 * * *\", off_peak: \"22:00-06:00\"}\ndeadline: 6h");
+    let compiled = compiled(&text);
+    let clock = host.world().clock.clone();
+    clock.block_on(deploy(&host, &compiled, made(&compiled, "lake"))).unwrap();
+    clock.block_on(clock.until(at("2026-01-07T22:00:00Z"))).unwrap();
+    sweep(&host);
+    let page = clock.block_on(host.world().table.list(RUNS_LIST, "", None, 10)).unwrap().unwrap();
+    let deadlines = page.items.iter().map(|item| RunRecord::from_item(item).unwrap().deadline_at);
+    assert_eq!(deadlines.collect::<Vec<_>>(), [Some(at("2026-01-08T04:00:00Z"))]);
+}
+
+#[test]
+fn a_schedule_that_waits_holds_no_other_back() {
+    let host = deployed(
+        "[{cron: \"0 12 * * *\", off_peak: \"22:00-06:00\"}, {cron: \"30 * * * *\"}]",
+        Patience::ALONE,
+        "2026-01-07T11:45:00Z",
+    );
+    later(&host, "2026-01-07T14:31:00Z");
+    let told: Vec<_> = ledger(&host, "2026-01-07").into_keys().collect();
+    let hourly = ["12:30", "13:30", "14:30"].map(|time| format!("2026-01-07T{time}:00.000000Z"));
+    assert_eq!(told, hourly);
+    later(&host, "2026-01-07T22:00:00Z");
+    assert!(ledger(&host, "2026-01-07").contains_key("2026-01-07T12:00:00.000000Z"));
+}
+
+#[test]
+fn jitter_delays_every_run_of_a_pipeline_by_the_same_time_and_on_aws_leaves_the_window_to_scheduler() {
+    let schedule = "{cron: \"0 * * * *\", jitter: 30m, catchup: none}";
+    let host = deployed(schedule, Patience::ALONE, "2026-01-07T00:30:00Z");
+    let clock = host.world().clock.clone();
+    let started = |host: &Sim| {
+        let page = host.world().table.list(RUNS_LIST, "", None, 100);
+        let runs = clock.block_on(page).unwrap().unwrap().items;
+        let runs = runs.iter().map(|item| RunRecord::from_item(item).unwrap());
+        runs.map(|run| run.created_at.micros_since(run.data_interval_end)).collect::<Vec<_>>()
+    };
+    for minute in 30..6 * 60 {
+        later(&host, &format!("2026-01-07T{:02}:{:02}:00Z", minute / 60, minute % 60));
+    }
+    let delays = started(&host);
+    assert_eq!(delays.len(), 5);
+    assert!(delays[0] > 0 && delays[0] < 30 * 60_000_000 + 60_000_000, "{delays:?}");
+    assert!(delays.iter().all(|delay| *delay == delays[0]), "{delays:?}");
+    // Scheduler tells of a tick at any moment of its window: the sweep leaves it the whole of it.
+    let host = deployed(schedule, Patience::SCHEDULER, "2026-01-07T00:30:00Z");
+    later(&host, "2026-01-07T01:31:59Z");
+    assert_eq!(runs(&host), Vec::<String>::new());
+    later(&host, "2026-01-07T01:32:00Z");
+    assert_eq!(runs(&host), ["2026-01-07T0000Z"]);
+}
+
+#[test]
 fn a_sweep_that_dies_at_any_call_loses_no_tick_and_doubles_none() {
     let compiled = compiled(&pipeline("{cron: \"0 * * * *\", catchup: all}"));
     for moment in [Moment::Before, Moment::After] {

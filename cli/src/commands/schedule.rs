@@ -18,6 +18,8 @@ struct Tick {
     interval: Interval,
     zone: String,
     is_moved: bool,
+    /// When its run may start, with jitter at the latest.
+    starts_at: (Instant, Instant),
 }
 
 pub(crate) fn schedule(args: &ScheduleArgs, context: &Context) -> Result<Exit, Failure> {
@@ -48,6 +50,8 @@ pub(crate) fn schedule(args: &ScheduleArgs, context: &Context) -> Result<Exit, F
                     "data_interval_start": tick.interval.start,
                     "data_interval_end": tick.interval.end,
                     "moved_by_clock_change": tick.is_moved,
+                    "starts_at": tick.starts_at.0,
+                    "starts_at_latest": tick.starts_at.1,
                 })
             })
             .collect();
@@ -57,13 +61,23 @@ pub(crate) fn schedule(args: &ScheduleArgs, context: &Context) -> Result<Exit, F
     let mut table = Table::new(["TICK", "RUN", "DATA FROM", "DATA TO", "NOTE"]);
     for tick in &ticks {
         let local = |at: Instant| local(at, &tick.zone);
-        let note = if tick.is_moved { "moved by a clock change" } else { "" };
+        let (first, latest) = tick.starts_at;
+        let mut notes: Vec<String> = Vec::new();
+        if tick.is_moved {
+            notes.push("moved by a clock change".to_owned());
+        }
+        if first > tick.interval.end {
+            notes.push(format!("off-peak begins {}", local(first)));
+        }
+        if latest > first {
+            notes.push(format!("starts within {}", crate::time::duration(latest.micros_since(first))));
+        }
         table.row([
             local(tick.interval.end).into(),
             dating.run_id(None, tick.interval.logical_date).into(),
             local(tick.interval.start).into(),
             local(tick.interval.end).into(),
-            note.into(),
+            notes.join("; ").into(),
         ]);
     }
     context.output.table(&table)?;
@@ -88,6 +102,10 @@ fn next(schedules: &[Schedule], from: Instant, count: usize) -> Vec<Tick> {
                 interval,
                 zone: schedule.zone().name().to_owned(),
                 is_moved: schedule.is_moved_by_clock_change(interval.end),
+                starts_at: {
+                    let opens_at = schedule.opens_at(interval.end);
+                    (opens_at, opens_at.plus_micros(schedule.jitter_micros()))
+                },
             });
         }
     }

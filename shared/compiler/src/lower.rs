@@ -8,8 +8,8 @@ use cauce_model::Json;
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{
     ApprovalPlan, Architecture, BranchChoice, CalendarFilter, CalendarPlan, ContainerPlan, DeadlinePlan,
-    Edge, FileTriggerPlan, HoursPlan, MapPlan, NotifyPlan, PLAN_SCHEMA, PipelineTaskPlan, Plan, RetryPlan,
-    SchedulePlan, TaskIndex, TaskKind, TaskPlan, Tick, TriggerPlan, WaitForPlan,
+    Edge, FileTriggerPlan, HoursPlan, MapPlan, NotifyPlan, OffPeakPlan, PLAN_SCHEMA, PipelineTaskPlan, Plan,
+    RetryPlan, SchedulePlan, TaskIndex, TaskKind, TaskPlan, Tick, TriggerPlan, WaitForPlan,
 };
 use cauce_spec::file::calendar::Calendar;
 use cauce_spec::file::kind::{self as spec, Branch, Resources};
@@ -134,6 +134,11 @@ fn schedule(schedule: &Schedule, project: &Project) -> Option<SchedulePlan> {
         catchup: schedule.catchup,
         dst_gap: schedule.dst_gap,
         calendar: calendar.map(|calendar| self::calendar(calendar, schedule.calendar_filters)),
+        jitter_seconds: schedule.jitter.map(|jitter| jitter.0),
+        off_peak: schedule.off_peak.as_ref().map(|off_peak| OffPeakPlan {
+            hours: HoursPlan(off_peak.hours.0.open, off_peak.hours.0.close),
+            all_day: off_peak.all_day.0.clone(),
+        }),
     })
 }
 

@@ -69,6 +69,10 @@ pub struct ManifestSchedule {
     pub expression: String,
     /// The IANA zone in which the expression is read.
     pub timezone: String,
+    /// Within how many minutes of a tick it may be told: the flexible time window.
+    /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-flexible-time-windows.html>
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter_minutes: Option<u64>,
     /// What the expression cannot say, and what happens instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -132,6 +136,9 @@ fn schedules(at: usize, plan: &SchedulePlan) -> Vec<ManifestSchedule> {
     if matches!(plan.every, Tick::Calendar { .. }) {
         notes.push("the sweep ticks on days with hours of their own, and on those opened by date");
     }
+    if plan.off_peak.is_some() {
+        notes.push("the run of a tick outside off-peak hours waits for them, and the sweep starts it");
+    }
     let note = (!notes.is_empty()).then(|| notes.join("; "));
     (0..)
         .zip(expressions)
@@ -139,6 +146,7 @@ fn schedules(at: usize, plan: &SchedulePlan) -> Vec<ManifestSchedule> {
             name: schedule_name(at, half > 0),
             expression: expression.expression,
             timezone: expression.timezone,
+            jitter_minutes: plan.jitter_seconds.map(|seconds| seconds / 60),
             note: note.clone(),
         })
         .collect()
@@ -172,6 +180,8 @@ mod tests {
             catchup: Catchup::Last,
             dst_gap: DstGap::RunAfter,
             calendar: None,
+            jitter_seconds: None,
+            off_peak: None,
         }
     }
 

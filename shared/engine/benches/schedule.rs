@@ -31,6 +31,8 @@ fn plan(cron: &str, zone: &str) -> SchedulePlan {
         catchup: Catchup::Last,
         dst_gap: DstGap::RunAfter,
         calendar: None,
+        jitter_seconds: None,
+        off_peak: None,
     }
 }
 

@@ -63,32 +63,36 @@ pub(crate) fn tick(
     let entry = tick_entry(pipeline, schedule, scheduled_at, now);
     let key = ledger_item(entry.at, &entry.identity, Some(pipeline));
     view.want([key.clone(), pipeline_item(pipeline)])?;
-    let paused = during_pause(&key, view)?;
-    if paused.is_none()
+    let undecided = undecided(&key, view)?;
+    if undecided.is_none()
         && let Some(decision) = repeated(&entry, view)?
     {
         return Ok(decision);
     }
     let mut decision = heard(entry, pipeline, schedule, scheduled_at, view, now)?;
-    if let Some(paused) = paused {
-        // What the pause left is replaced, unless it pauses still.
+    if let Some(known) = undecided {
         for write in &mut decision.writes {
             if let Write::Put { item, expect } = write
                 && item.key == key
             {
-                *expect = Expect::Version(paused);
+                *expect = Expect::Version(known);
             }
         }
     }
     Ok(decision)
 }
 
-/// The version of a tick's entry that says that the pipeline was paused then: it can still be heard.
-fn during_pause(key: &Key, view: &View) -> Result<Option<u64>, Stop> {
+/// Whether a tick was told and not decided on: the pipeline was paused, or it waits for off-peak hours.
+pub(crate) fn is_undecided(entry: &LedgerRecord) -> bool {
+    matches!(entry.became, Became::Paused | Became::Waiting)
+}
+
+/// The version of a tick's entry that is replaced once it is decided.
+fn undecided(key: &Key, view: &View) -> Result<Option<u64>, Stop> {
     let Some(item) = view.item(key)? else {
         return Ok(None);
     };
-    Ok((LedgerRecord::from_item(item)?.became == Became::Paused).then_some(item.version))
+    Ok(is_undecided(&LedgerRecord::from_item(item)?).then_some(item.version))
 }
 
 fn heard(
@@ -110,22 +114,29 @@ fn heard(
     if deployed.paused || prepared.plan.paused {
         return Ok(booked(entry, Became::Paused, None));
     }
-    let dated = Schedule::new(plan).map_err(|error| error.to_string()).and_then(|schedule| {
-        let dating = Dating::of(&prepared.plan).map_err(|error| error.to_string())?;
+    let ready = match Schedule::new(plan) {
+        Ok(ready) => ready,
+        Err(error) => return Ok(rejected(entry, error.to_string())),
+    };
+    let dated = Dating::of(&prepared.plan).map_err(|error| error.to_string()).and_then(|dating| {
         // A rate counts from its own beginning: its tick closes the newest interval, however long ago.
         let rate = matches!(plan.every, Tick::RateSeconds(_));
         let near =
             |tick: &Instant| rate || scheduled_at.micros_since(*tick) < TICK_TOLERANCE_SECONDS * MICROS;
-        let tick = schedule.previous_tick(scheduled_at).filter(near);
-        let interval = tick.and_then(|tick| schedule.interval_ending_at(tick));
-        if interval.is_none() && schedule.has_calendar() {
+        let tick = ready.previous_tick(scheduled_at).filter(near);
+        let interval = tick.and_then(|tick| ready.interval_ending_at(tick));
+        if interval.is_none() && ready.has_calendar() {
             return Ok(None);
         }
         let interval = interval.ok_or_else(|| format!("no data interval ends at {scheduled_at}"))?;
-        Ok(Some(trigger::of_interval(&dating, interval)))
+        let opens_at = ready.opens_at(interval.end);
+        Ok(Some(NewRun { scheduled_at: Some(opens_at), ..trigger::of_interval(&dating, interval) }))
     });
     let new = match dated {
-        Ok(Some(new)) => new,
+        Ok(Some(new)) => match new.scheduled_at.filter(|at| *at > scheduled_at.max(now)) {
+            None => new,
+            Some(at) => return Ok(booked(entry, Became::Waiting, Some(format!("off-peak begins at {at}")))),
+        },
         // Scheduler knows no calendar.
         Ok(None) => return Ok(booked(entry, Became::Closed, None)),
         Err(problem) => return Ok(rejected(entry, problem)),

@@ -1,8 +1,9 @@
 //! A plan made ready for decisions, and the settings of the environment it runs in.
 
-use cauce_model::Deployment;
+use crate::schedule::Schedule;
 use cauce_model::plan::{Plan, TaskIndex, TaskPlan};
 use cauce_model::time::MICROS;
+use cauce_model::{Deployment, Instant};
 use serde_json::Map;
 use std::collections::BTreeMap;
 
@@ -51,9 +52,14 @@ impl Patience {
     /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html>
     pub const SCHEDULER: Self = Self { grace_seconds: 120, late_seconds: 900 };
 
-    /// How long after a tick nobody else is waited for, in microseconds.
-    pub const fn grace_micros(self) -> i64 {
-        self.grace_seconds as i64 * MICROS
+    /// When the clock starts the run of a tick if nobody else has: at once where nobody else tells of it,
+    /// which holds for ticks that wait for off-peak hours everywhere.
+    pub fn due_at(self, schedule: &Schedule, pipeline: &str, tick: Instant) -> Instant {
+        let opens_at = schedule.opens_at(tick);
+        if self == Self::ALONE || opens_at > tick {
+            return opens_at.plus_micros(schedule.offset_micros(pipeline));
+        }
+        tick.plus_seconds(u64::from(self.grace_seconds)).plus_micros(schedule.jitter_micros())
     }
 
     /// A tick younger than this is on time, whatever the schedule's catch-up; in microseconds.

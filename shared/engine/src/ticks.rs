@@ -69,18 +69,16 @@ pub(crate) fn decide(
         return Ok(Decision { writes, ..Decision::default() });
     }
     let patience = settings.patience;
-    let until = now.plus_micros(-patience.grace_micros());
     let schedules = kept(&prepared.plan)?;
-    let (ticks, complete) = unseen(&schedules, &clock, until, now, patience);
+    let Unseen { ticks, complete, waiting } = unseen(pipeline, &schedules, &clock, now, patience);
     view.want(ticks.iter().map(|tick| tick.entry(pipeline)))?;
 
     let mut decision = Decision::default();
-    let mut upto = if complete { until } else { ticks.last().map_or(until, |tick| tick.at) };
+    let mut upto = if complete { now } else { ticks.last().map_or(now, |tick| tick.at) };
     let mut again = !complete;
     for tick in &ticks {
         let known = view.item(&tick.entry(pipeline))?.map(LedgerRecord::from_item).transpose()?;
-        // A tick during a pause was told and not heard: now it counts.
-        if known.is_some_and(|entry| entry.became != Became::Paused) {
+        if known.is_some_and(|entry| !event::is_undecided(&entry)) {
             continue;
         }
         if tick.wanted {
@@ -93,11 +91,12 @@ pub(crate) fn decide(
         }
         decision.writes.push(missed(pipeline, tick, view, now)?);
     }
-    for kept in &schedules {
+    for (kept, waiting) in schedules.iter().zip(waiting) {
+        let upto = waiting.map_or(upto, |tick| upto.min(tick.plus_micros(-1)));
         let seen = clock.seen.entry(kept.digest.clone()).or_insert(upto);
         *seen = (*seen).max(upto);
     }
-    let due = if again { Some(now) } else { next_due(&schedules, &clock, patience) };
+    let due = if again { Some(now) } else { next_due(pipeline, &schedules, &clock, patience) };
     decision.writes.push(put(&key, &clock, due, expect));
     // Never as a command that follows: a long outage would follow itself as deep as it was long.
     decision.effects.extend(due.map(|at| wake(pipeline, at)));
@@ -106,58 +105,73 @@ pub(crate) fn decide(
 }
 
 /// A tick that the clock has not passed.
-struct Unseen<'a> {
+struct Passed<'a> {
     at: Instant,
     schedule: &'a str,
     /// Whether the schedule's catch-up still asks for it.
     wanted: bool,
 }
 
-impl Unseen<'_> {
+impl Passed<'_> {
     fn entry(&self, pipeline: &str) -> Key {
         ledger_item(self.at, &event::tick_identity(pipeline, self.at), Some(pipeline))
     }
 }
 
-/// The ticks of all schedules between what each has seen and `until`, in order, each moment once; and
-/// whether these are all.
+/// What the clock has not passed.
+struct Unseen<'a> {
+    /// The ticks of all schedules that are due, in order, each moment once.
+    ticks: Vec<Passed<'a>>,
+    /// Whether these are all.
+    complete: bool,
+    /// For each schedule, its first tick that is not due yet though it lies in the past.
+    waiting: Vec<Option<Instant>>,
+}
+
 fn unseen<'a>(
+    pipeline: &str,
     schedules: &'a [Kept],
     clock: &ClockRecord,
-    until: Instant,
     now: Instant,
     patience: Patience,
-) -> (Vec<Unseen<'a>>, bool) {
-    let mut ticks: BTreeMap<Instant, Unseen<'a>> = BTreeMap::new();
-    let mut complete_until = until;
+) -> Unseen<'a> {
+    let mut ticks: BTreeMap<Instant, Passed<'a>> = BTreeMap::new();
+    let mut complete_until = now;
+    let mut waiting = Vec::new();
     for kept in schedules {
+        let mut first_waiting = None;
         // One that the clock does not know is as new as this moment.
-        let Some(seen) = clock.seen.get(&kept.digest).copied() else { continue };
-        let wanted_after = kept.schedule.caught_up_after(seen, now, patience.late_micros());
-        let intervals = kept.schedule.intervals_ending(seen, until);
-        let mut found = 0;
-        for Interval { end: at, .. } in intervals.take(TICKS_MAX) {
-            found += 1;
-            let wanted = at > wanted_after;
-            let tick = ticks.entry(at).or_insert(Unseen { at, schedule: &kept.name, wanted });
-            if wanted && !tick.wanted {
-                *tick = Unseen { at, schedule: &kept.name, wanted };
-            }
-            if found == TICKS_MAX {
-                complete_until = complete_until.min(at);
+        if let Some(seen) = clock.seen.get(&kept.digest).copied() {
+            let wanted_after = kept.schedule.caught_up_after(seen, now, patience.late_micros());
+            for (Interval { end: at, .. }, found) in kept.schedule.intervals_ending(seen, now).zip(1..) {
+                let due_at = patience.due_at(&kept.schedule, pipeline, at);
+                if due_at > now {
+                    first_waiting = Some(at);
+                    break;
+                }
+                let wanted = at > wanted_after || now.micros_since(due_at) < patience.late_micros();
+                let tick = ticks.entry(at).or_insert(Passed { at, schedule: &kept.name, wanted });
+                if wanted && !tick.wanted {
+                    *tick = Passed { at, schedule: &kept.name, wanted };
+                }
+                if found == TICKS_MAX {
+                    complete_until = complete_until.min(at);
+                    break;
+                }
             }
         }
+        waiting.push(first_waiting);
     }
-    let mut all: Vec<Unseen<'a>> = ticks.into_values().collect();
+    let mut all: Vec<Passed<'a>> = ticks.into_values().collect();
     // Beyond where one schedule was cut short, the others' ticks would come before its own.
     all.retain(|tick| tick.at <= complete_until);
-    let complete = complete_until == until && all.len() <= TICKS_MAX;
+    let complete = complete_until == now && all.len() <= TICKS_MAX;
     all.truncate(TICKS_MAX);
-    (all, complete)
+    Unseen { ticks: all, complete, waiting }
 }
 
 /// The entry of a tick that nobody told of in time, and that the schedule lets go.
-fn missed(pipeline: &str, tick: &Unseen<'_>, view: &View, now: Instant) -> Result<Write, Stop> {
+fn missed(pipeline: &str, tick: &Passed<'_>, view: &View, now: Instant) -> Result<Write, Stop> {
     let mut entry = event::tick_entry(pipeline, tick.schedule, tick.at, now);
     entry.became = Became::Missed;
     entry.reason = Some("it was over when the schedule was looked at, and catchup lets it go".to_owned());
@@ -166,12 +180,13 @@ fn missed(pipeline: &str, tick: &Unseen<'_>, view: &View, now: Instant) -> Resul
 }
 
 /// When the clock is to be looked at next.
-fn next_due(schedules: &[Kept], clock: &ClockRecord, patience: Patience) -> Option<Instant> {
+fn next_due(pipeline: &str, schedules: &[Kept], clock: &ClockRecord, patience: Patience) -> Option<Instant> {
     let next = schedules.iter().filter_map(|kept| {
         let seen = clock.seen.get(&kept.digest)?;
-        Some(kept.schedule.next_to_end(*seen)?.end)
+        let tick = kept.schedule.next_to_end(*seen)?.end;
+        Some(patience.due_at(&kept.schedule, pipeline, tick))
     });
-    Some(next.min()?.plus_micros(patience.grace_micros()))
+    next.min()
 }
 
 fn wake(pipeline: &str, at: Instant) -> Effect {
@@ -212,7 +227,8 @@ pub(crate) fn deployed(
     if known.as_ref() == Some(&clock) {
         return Ok((None, None));
     }
-    let due = next_due(&schedules, &clock, settings.patience).filter(|_| !paused && !plan.paused);
+    let due =
+        next_due(&plan.pipeline, &schedules, &clock, settings.patience).filter(|_| !paused && !plan.paused);
     let timer = due.map(|at| wake(&plan.pipeline, at));
     Ok((Some(put(&key, &clock, due, expect)), timer))
 }

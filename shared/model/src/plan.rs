@@ -130,6 +130,23 @@ pub struct SchedulePlan {
     /// On which days, or at which times, runs happen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar: Option<CalendarPlan>,
+    /// How much later than its tick a run may start, in seconds, whole minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter_seconds: Option<u64>,
+    /// The only hours in which runs start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off_peak: Option<OffPeakPlan>,
+}
+
+/// Hours in which runs start, in the schedule's zone.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OffPeakPlan {
+    /// From when to when; over midnight where the first is the later one.
+    pub hours: HoursPlan,
+    /// Days of the week that belong to them as a whole, 0 is Sunday.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub all_day: BTreeSet<u8>,
 }
 
 /// A calendar, whole, as it was when the pipeline was compiled.

@@ -116,6 +116,8 @@ pub(crate) fn mixed() -> Plan {
         catchup: Default::default(),
         dst_gap: Default::default(),
         calendar: None,
+        jitter_seconds: None,
+        off_peak: None,
     }];
     plan
 }

@@ -18,7 +18,8 @@
 //!    that a zone left out to change sides of the date line) is left out with it. Hence a schedule
 //!    of one time a day has at most one tick per local day, and a date can name its run.
 //! 5. A calendar takes ticks' runs away, or is the rhythm; it never moves a tick of another rhythm.
-//! 6. Ticks lie in `[start, end)` of the schedule and strictly increase.
+//! 6. Jitter and off-peak hours move the start of a tick's run, never the tick, its data or its name.
+//! 7. Ticks lie in `[start, end)` of the schedule and strictly increase.
 
 pub mod cron;
 pub mod zone;
@@ -29,6 +30,7 @@ mod civil;
 mod dating;
 mod eventbridge;
 mod interval;
+mod off_peak;
 mod set;
 mod tick;
 
@@ -46,6 +48,7 @@ use crate::Instant;
 use crate::plan::{CalendarFilter, Catchup, DstGap, Edge, SchedulePlan, Tick};
 use crate::time::MICROS;
 use calendar::Calendar;
+use off_peak::OffPeak;
 
 /// The longest period of a rate: a century of 365.25 days, in seconds.
 pub const RATE_SECONDS_MAX: u64 = 36_525 * 86_400;
@@ -62,6 +65,8 @@ pub struct Schedule {
     dst_gap: DstGap,
     /// Which intervals have a run.
     filter: Option<(Calendar, CalendarFilter)>,
+    jitter_seconds: u64,
+    off_peak: Option<OffPeak>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -157,6 +162,8 @@ impl Schedule {
             end: plan.end,
             catchup: plan.catchup,
             dst_gap: plan.dst_gap,
+            jitter_seconds: plan.jitter_seconds.unwrap_or(0),
+            off_peak: plan.off_peak.as_ref().map(OffPeak::new).transpose()?,
         })
     }
 

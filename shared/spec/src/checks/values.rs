@@ -105,6 +105,20 @@ fn schedule(draft: &Draft<'_>, at: usize, schedule: &Schedule, project: &Project
                 .at(route.clone()),
         );
     }
+    if let Some(jitter) = schedule.jitter {
+        let problem = if jitter.0 % SECONDS_PER_MINUTE != 0 {
+            Some(("jitter is a whole number of minutes", "no scheduler here spreads more finely"))
+        } else if schedule.rate.is_some_and(|rate| jitter.0 >= rate.0) {
+            Some(("jitter is as long as the rate, so runs could overtake each other", "make it shorter"))
+        } else {
+            None
+        };
+        if let Some((message, help)) = problem {
+            reader.report(
+                Diagnostic::error(Code::OutOfRange, span, message.to_owned()).help(help).at(route.clone()),
+            );
+        }
+    }
     let zone = schedule.timezone.as_str();
     let instants = schedule
         .start

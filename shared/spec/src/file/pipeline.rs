@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use crate::file::later::Matrix;
 use crate::file::task::{Defaults, Task};
 use crate::file::trigger::Trigger;
-use crate::shape::{Cron, Moment, Name, Offset, Seconds, TimeZoneName, choice, record};
+use crate::shape::{Cron, Moment, Name, Offset, Seconds, Stretch, TimeZoneName, Weekdays, choice, record};
 
 record! {
     /// Pipeline file: one pipeline, its settings and its tasks.
@@ -82,10 +82,24 @@ record! {
         calendar: Option<Name> = None;
         /// Calendar filter: whether the calendar filters the data day or the time of firing.
         calendar_filters: CalendarFilter = CalendarFilter::DataDay;
+        /// Jitter: runs start up to so much later than their ticks, each pipeline by its own time, so that not all start at once.
+        jitter: Option<Seconds> = None, within 60..=86_400;
+        /// Off-peak: the only hours in which runs start; the run of a tick outside them waits for the next.
+        off_peak: Option<OffPeak> = None;
         /// Select: the column of the matrix that chooses a schedule.
         select: Option<Name> = None => later;
         /// Cases: a schedule for each value of that column.
         cases: IndexMap<String, serde_json::Value> = IndexMap::new() => later;
+    }
+}
+
+record! {
+    /// Off-peak: hours of the schedule's time zone in which its runs start. A stretch alone is `hours`.
+    pub struct OffPeak (short "hours") {
+        /// Hours: from when to when, such as `22:00-06:00`, which goes over midnight.
+        hours: Stretch;
+        /// All day: days of the week that are off-peak as a whole.
+        all_day: Weekdays = Weekdays(std::collections::BTreeSet::new());
     }
 }
 

@@ -134,6 +134,11 @@ pub struct Hours {
 impl Hours {
     /// Reads `09:30-16:00`; `24:00` is midnight at the day's end.
     pub fn parse(text: &str) -> Option<Self> {
+        Self::edges(text).filter(|hours| hours.open < hours.close)
+    }
+
+    /// Reads two times of the day, in any order.
+    fn edges(text: &str) -> Option<Self> {
         let time = |text: &str| -> Option<u16> {
             let (hour, minute) = text.trim().split_once(':')?;
             if minute.len() != 2 || hour.is_empty() || hour.len() > 2 {
@@ -144,8 +149,7 @@ impl Hours {
             (minute < 60 && minutes <= 24 * 60).then_some(minutes)
         };
         let (open, close) = text.split_once('-')?;
-        let (open, close) = (time(open)?, time(close)?);
-        (open < close).then_some(Self { open, close })
+        Some(Self { open: time(open)?, close: time(close)? })
     }
 }
 
@@ -166,6 +170,41 @@ impl Shape for Hours {
 
     fn schema(_: &mut Definitions) -> Json {
         json!({"type": "string", "pattern": "^ ?[0-9]{1,2}:[0-9]{2} ?- ?[0-9]{1,2}:[0-9]{2} ?$"})
+    }
+}
+
+/// From one time of the day to another, which may lie on the next day; in the file `22:00-06:00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Stretch(pub Hours);
+
+impl Stretch {
+    /// Reads `22:00-06:00`; a whole day is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hours = Hours::edges(text)?;
+        let begins = hours.open < 24 * 60 && hours.close > 0;
+        let whole = hours.open == hours.close || (hours.open, hours.close) == (0, 24 * 60);
+        (begins && !whole).then_some(Self(hours))
+    }
+}
+
+impl Shape for Stretch {
+    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
+        let text = String::decode(node, reader)?;
+        let stretch = Self::parse(&text);
+        if stretch.is_none() {
+            reader.error(
+                Code::BadHours,
+                node.span,
+                format!("`{text}` is no part of a day"),
+                "write from when to when, such as `22:00-06:00`, which goes over midnight",
+            );
+        }
+        stretch
+    }
+
+    fn schema(definitions: &mut Definitions) -> Json {
+        Hours::schema(definitions)
     }
 }
 
@@ -223,6 +262,17 @@ mod tests {
             ["", "09:30", "16:00-09:30", "09:30-09:30", "9-17", "09:60-10:00", "09:30-24:01", "x:00-1:00"]
         {
             assert_eq!(hours(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stretch_may_go_over_midnight_and_is_never_a_whole_day() {
+        let stretch = |text| Stretch::parse(text).map(|Stretch(hours)| (hours.open, hours.close));
+        assert_eq!(stretch("22:00-06:00"), Some((1320, 360)));
+        assert_eq!(stretch("00:00-06:00"), Some((0, 360)));
+        assert_eq!(stretch("22:00-24:00"), Some((1320, 1440)));
+        for text in ["", "06:00-06:00", "00:00-24:00", "24:00-06:00", "22:00-00:00", "22-6"] {
+            assert_eq!(stretch(text), None, "{text}");
         }
     }
 

@@ -13,7 +13,7 @@ mod record;
 pub(crate) mod suggest;
 
 pub use cron::Cron;
-pub use day::{Day, Hours, Offset, Weekdays};
+pub use day::{Day, Hours, Offset, Stretch, Weekdays};
 pub(crate) use leaf::variants;
 pub use leaf::{Moment, Name, Seconds, TimeZoneName};
 pub use list::Argv;

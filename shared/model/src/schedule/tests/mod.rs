@@ -6,6 +6,7 @@ mod cron;
 mod interval;
 mod laws;
 mod naming;
+mod off_peak;
 mod zone;
 
 use super::Schedule;
@@ -23,6 +24,8 @@ pub(super) fn planned(cron: &str, timezone: &str) -> SchedulePlan {
         catchup: Catchup::Last,
         dst_gap: DstGap::RunAfter,
         calendar: None,
+        jitter_seconds: None,
+        off_peak: None,
     }
 }
 
