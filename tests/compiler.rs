@@ -2,13 +2,15 @@
 //! same bytes twice, every machine starts what it refers to, and the committed task machines under
 //! `statemachines/system/` are what the compiler writes. `CAUCE_BLESS=1` rewrites those.
 
+mod project;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use cauce_compiler::{Compiled, Manifest, PLACEHOLDERS, compile, definition_file, lifecycle};
-use cauce_model::plan::TaskKind;
-use cauce_spec::{Project, check, check_project};
+use cauce_model::plan::{DeadlineAction, TaskKind};
+use cauce_spec::check;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -21,10 +23,7 @@ fn bless() -> bool {
 }
 
 fn compile_file(path: &Path) -> Compiled {
-    let project = match fs::read(path.with_file_name("cauce.yaml")) {
-        Ok(text) => check_project(&text).0.expect("a project without errors"),
-        Err(_) => Project::none(),
-    };
+    let project = project::of(path.parent().expect("a folder"));
     let text = fs::read(path).expect("a readable pipeline file");
     let (pipeline, diagnostics) = check(&text, &project);
     let pipeline = pipeline.unwrap_or_else(|| panic!("{}: {diagnostics:?}", path.display()));
@@ -115,6 +114,34 @@ fn the_design_pipeline_becomes_the_plan_it_says() {
     let line = compiled.source_map["ventas_batch"]["extract"];
     let text = fs::read_to_string(root().join("tests/pipelines/ok_design/pipeline.yaml")).expect("the file");
     assert_eq!(text.lines().nth(line as usize - 1).map(str::trim), Some("extract:"));
+}
+
+#[test]
+fn a_task_of_a_template_is_the_task_that_its_author_would_have_written() {
+    let of = |name: &str| compile_file(&root().join("tests/pipelines/ok_templates").join(name));
+    let (filled, by_hand) = (of("pipeline.yaml"), of("by_hand.yaml"));
+    assert_eq!(filled.plan, by_hand.plan);
+    assert_eq!(filled.version(), by_hand.version());
+}
+
+#[test]
+fn an_environment_sets_settings_anew_and_the_version_is_another_only_where_the_plan_is() {
+    let folder = root().join("tests/pipelines/ok_overrides");
+    let (text, project) = (fs::read(folder.join("pipeline.yaml")).expect("a file"), project::of(&folder));
+    let compiled = |environment: &str| {
+        let (pipeline, found) = cauce_spec::check_in(&text, &project, environment);
+        compile(&pipeline.unwrap_or_else(|| panic!("{found:?}")), &project).expect("a plan")
+    };
+    let (here, there) = (compiled("local").plan, compiled("prod").plan);
+    assert!(here.paused && !there.paused);
+    assert_eq!((here.max_active_runs, there.max_active_runs), (2, 16));
+    assert_eq!((here.tasks[0].priority, there.tasks[0].priority), (8, 1));
+    assert_eq!((here.tasks[1].priority, there.tasks[1].priority), (1, 1));
+    assert_eq!(here.schedules[0].timezone, "UTC", "a schedule of another kind replaces the file's");
+    let deadline = here.deadline.as_ref().expect("a deadline");
+    assert_eq!((deadline.after_seconds, deadline.action), (7200, DeadlineAction::Cancel));
+    assert_eq!(there.version, compiled("dev").plan.version);
+    assert_ne!(here.version, there.version);
 }
 
 #[test]

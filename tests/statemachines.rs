@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by ending")]
 
+mod project;
+
 use cauce_compiler::compile;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,9 +17,7 @@ fn the_committed_state_machines_are_those_of_the_pipelines() {
     let mut stale = Vec::new();
     let mut seen = 0;
     for (folder, file) in pipelines(&root.join("pipelines")) {
-        let text = std::fs::read(folder.join("cauce.yaml")).unwrap();
-        let (project, diagnostics) = cauce_spec::check_project(&text);
-        let project = project.unwrap_or_else(|| panic!("{}: {diagnostics:?}", folder.display()));
+        let project = project::of(&folder);
         let text = std::fs::read(&file).unwrap();
         let (pipeline, diagnostics) = cauce_spec::check(&text, &project);
         let mut pipeline = pipeline.unwrap_or_else(|| panic!("{}: {diagnostics:?}", file.display()));

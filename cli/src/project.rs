@@ -19,6 +19,9 @@ use crate::suggest::nearest;
 /// The project file's name.
 pub(crate) const PROJECT_FILE: &str = "cauce.yaml";
 
+/// The folder of task templates, beside the project file.
+const TEMPLATES: &str = "templates";
+
 /// Folders in which no pipeline is looked for, besides hidden ones.
 const NOT_SEARCHED: [&str; 5] = ["build", "data", "node_modules", "sql", "target"];
 
@@ -80,6 +83,8 @@ impl ProjectFolder {
                 project
                     .inline_holidays(|file| text_of(&root, file))
                     .map_err(|error| Failure::bad_input(format!("{shown}: {error}")))?;
+                project.read_from(&shown, &text);
+                templates(&mut project, &root, context)?;
                 project
             }
         };
@@ -178,7 +183,7 @@ pub(crate) fn find_pipeline(
 
 fn load_in(folder: ProjectFolder, file: &Path, text: &[u8], context: &Context) -> Result<Loaded, Failure> {
     let shown = file.display().to_string();
-    let (pipeline, diagnostics) = cauce_spec::check(text, &folder.project);
+    let (pipeline, diagnostics) = cauce_spec::check_in(text, &folder.project, &context.env);
     report(&diagnostics, &shown, text, context)?;
     let mut pipeline = pipeline.ok_or(Failure::told(Exit::BadInput))?;
     inline(&mut pipeline, &folder.root).map_err(|error| Failure::bad_input(format!("{shown}: {error}")))?;
@@ -191,13 +196,48 @@ fn load_in(folder: ProjectFolder, file: &Path, text: &[u8], context: &Context) -
 ///
 /// # Errors
 /// A file that cannot be read.
-pub(crate) fn compiled(file: &Path, folder: &ProjectFolder) -> Result<Option<(Pipeline, Compiled)>, Failure> {
-    let Some(mut pipeline) = cauce_spec::check(&read(file)?, &folder.project).0 else { return Ok(None) };
+pub(crate) fn compiled(
+    file: &Path,
+    folder: &ProjectFolder,
+    context: &Context,
+) -> Result<Option<(Pipeline, Compiled)>, Failure> {
+    let checked = cauce_spec::check_in(&read(file)?, &folder.project, &context.env);
+    let Some(mut pipeline) = checked.0 else { return Ok(None) };
     if inline(&mut pipeline, &folder.root).is_err() {
         return Ok(None);
     }
     let compiled = cauce_compiler::compile(&pipeline, &folder.project).ok();
     Ok(compiled.map(|compiled| (pipeline, compiled)))
+}
+
+/// Adds the task templates that have files of their own, in the order of their file names.
+///
+/// # Errors
+/// A file that cannot be read or does not pass its checks; a name that another template has.
+fn templates(project: &mut Project, root: &Path, context: &Context) -> Result<(), Failure> {
+    let folder = root.join(TEMPLATES);
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let failed = |error: std::io::Error| Failure::file("read", &folder, &error);
+    let entries = fs::read_dir(&folder).map_err(failed)?;
+    let mut files =
+        entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<Vec<_>, Failure>>()?;
+    files.retain(|file| file.extension().is_some_and(|kind| kind == "yaml" || kind == "yml"));
+    files.sort();
+    for file in files {
+        let shown = shown(&file, context);
+        let text = read(&file)?;
+        let (template, diagnostics) = cauce_spec::check_template(&text, &shown);
+        report(&diagnostics, &shown, &text, context)?;
+        let (name, template) = template.ok_or(Failure::told(Exit::BadInput))?;
+        if project.templates.contains_key(&name) {
+            return Err(Failure::bad_input(format!("{shown}: there is another template '{name}'"))
+                .help("rename one of the two"));
+        }
+        project.templates.insert(name, template);
+    }
+    Ok(())
 }
 
 /// Makes the files that a pipeline names a part of it.

@@ -53,7 +53,9 @@ pub(crate) fn check(args: &CheckArgs, context: &Context) -> Result<Exit, Failure
         if let Some(file) = &around.folder.file
             && projects_told.insert(file.clone())
         {
-            warn_of_channels(&around.folder.project, &project::shown(file, context), context);
+            let shown = project::shown(file, context);
+            warn_of_channels(&around.folder.project, &shown, context);
+            warn_of_overrides(around, &shown, context);
         }
         let checked = one(&file, &around.folder, context);
         good &= checked.compiled.is_some();
@@ -132,7 +134,7 @@ fn one(file: &Path, folder: &ProjectFolder, context: &Context) -> Checked {
             return checked;
         }
     };
-    let (pipeline, diagnostics) = cauce_spec::check(&checked.text, declared);
+    let (pipeline, diagnostics) = cauce_spec::check_in(&checked.text, declared, &context.env);
     checked.diagnostics = diagnostics;
     if let Some(mut pipeline) = pipeline {
         checked.starts = starts(&pipeline);
@@ -250,6 +252,21 @@ fn warn_of_channels(project: &Project, shown: &str, context: &Context) {
             context.output.warn(&format!(
                 "{shown}: channels.{name}: only one machine delivers '{kind}', so AWS puts its notices among the \
                  dead letters; give the pipelines a channel that AWS has as well"
+            ));
+        }
+    }
+}
+
+/// What an environment sets anew for a pipeline that is not there.
+fn warn_of_overrides(around: &Around, shown: &str, context: &Context) {
+    for (environment, declared) in &around.folder.project.environments {
+        let strangers =
+            declared.pipelines.keys().filter(|name| !around.known.iter().any(|known| known == name.as_str()));
+        for name in strangers {
+            let near = crate::suggest::nearest(name.as_str(), around.known.iter().map(String::as_str));
+            let near = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+            context.output.warn(&format!(
+                "{shown}: environments.{environment}.pipelines.{name}: no file of the project defines that pipeline{near}"
             ));
         }
     }

@@ -63,7 +63,7 @@ impl Listed {
 pub(super) fn list(folder: &ProjectFolder, there: &Rc<There>, context: &Context) -> Result<Exit, Failure> {
     let mut files: BTreeMap<String, File> = BTreeMap::new();
     for found in folder.pipelines()? {
-        let compiled = project::compiled(&found.path, folder)?.map(|(_, compiled)| compiled);
+        let compiled = project::compiled(&found.path, folder, context)?.map(|(_, compiled)| compiled);
         files.insert(found.name, (found.path, compiled));
     }
     let store = Store::there(there);

@@ -114,7 +114,7 @@ pub(crate) fn list(_: &ListArgs, context: &Context) -> Result<Exit, Failure> {
     };
     let mut listed = Vec::new();
     for found in folder.pipelines()? {
-        let compiled = project::compiled(&found.path, &folder)?;
+        let compiled = project::compiled(&found.path, &folder, context)?;
         let record = match &store {
             Some(store) => context.block_on(store.pipeline(&found.name))?,
             None => None,

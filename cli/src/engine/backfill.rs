@@ -163,7 +163,7 @@ fn forecast_of_file(prepared: &Prepared, context: &Context) -> Option<Forecast> 
     let here = &context.environment.current_dir;
     let folder = project::ProjectFolder::around(here, context).ok()?;
     let found = folder.pipelines().ok()?.into_iter().find(|found| found.name == prepared.plan.pipeline)?;
-    let (_, compiled) = project::compiled(&found.path, &folder).ok()??;
+    let (_, compiled) = project::compiled(&found.path, &folder, context).ok()??;
     (compiled.version() == prepared.version).then_some(compiled.forecast)
 }
 

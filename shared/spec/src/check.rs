@@ -1,20 +1,32 @@
-//! The two entrances: [`check`] and [`check_project`].
+//! The entrances: [`check`] and [`check_in`], [`check_project`], [`check_template`].
+
+use std::sync::Arc;
 
 use crate::checks;
 use crate::diagnostic::{Diagnostic, Lines, Severity};
+use crate::expand::{self, Texts};
+use crate::file::fragment::{Source, TaskTemplate, TaskTemplateFile};
 use crate::file::pipeline::Pipeline;
 use crate::file::project::Project;
 use crate::file::task::Defaults;
-use crate::shape::{Reader, Shape};
+use crate::shape::{Name, Reader, Shape};
 use crate::tree::{self, Entry, Node, Value};
 
 /// Checks a pipeline file against its project. The pipeline is given when there is no error;
 /// warnings do not withhold it. Diagnostics stand in the order of the file.
 pub fn check(text: &[u8], project: &Project) -> (Option<Pipeline>, Vec<Diagnostic>) {
+    check_in(text, project, Project::LOCAL)
+}
+
+/// Checks a pipeline file as it is in one environment, which may set some of it anew.
+pub fn check_in(text: &[u8], project: &Project, environment: &str) -> (Option<Pipeline>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
+    let mut texts = Texts::new(text);
     let Some(mut root) = tree::parse(text, &mut diagnostics) else {
-        return (None, finish(text, diagnostics));
+        return (None, finish(text, &texts, diagnostics));
     };
+    expand::environment(&mut root, project, environment, &mut texts);
+    expand::templates(&mut root, project, &mut texts, &mut diagnostics);
     merge_defaults(&mut root);
     let mut reader = Reader::new(diagnostics);
     let read = Pipeline::decode(&root, &mut reader);
@@ -28,27 +40,52 @@ pub fn check(text: &[u8], project: &Project) -> (Option<Pipeline>, Vec<Diagnosti
         draft
     });
     let Some(mut pipeline) = draft else {
-        return (None, finish(text, reader.diagnostics));
+        return (None, finish(text, &texts, reader.diagnostics));
     };
     checks::run(&pipeline, &root, project, &mut reader);
     let good = whole && reader.diagnostics.iter().all(|found| found.severity == Severity::Warning);
     place_tasks(&mut pipeline, &root, text);
-    (good.then_some(pipeline), finish(text, reader.diagnostics))
+    (good.then_some(pipeline), finish(text, &texts, reader.diagnostics))
 }
 
 /// Checks the project file `cauce.yaml`; an empty file is a project without declarations.
 pub fn check_project(text: &[u8]) -> (Option<Project>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
+    let texts = Texts::new(text);
     let Some(root) = tree::parse(text, &mut diagnostics) else {
-        return (None, finish(text, diagnostics));
+        return (None, finish(text, &texts, diagnostics));
     };
     let mut reader = Reader::new(diagnostics);
-    let project = Project::decode(&root, &mut reader);
-    if let Some(project) = &project {
+    let mut project = Project::decode(&root, &mut reader);
+    if let Some(project) = &mut project {
         checks::project(project, &mut reader);
+        for (name, template) in &project.templates {
+            expand::declared(template, &format!("templates.{name}"), &mut reader.diagnostics);
+        }
+        project.read_from("cauce.yaml", text);
     }
     let good = reader.diagnostics.iter().all(|found| found.severity == Severity::Warning);
-    (project.filter(|_| good), finish(text, reader.diagnostics))
+    (project.filter(|_| good), finish(text, &texts, reader.diagnostics))
+}
+
+/// Checks a file of the folder `templates`: one task template. `name` is what people shall read as the
+/// file of an error that a pipeline finds in it.
+pub fn check_template(text: &[u8], name: &str) -> (Option<(Name, TaskTemplate)>, Vec<Diagnostic>) {
+    let mut diagnostics = Vec::new();
+    let texts = Texts::new(text);
+    let Some(root) = tree::parse(text, &mut diagnostics) else {
+        return (None, finish(text, &texts, diagnostics));
+    };
+    let mut reader = Reader::new(diagnostics);
+    let read = TaskTemplateFile::decode(&root, &mut reader).map(|file| {
+        let mut template = TaskTemplate { docs: file.docs, params: file.params, task: file.task };
+        expand::declared(&template, "", &mut reader.diagnostics);
+        let text = String::from_utf8_lossy(text).into_owned();
+        template.task.source = Arc::new(Source { name: name.to_owned(), text });
+        (file.name, template)
+    });
+    let good = reader.diagnostics.iter().all(|found| found.severity == Severity::Warning);
+    (read.filter(|_| good), finish(text, &texts, reader.diagnostics))
 }
 
 /// Puts `defaults` below every task, so that a merged value keeps the place where it was written.
@@ -86,7 +123,7 @@ fn place_tasks(pipeline: &mut Pipeline, root: &Node, text: &[u8]) {
 
 /// Orders the findings by place, drops repetitions (a default is read once per task) and adds
 /// lines and columns.
-fn finish(text: &[u8], mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+fn finish(text: &[u8], texts: &Texts, mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let valid = match std::str::from_utf8(text) {
         Ok(text) => text,
         Err(error) => std::str::from_utf8(&text[..error.valid_up_to()]).unwrap_or_default(),
@@ -99,5 +136,6 @@ fn finish(text: &[u8], mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     diagnostics.dedup_by(|later, first| {
         (later.span, later.code, &later.message) == (first.span, first.code, &first.message)
     });
+    diagnostics.iter_mut().for_each(|diagnostic| texts.resolve(diagnostic));
     diagnostics
 }

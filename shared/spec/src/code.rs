@@ -132,6 +132,15 @@ codes! {
     UnknownCalendar = "C408",
     /// A schedule and its calendar do not fit together.
     CalendarUse = "C409",
+    // Task templates.
+    /// A task uses a template that does not exist.
+    UnknownTemplate = "C501",
+    /// The values given to a task template do not fit it.
+    TemplateValue = "C502",
+    /// A task template uses itself.
+    TemplateCycle = "C503",
+    /// A setting stands where a task template, or its use, cannot have it.
+    TemplateSetting = "C504",
     // Not built yet.
     /// The setting is not supported yet.
     UnsupportedSetting = "C901",

@@ -1,8 +1,11 @@
 //! What is wrong with a file: a code, a place, a sentence and a way out.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 pub use crate::code::Code;
+use crate::file::fragment::Source;
 
 /// A half-open range of bytes in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
@@ -58,6 +61,13 @@ pub struct Diagnostic {
     /// How to fix it, where there is more to say than the message does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// The file that the place is in, where it is not the one that was checked.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "name_only")]
+    pub source: Option<Arc<Source>>,
+}
+
+fn name_only<S: serde::Serializer>(source: &Option<Arc<Source>>, serializer: S) -> Result<S::Ok, S::Error> {
+    source.as_ref().map(|source| &source.name).serialize(serializer)
 }
 
 impl Diagnostic {
@@ -70,6 +80,7 @@ impl Diagnostic {
             span,
             message,
             help: None,
+            source: None,
         }
     }
 

@@ -15,6 +15,7 @@ mod check;
 mod checks;
 mod code;
 mod diagnostic;
+mod expand;
 pub mod file;
 mod inline;
 pub mod render;
@@ -23,7 +24,7 @@ mod shape;
 pub mod teardown;
 mod tree;
 
-pub use check::{check, check_project};
+pub use check::{check, check_in, check_project, check_template};
 pub use diagnostic::{Code, Diagnostic, Position, Severity, Span};
 pub use file::kind::{Container, Kind};
 pub use file::pipeline::Pipeline;

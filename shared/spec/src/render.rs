@@ -20,7 +20,11 @@ pub fn text(diagnostics: &[Diagnostic], file_name: &str, source: &[u8], color: b
         if !out.is_empty() {
             out.push_str("\n\n");
         }
-        out.push_str(&one(diagnostic, file_name, &source, &renderer));
+        let (file_name, source) = match &diagnostic.source {
+            Some(other) => (other.name.as_str(), other.text.as_str()),
+            None => (file_name, &*source),
+        };
+        out.push_str(&one(diagnostic, file_name, source, &renderer));
     }
     if !out.is_empty() {
         out.push('\n');

@@ -76,6 +76,30 @@ impl Node {
         self.entries()?.iter().find(|entry| entry.key == key)
     }
 
+    /// The tree of a JSON value, all of it at one place.
+    pub(crate) fn of_json(value: &serde_json::Value, span: Span) -> Self {
+        use serde_json::Value as Json;
+        let value = match value {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(*value),
+            Json::Number(number) => match number.as_i64() {
+                Some(value) => Value::Int(value),
+                None => Value::Float(number.as_f64().unwrap_or_default()),
+            },
+            Json::String(text) => Value::Text { text: text.clone(), content_at: None },
+            Json::Array(items) => Value::List(items.iter().map(|item| Self::of_json(item, span)).collect()),
+            Json::Object(fields) => {
+                let entry = |(key, value): (&String, &Json)| Entry {
+                    key: key.clone(),
+                    key_span: span,
+                    value: Self::of_json(value, span),
+                };
+                Value::Map(fields.iter().map(entry).collect())
+            }
+        };
+        Self { value, span }
+    }
+
     /// The plain JSON that this node stands for.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;

@@ -136,7 +136,7 @@ pub(crate) fn doctor(context: &Context) -> Result<Exit, Failure> {
         };
         tasks(&deployments, names, &inspect, &fix, &mut roles, &mut report).await;
         roles.check(&inspect, &fix, &mut report).await;
-        quotas(&folder, &there, &mut report).await
+        quotas(&folder, &there, &mut report, context).await
     })?;
     tell(&report.0, context)
 }
@@ -345,7 +345,7 @@ fn drift(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let shown = project::shown(path, context);
-    let compiled = project::compiled(path, folder)?.map(|(_, compiled)| compiled);
+    let compiled = project::compiled(path, folder, context)?.map(|(_, compiled)| compiled);
     let mut state = if record.paused { ", paused" } else { "" }.to_owned();
     if let Some(canary) = &record.canary {
         let _ =
@@ -452,10 +452,15 @@ async fn tasks(
 }
 
 /// The account's limits against what the pipelines can ask for at once.
-async fn quotas(folder: &ProjectFolder, there: &There, report: &mut Report) -> Result<(), Failure> {
+async fn quotas(
+    folder: &ProjectFolder,
+    there: &There,
+    report: &mut Report,
+    context: &Context,
+) -> Result<(), Failure> {
     let (mut widest, mut vcpus) = (0, 0.0_f64);
     for found in folder.pipelines()? {
-        let Some((_, compiled)) = project::compiled(&found.path, folder)? else { continue };
+        let Some((_, compiled)) = project::compiled(&found.path, folder, context)? else { continue };
         let largest = compiled.plan.tasks.iter().filter_map(|task| match &task.kind {
             cauce_model::plan::TaskKind::Container(container) => Some(container.cpu),
             _ => None,

@@ -7,6 +7,7 @@
 pub mod calendar;
 pub mod channel;
 pub mod data;
+pub mod fragment;
 pub mod kind;
 pub mod later;
 pub mod params;

@@ -1,10 +1,13 @@
 //! The project file, `cauce.yaml`: what pipelines share and refer to by name.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
 use crate::file::calendar::Calendar;
 use crate::file::channel::Channel;
+use crate::file::fragment::{PipelineOverrides, Source, TaskTemplate};
 use crate::shape::{Argv, Name, Seconds, choice, record};
 
 record! {
@@ -30,6 +33,8 @@ record! {
         calendars: IndexMap<Name, Calendar> = IndexMap::new();
         /// Connections: databases and services, with references to their credentials.
         connections: IndexMap<Name, Json> = IndexMap::new() => later;
+        /// Templates: tasks that others fill in, by name; those in the folder `templates` are here too.
+        templates: IndexMap<Name, TaskTemplate> = IndexMap::new();
         /// Retention: how long records and logs are kept.
         retention: Option<Seconds> = None => later;
     }
@@ -53,7 +58,21 @@ impl Project {
             rate_limits: IndexMap::new(),
             calendars: IndexMap::new(),
             connections: IndexMap::new(),
+            templates: IndexMap::new(),
             retention: None,
+        }
+    }
+
+    /// Says which file the project was read from, so that errors in what pipelines take from it are shown
+    /// there. Templates with a file of their own keep it.
+    pub fn read_from(&mut self, name: &str, text: &[u8]) {
+        let source = Source { name: name.to_owned(), text: String::from_utf8_lossy(text).into_owned() };
+        let source = Arc::new(source);
+        let templates = self.templates.values_mut().map(|template| &mut template.task);
+        let environments = self.environments.values_mut();
+        let overrides = environments.flat_map(|found| found.pipelines.values_mut()).map(|found| &mut found.0);
+        for fragment in templates.chain(overrides) {
+            fragment.source = Arc::clone(&source);
         }
     }
 
@@ -83,6 +102,8 @@ record! {
         values: IndexMap<Name, Json> = IndexMap::new();
         /// AWS: names of what is deployed, where they are not made from project and environment.
         aws: Option<AwsNames> = None;
+        /// Pipelines: what this environment sets anew for a pipeline, by its name.
+        pipelines: IndexMap<Name, PipelineOverrides> = IndexMap::new();
         /// New pipelines: whether the triggers of a pipeline that is deployed here for the first time are held back.
         new_pipelines: NewPipelines = NewPipelines::Active;
         /// Terraform: the folder of the root module that deploys this environment, from the folder of the project file.

@@ -83,9 +83,9 @@ record! {
         /// After previous: whether it waits for its own success in the run before.
         after_previous: bool = false => later;
         /// Uses: the task template that it fills in.
-        uses: Option<Name> = None => later;
+        uses: Option<Name> = None;
         /// With: the values for that template.
-        with: IndexMap<Name, TemplateValue> = IndexMap::new() => later;
+        with: IndexMap<Name, TemplateValue> = IndexMap::new();
     }
 }
 
@@ -259,7 +259,7 @@ fn sized(entry: &Entry) -> Entry {
 }
 
 /// Adds to `own` what it does not say and `above` does.
-fn deepen(above: &Node, own: &mut Node) {
+pub(crate) fn deepen(above: &Node, own: &mut Node) {
     let (Value::Map(above), Value::Map(own)) = (&above.value, &mut own.value) else {
         return;
     };
