@@ -1,6 +1,6 @@
 """Measures what is deployed on the emulated cloud: functions, decisions, the way from an event to a task.
 
-    python3 benches/cloud.py --cauce PATH --functions FOLDER [--arrivals N] [--runs N] -- PROGRAM
+    python3 benches/cloud.py --cauce PATH [--functions FOLDER] [--arrivals N] [--runs N] [--files N] -- PROGRAM
 
 PROGRAM is the test `emulator` of tests/, which serves the cloud; FOLDER has the packages that `make
 package` makes. Prints, asserts nothing. What is measured is this machine's processes and an
@@ -14,6 +14,8 @@ import datetime
 import json
 import os
 import pathlib
+import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -41,8 +43,9 @@ class Cloud:
     """A served cloud, until it is closed."""
 
     def __init__(self, test, functions):
+        packages = ["--functions", str(pathlib.Path(functions).resolve())] if functions else []
         self.process = subprocess.Popen(
-            [*test, "--serve", "--functions", str(pathlib.Path(functions).resolve())],
+            [*test, "--serve", *packages],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.endpoint = self.folder = None
         for line in self.process.stdout:
@@ -77,14 +80,25 @@ class Cloud:
     def lines(self, name):
         return [json.loads(line) for line in (self.folder / "cloud" / name).read_text().splitlines()]
 
-    def until(self, what, look):
+    def until(self, what, look, looks=LOOKS_MAX):
         calls = 0
-        for _ in range(LOOKS_MAX):
+        for _ in range(looks):
             seen = look()
             if seen is not None:
                 return seen
             calls = self.changed(calls)
         sys.exit(f"there was no {what}")
+
+    def waiting(self):
+        """Messages of the queue of events that were not decided on."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self.call("sqs", "AmazonSQS.GetQueueAttributes", {
+            "QueueUrl": f"{self.endpoint}/{ACCOUNT}/{PREFIX}-triggers", "AttributeNames": names})
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    def sweep(self):
+        self.request("POST", f"/2015-03-31/functions/{PREFIX}-sweep/invocations",
+                     json.dumps({"source": "cauce.sweep"}).encode())
 
     def executions(self, machine):
         arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{PREFIX}-{machine}"
@@ -142,6 +156,46 @@ def burst(cloud, count):
     print(f"\n{count} runs at once: {dict(statuses)} in {time.monotonic() - began:.1f} s")
 
 
+def files(cloud, count, cauce):
+    """Files that are collected into runs of 500: shuffled, three of ten told of twice, and trigger-run
+    killed when half of them have come."""
+    rng = random.Random(1)
+    order = list(range(count))
+    rng.shuffle(order)
+    began, twice = time.monotonic(), 0
+    for sent, n in enumerate(order):
+        if rng.random() < 0.3:
+            twice += 1
+            fault = {"kind": "event", "effect": "duplicate", "source": "aws.s3", "times": 1}
+            cloud.request("POST", "/_cauce/faults", json.dumps({"faults": [fault]}).encode(),
+                          {"Content-Type": "application/json"})
+        cloud.request("PUT", f"/{LANDING}/gathered/{n:06d}.csv", b"1")
+        if sent == count // 2:
+            starts = [line for line in cloud.lines("lambdas.jsonl")
+                      if line["event"] == "start" and line["function"] == f"{PREFIX}-trigger-run"]
+            os.kill(starts[-1]["pid"], signal.SIGKILL)
+    sent_in = time.monotonic() - began
+
+    def entries(became):
+        told = run(cloud, cauce, "triggers", "--pipeline", "gathering", "--env", "dev", "--became", became,
+                   "--limit", str(4 * count), "--json")
+        return json.loads(told)["events"]
+
+    cloud.until("end of the queue", lambda: None if cloud.waiting() else True, count)
+    wanted = -(-count // 500)
+
+    def over():
+        cloud.sweep()
+        ended = [one for one in cloud.executions("gathering") if one["status"] != "RUNNING"]
+        return ended if len(ended) >= wanted else None
+
+    cloud.until("end of the runs", over, count)
+    taken = [one["event"]["files"] for one in entries("run")]
+    print(f"\n{count} files, shuffled, {twice} of them told of twice, trigger-run killed once:")
+    print(f"  sent in {sent_in:.0f} s; {len(taken)} runs of {sorted(taken)} files, {sum(taken)} in all; "
+          f"{len(entries('duplicate'))} booked as duplicates; {time.monotonic() - began:.0f} s until the end")
+
+
 def run(cloud, cauce, *args):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= {"AWS_ENDPOINT_URL": cloud.endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
@@ -170,16 +224,22 @@ def functions(cloud):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", nargs="+", help="the test program `emulator`, with its words")
-    parser.add_argument("--functions", required=True, help="the folder of packages")
+    parser.add_argument("--functions", help="the folder of packages (those of the development build)")
     parser.add_argument("--cauce", required=True, help="the command line program")
     parser.add_argument("--arrivals", type=int, default=50, help="files that arrive (50)")
+    parser.add_argument("--files", type=int, default=0, help="files that are collected (none; 10000 take a quarter of an hour)")
     parser.add_argument("--runs", type=int, default=200, help="runs at once (200)")
     args = parser.parse_args()
-    sizes(args.functions)
+    if args.functions:
+        sizes(args.functions)
     cloud = Cloud(args.program, args.functions)
     try:
-        arrivals(cloud, args.arrivals, str(pathlib.Path(args.cauce).resolve()))
-        burst(cloud, args.runs)
+        if args.arrivals:
+            arrivals(cloud, args.arrivals, str(pathlib.Path(args.cauce).resolve()))
+        if args.runs:
+            burst(cloud, args.runs)
+        if args.files:
+            files(cloud, args.files, str(pathlib.Path(args.cauce).resolve()))
         functions(cloud)
     finally:
         cloud.close()
