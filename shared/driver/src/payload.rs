@@ -273,4 +273,40 @@ mod tests {
         assert!(command("begin-task", &json!({})).is_err());
         assert!(command("other", &json!({})).is_err());
     }
+
+    #[test]
+    fn a_deployment_says_what_share_is_a_canary_and_whether_new_pipelines_wait_or_is_refused() {
+        let told = |field: &str, given: Json| {
+            let of = json!({"schema": 1, "environment": "dev", "pipeline": "sales", "version": "v", "machine": "m"});
+            let mut payload =
+                json!({"detail": {"plan": "s3://b/plan.json", "deployment": of}, "tf": {"action": "create"}});
+            payload["detail"][field] = given;
+            super::deployment(&payload)
+        };
+        let deploy = |field: &str, given: Json| match told(field, given) {
+            Ok(Command::Deploy(deploy)) => (deploy.canary, deploy.new_paused),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(deploy("canary", Json::Null), (None, false));
+        assert_eq!(deploy("canary", json!(0)), (Some(0), false));
+        assert_eq!(deploy("canary", json!(CANARY_PERCENT_MAX)), (Some(CANARY_PERCENT_MAX), false));
+        assert_eq!(deploy("new_pipelines", json!("paused")), (None, true));
+        assert_eq!(deploy("new_pipelines", json!("active")), (None, false));
+        for given in
+            [json!(-1), json!(CANARY_PERCENT_MAX + 1), json!(300), json!(2.5), json!("10"), json!(true)]
+        {
+            let told = told("canary", given.clone());
+            assert!(
+                matches!(told, Err(PayloadError::Unreadable { field: "canary", .. })),
+                "{given}: {told:?}"
+            );
+        }
+        for given in [json!("Paused"), json!(""), json!(true), Json::Null] {
+            let told = told("new_pipelines", given.clone());
+            assert!(
+                matches!(told, Err(PayloadError::Unreadable { field: "new_pipelines", .. })),
+                "{given}: {told:?}"
+            );
+        }
+    }
 }

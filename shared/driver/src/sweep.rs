@@ -319,8 +319,9 @@ fn program(task: RunningTask) -> Program {
     Program { id: task.id, task: task.task, index: task.index, attempt: task.attempt }
 }
 
-/// What a due item asks for. Deadlines and clocks alone are due at a moment: other events are redelivered
-/// until they are decided, and a generation that waits for the present one's end is found with its run.
+/// What a due item asks for. Deadlines, clocks and sets of files are due at a moment: other events are
+/// redelivered until they are decided, and a generation that waits for the present one's end is found with
+/// its run.
 fn due(item: &Item) -> Option<Command> {
     let text = |field: &str| item.body.get(field).and_then(Json::as_str);
     match text("command")? {
