@@ -41,14 +41,18 @@ pub(crate) fn made(compiled: &Compiled, lake: &str) -> Deployment {
 }
 
 /// Leaves the plan where Terraform would, and the machines where AWS would have them.
-pub(crate) async fn staged(host: &Sim, compiled: &Compiled) -> String {
+pub(crate) async fn staged<T: Table + 'static>(host: &Sim<T>, compiled: &Compiled) -> String {
     host.load(&deployment(compiled)).await.unwrap();
     let uri = format!("s3://state/documents/staged/{}.json", compiled.plan.pipeline);
     host.world().objects.put(&uri, &serde_json::to_vec(&compiled.plan).unwrap()).await.unwrap();
     uri
 }
 
-pub(crate) async fn deploy(host: &Sim, compiled: &Compiled, made: Deployment) -> Reply {
+pub(crate) async fn deploy<T: Table + 'static>(
+    host: &Sim<T>,
+    compiled: &Compiled,
+    made: Deployment,
+) -> Reply {
     let plan = staged(host, compiled).await;
     let request =
         Deploy { plan, deployment: made, canary: None, new_paused: false, by: Some("terraform".to_owned()) };

@@ -1,15 +1,22 @@
 //! Sets of files: late, settled, collected.
 
-use crate::deployments::new_host;
+use crate::deployments::{deploy, made, new_host};
 use crate::events::{arrives, deployed, find, finish, ledger, object};
-use crate::world::{Sim, compiled, epoch};
+use crate::world::{Sim, compiled, epoch, host, script};
 use cauce_driver::Budget;
+use cauce_host::simulation::MemoryObjects;
+use cauce_local::memory::MemoryTable;
 use cauce_model::event::{Became, LedgerRecord, Object};
 use cauce_model::record::{RUNS_LIST, Record, RunRecord};
 use cauce_model::{Json, RunStatus};
 use cauce_ports::{Objects, Table};
+use cauce_testkit::faulty::{Faults, Faulty};
 use cauce_testkit::prng::Prng;
+use serde_json::json;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 const PAIR: &str = r#"
 pipeline: sales
@@ -52,11 +59,11 @@ async fn runs(host: &Sim) -> Vec<RunRecord> {
 }
 
 /// Every object that any run was told of, and how often.
-async fn told(host: &Sim, runs: &[RunRecord]) -> BTreeMap<String, usize> {
+async fn told(objects: &impl Objects, runs: &[RunRecord]) -> BTreeMap<String, usize> {
     let mut told = BTreeMap::new();
     for run in runs {
         for uri in run.trigger.detail["events_uris"].as_array().unwrap() {
-            let bytes = host.world().objects.get(uri.as_str().unwrap(), 1 << 24).await.unwrap().unwrap();
+            let bytes = objects.get(uri.as_str().unwrap(), 1 << 24).await.unwrap().unwrap();
             let objects: Vec<Object> = serde_json::from_slice(&bytes).unwrap();
             for object in objects {
                 *told.entry(object.key).or_default() += 1;
@@ -150,7 +157,7 @@ fn ten_thousand_files_are_one_run() {
             assert_eq!(runs.len(), 1);
             assert_eq!(runs[0].status, RunStatus::Success);
             assert_eq!(runs[0].trigger.detail["more_events"], 9_968);
-            let told = told(&host, &runs).await;
+            let told = told(&host.world().objects, &runs).await;
             assert_eq!((told.len(), told.values().max()), (10_000, Some(&1)));
         })
         .unwrap();
@@ -179,14 +186,14 @@ fn batches_hold_each_file_once_and_what_comes_meanwhile_is_of_the_next_collectio
             assert_eq!(first.len(), 4);
             let mut sizes: Vec<usize> = Vec::new();
             for run in &first {
-                sizes.push(told(&host, std::slice::from_ref(run)).await.len());
+                sizes.push(told(&host.world().objects, std::slice::from_ref(run)).await.len());
             }
             sizes.sort_unstable();
             assert_eq!(sizes, [201, 500, 500, 500]);
             at(&host, 140).await;
             let all = runs(&host).await;
             assert_eq!(all.len(), 5);
-            let told = told(&host, &all).await;
+            let told = told(&host.world().objects, &all).await;
             assert_eq!((told.len(), told.values().max()), (1_702, Some(&1)));
         })
         .unwrap();
@@ -210,6 +217,69 @@ async fn at(host: &Sim, seconds: u64) {
     host.world().clock.until(epoch().plus_seconds(seconds)).await;
     while host.driver().sweep(&Budget::default()).await.unwrap().due > 0 {}
     finish(host).await;
+}
+
+#[test]
+fn a_file_that_comes_while_its_collection_is_closed_is_in_the_next_one() {
+    let mut calls = 0;
+    while between(calls + 1) {
+        calls += 1;
+    }
+    assert!(calls >= 4, "an arrival is {calls} calls");
+}
+
+/// The n-th call of an arrival is held until the collection that it would join has been closed and started.
+/// Whether there was such a call.
+fn between(call: u64) -> bool {
+    let faults = Faults::none();
+    let table = Faulty::new(MemoryTable::new(), &faults);
+    let host = host(table, MemoryObjects::default(), script(json!({}), json!({})), epoch());
+    let compiled = compiled(&MANY.replace("BATCH", "batch: 500"));
+    let clock = host.world().clock.clone();
+    let sweeps = async || {
+        while host.driver().sweep(&Budget::default()).await.unwrap().due > 0 {}
+        host.run(std::future::ready(())).await.unwrap();
+    };
+    clock
+        .block_on(async {
+            deploy(&host, &compiled, made(&compiled, "drop")).await;
+            host.execute(&arrives(&object("in/1.csv", "1"))).await.unwrap();
+            host.world().clock.until(epoch().plus_seconds(25)).await;
+            // More than half of the time is left: this one writes no set, and only checks it.
+            let before = faults.calls();
+            faults.hold_at(before + call);
+            let second = arrives(&object("in/2.csv", "1"));
+            let mut arriving = pin!(host.execute(&second));
+            let was_held = poll_once(arriving.as_mut()).await.is_none();
+            if was_held {
+                host.world().clock.until(epoch().plus_seconds(61)).await;
+                sweeps().await;
+                faults.release();
+                arriving.await.unwrap();
+            }
+            faults.release();
+            for seconds in [200, 400] {
+                host.world().clock.until(epoch().plus_seconds(seconds)).await;
+                sweeps().await;
+            }
+            let page = host.world().table.port().list(RUNS_LIST, "", None, 100).await.unwrap();
+            let runs: Vec<RunRecord> =
+                page.items.iter().map(|item| RunRecord::from_item(item).unwrap()).collect();
+            let told = told(&host.world().objects, &runs).await;
+            let files: Vec<(&str, usize)> = told.iter().map(|(key, count)| (key.as_str(), *count)).collect();
+            assert_eq!(files, [("in/1.csv", 1), ("in/2.csv", 1)], "held at call {call}");
+            was_held
+        })
+        .unwrap()
+}
+
+/// What a future says when it is asked once.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// What became of the newest event of a key.

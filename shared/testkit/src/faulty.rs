@@ -1,4 +1,5 @@
-//! Ports that fail as real ones do: from a seed, or by a crash at a chosen call.
+//! Ports that fail as real ones do: from a seed, or by a crash at a chosen call; and that keep a chosen
+//! call waiting, so that somebody else comes between.
 //!
 //! All the ports of one test share one [`Faults`], which counts their calls together. A crash lets
 //! the call never return, before or after its work was done, and no later call either: as far as
@@ -60,6 +61,8 @@ struct State {
     rates: Rates,
     calls: u64,
     crash: Option<(u64, Moment)>,
+    held: Option<u64>,
+    holder: Option<Waker>,
     dead: bool,
     watcher: Option<Waker>,
 }
@@ -74,6 +77,7 @@ enum Fate {
     LostAfter,
     Stale,
     Dies(Moment),
+    Held,
     Dead,
 }
 
@@ -99,6 +103,8 @@ impl Faults {
                 rates,
                 calls: 0,
                 crash: None,
+                held: None,
+                holder: None,
                 dead: false,
                 watcher: None,
             })),
@@ -108,6 +114,33 @@ impl Faults {
     /// The call of this number, counted from 1 over all ports since the beginning, dies.
     pub fn crash_at(&self, call: u64, moment: Moment) {
         self.state.borrow_mut().crash = Some((call, moment));
+    }
+
+    /// The call of this number waits before its work until [`Faults::release`]; other calls go on.
+    pub fn hold_at(&self, call: u64) {
+        self.state.borrow_mut().held = Some(call);
+    }
+
+    /// The call that is held goes on; one that was to be held is not.
+    pub fn release(&self) {
+        let mut state = self.state.borrow_mut();
+        state.held = None;
+        if let Some(holder) = state.holder.take() {
+            holder.wake();
+        }
+    }
+
+    /// Waits for [`Faults::release`].
+    async fn held(&self) {
+        poll_fn(|context| {
+            let mut state = self.state.borrow_mut();
+            if state.held.is_none() {
+                return Poll::Ready(());
+            }
+            state.holder = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Other rates from now on.
@@ -154,6 +187,9 @@ impl Faults {
             && call == state.calls
         {
             return Fate::Dies(moment);
+        }
+        if state.held == Some(state.calls) {
+            return Fate::Held;
         }
         let rates = state.rates;
         // One draw per call, so that changing one rate moves no other call's fate further than it
@@ -233,6 +269,10 @@ impl<P> Faulty<P> {
                 self.faults.die().await
             }
             Fate::Dead => pending().await,
+            Fate::Held => {
+                self.faults.held().await;
+                work.await
+            }
             Fate::Done | Fate::Conflict | Fate::Stale => work.await,
         }
     }
