@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cauce_compiler::Compiled;
+use cauce_spec::file::access::Api;
 use serde_json::json;
 
 use super::check::files_of;
@@ -120,6 +121,7 @@ fn write_project(out: &Path, loaded: &[Loaded]) -> Result<(), Failure> {
         "images": project.images,
         "channels": project.channels,
         "pools": project.pools,
+        "api": project.api.as_ref().map(Api::access).unwrap_or_default(),
         "environments": project.environments,
     });
     let mut text = serde_json::to_string_pretty(&document).map_err(|error| Failure::from_error(&error))?;

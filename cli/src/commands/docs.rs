@@ -176,7 +176,13 @@ fn facts(out: &mut String, loaded: &Loaded, context: &Context) {
 /// What starts a run, a line each.
 fn starts(plan: &Plan) -> Vec<String> {
     let schedules = plan.schedules.iter().map(schedule);
-    let triggers = plan.triggers.iter().map(|TriggerPlan::File(trigger)| files(trigger));
+    let triggers = plan.triggers.iter().map(|trigger| match trigger {
+        TriggerPlan::File(trigger) => files(trigger),
+        TriggerPlan::Webhook(hook) => {
+            let address = cauce_engine::webhook::address(&plan.pipeline, hook.path.as_deref());
+            format!("POST /{address}, signed as {} does", hook.style.as_str())
+        }
+    });
     let mut ways: Vec<String> = schedules.chain(triggers).collect();
     if ways.is_empty() {
         ways.push("when somebody starts it".to_owned());

@@ -96,7 +96,7 @@ fn scan(args: &ScanArgs, context: &Context) -> Result<Exit, Failure> {
 /// The patterns of a pipeline's file triggers, with each of its buckets. What lies in the wrong one is
 /// refused when it is decided on.
 fn patterns(record: &PipelineRecord, plan: &Plan) -> Vec<(String, KeyPattern)> {
-    let keys = plan.triggers.iter().flat_map(|TriggerPlan::File(trigger)| &trigger.keys);
+    let keys = plan.triggers.iter().filter_map(TriggerPlan::file).flat_map(|trigger| &trigger.keys);
     // The checks refuse patterns that cannot be read.
     let patterns: Vec<KeyPattern> = keys.filter_map(|key| KeyPattern::parse(key).ok()).collect();
     let of_bucket =

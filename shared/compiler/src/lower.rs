@@ -11,6 +11,7 @@ use cauce_model::plan::{
     Edge, FileTriggerPlan, HoursPlan, MapPlan, NotifyPlan, OffPeakPlan, PLAN_SCHEMA, PipelineTaskPlan, Plan,
     RetryPlan, SchedulePlan, TaskIndex, TaskKind, TaskPlan, Tick, TriggerPlan, WaitForPlan,
 };
+use cauce_model::webhook::WebhookPlan;
 use cauce_spec::file::calendar::Calendar;
 use cauce_spec::file::kind::{self as spec, Branch, Resources};
 use cauce_spec::file::pipeline::{self, DataInterval, Notifications, Schedule};
@@ -95,6 +96,17 @@ pub(crate) fn lower(
 
 fn trigger(trigger: &Trigger) -> Option<TriggerPlan> {
     // The checks refuse a trigger that says nothing, and those that a later release brings.
+    if let Some(hook) = &trigger.webhook {
+        return Some(TriggerPlan::Webhook(WebhookPlan {
+            path: hook.path.as_ref().map(ToString::to_string),
+            key: hook.key.to_string(),
+            previous_key: hook.previous_key.as_ref().map(ToString::to_string),
+            verify_token: hook.verify_token.as_ref().map(ToString::to_string),
+            style: hook.style,
+            params: hook.params.iter().map(|(name, value)| (name.to_string(), value.to_json())).collect(),
+            logical_date: hook.logical_date.as_ref().map(text),
+        }));
+    }
     let file = trigger.file.as_ref()?;
     Some(TriggerPlan::File(FileTriggerPlan {
         bucket: text(&file.bucket),

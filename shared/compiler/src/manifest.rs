@@ -89,6 +89,32 @@ pub enum ManifestTrigger {
         /// What the keys begin with, ascending; none of them begins with another.
         prefixes: Vec<String>,
     },
+    /// A signed call.
+    Webhook {
+        /// Where it is called, below the API's address.
+        address: String,
+        /// How it is signed.
+        style: String,
+        /// The references of the secrets that it is checked with.
+        secrets: Vec<String>,
+    },
+}
+
+impl ManifestTrigger {
+    fn of(trigger: &TriggerPlan, plan: &Plan) -> Self {
+        match trigger {
+            TriggerPlan::File(trigger) => files(trigger),
+            TriggerPlan::Webhook(hook) => {
+                let path = hook.path.as_ref().map(|path| format!("/{path}")).unwrap_or_default();
+                let secrets = [Some(&hook.key), hook.previous_key.as_ref(), hook.verify_token.as_ref()];
+                Self::Webhook {
+                    address: format!("hooks/{}{path}", plan.pipeline),
+                    style: hook.style.as_str().to_owned(),
+                    secrets: secrets.into_iter().flatten().cloned().collect(),
+                }
+            }
+        }
+    }
 }
 
 pub(crate) fn manifest(plan: &Plan, machines: &[Machine], version: String, forecast: &Forecast) -> Manifest {
@@ -109,7 +135,7 @@ pub(crate) fn manifest(plan: &Plan, machines: &[Machine], version: String, forec
             })
             .collect(),
         schedules: plan.schedules.iter().enumerate().flat_map(|(at, plan)| schedules(at, plan)).collect(),
-        triggers: plan.triggers.iter().map(|TriggerPlan::File(trigger)| files(trigger)).collect(),
+        triggers: plan.triggers.iter().map(|trigger| ManifestTrigger::of(trigger, plan)).collect(),
         kinds: kinds.into_iter().map(ToOwned::to_owned).collect(),
         task_definitions: task_definitions::of(plan),
         forecast: forecast.clone(),
@@ -224,7 +250,9 @@ mod tests {
             batch: None,
         };
         let prefixes = |keys: &[&str]| {
-            let ManifestTrigger::File { bucket, prefixes } = files(&trigger(keys));
+            let ManifestTrigger::File { bucket, prefixes } = files(&trigger(keys)) else {
+                panic!("files are waited for")
+            };
             assert_eq!(bucket, "${{ env.landing }}");
             prefixes
         };

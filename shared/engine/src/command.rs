@@ -191,7 +191,7 @@ pub struct Pause {
 }
 
 /// Something that may start runs.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Event {
     /// A schedule ticked.
     Tick {
@@ -204,6 +204,8 @@ pub enum Event {
     },
     /// An object arrived in a bucket.
     Object(Object),
+    /// A webhook was called.
+    Webhook(crate::webhook::Webhook),
 }
 
 /// A pipeline version was deployed.

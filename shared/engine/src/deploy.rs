@@ -153,7 +153,7 @@ pub(crate) fn undeploy(
 /// The patterns of keys that a plan waits for, by bucket.
 fn interests(plan: &Plan, settings: &Settings) -> Result<BTreeMap<String, Vec<String>>, Stop> {
     let mut interests: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for TriggerPlan::File(trigger) in &plan.triggers {
+    for trigger in plan.triggers.iter().filter_map(TriggerPlan::file) {
         let bucket = files::bucket(trigger, settings).map_err(rejected)?;
         interests.entry(bucket).or_default().extend(trigger.keys.iter().cloned());
     }

@@ -6,7 +6,7 @@ use crate::command::{Again, Command, Decision, Effect, Event, Existing, Reply, T
 use crate::schedule::{Dating, Schedule};
 use crate::stop::Stop;
 use crate::trigger::{self, NewRun, Refusal};
-use crate::{View, files};
+use crate::{View, files, webhook};
 use cauce_model::event::{Became, LedgerRecord, ledger_item};
 use cauce_model::ids::{RunRef, sha256_hex};
 use cauce_model::item::Expect;
@@ -25,6 +25,7 @@ pub(crate) fn decide(event: &Event, view: &View, now: Instant) -> Result<Decisio
             tick(pipeline, schedule, *scheduled_at, view, now)
         }
         Event::Object(object) => files::object(object, view, now),
+        Event::Webhook(hook) => webhook::decide(hook, view, now),
     }
 }
 
@@ -218,11 +219,26 @@ fn reply(became: Became, run: Option<&str>, reason: Option<&str>) -> Reply {
 
 /// Brings a run, or its next generation, into being together with the event's entry.
 pub(crate) fn start(
+    entry: LedgerRecord,
+    deployed: &PipelineRecord,
+    new: NewRun,
+    cause: TriggerRecord,
+    existing: Existing,
+    view: &View,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    start_with(entry, deployed, new, cause, existing, None, view, now)
+}
+
+/// The same with parameters of the event's own.
+#[expect(clippy::too_many_arguments, reason = "a request field by field, made into one right here")]
+pub(crate) fn start_with(
     mut entry: LedgerRecord,
     deployed: &PipelineRecord,
     new: NewRun,
     cause: TriggerRecord,
     existing: Existing,
+    params: Option<Json>,
     view: &View,
     now: Instant,
 ) -> Result<Decision, Stop> {
@@ -232,7 +248,7 @@ pub(crate) fn start(
         version: canary.map_or(&deployed.version, |canary| &canary.version).clone(),
         run_id: new.run_id,
         trigger: cause,
-        params: None,
+        params,
         logical_date: new.logical_date,
         data_interval: new.data_interval,
         timezone: new.timezone,

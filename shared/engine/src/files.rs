@@ -16,7 +16,7 @@ use cauce_model::event::{
 use cauce_model::ids::sha256_hex;
 use cauce_model::item::Expect;
 use cauce_model::pattern::KeyPattern;
-use cauce_model::plan::{FileTriggerPlan, TriggerPlan};
+use cauce_model::plan::FileTriggerPlan;
 use cauce_model::record::{PipelineRecord, Record, RunRecord, TriggerRecord, pipeline_item, run_item};
 use cauce_model::{Instant, Item, Json, RunKey, TriggerKind, Write};
 use cauce_template::Context;
@@ -216,8 +216,8 @@ impl Arrival<'_> {
 
 /// The first trigger of the plan whose bucket and keys fit.
 fn met<'a>(prepared: &'a Prepared, object: &Object, settings: &Settings) -> Result<Option<Met<'a>>, String> {
-    let triggers = prepared.plan.triggers.iter().map(|TriggerPlan::File(trigger)| trigger);
-    for (position, trigger) in triggers.enumerate() {
+    for (position, trigger) in prepared.plan.triggers.iter().enumerate() {
+        let Some(trigger) = trigger.file() else { continue };
         if bucket(trigger, settings)? != object.bucket {
             continue;
         }

@@ -73,6 +73,8 @@ mod event;
 
 mod files;
 
+pub mod webhook;
+
 mod sets;
 
 mod ticks;

@@ -293,7 +293,7 @@ pub struct LedgerRecord {
     pub at: Instant,
     /// When it was first decided about.
     pub decided_at: Instant,
-    /// `schedule`, `file` or `set`.
+    /// `schedule`, `file`, `set` or `webhook`.
     pub kind: String,
     /// What tells the event from every other.
     pub identity: String,

@@ -29,6 +29,10 @@ pub mod deployment;
 
 pub mod event;
 
+pub mod webhook;
+
+pub mod access;
+
 pub mod pattern;
 
 pub mod schedule;

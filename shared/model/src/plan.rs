@@ -77,6 +77,18 @@ impl Plan {
 pub enum TriggerPlan {
     /// Objects that arrive in a bucket.
     File(FileTriggerPlan),
+    /// A signed call.
+    Webhook(crate::webhook::WebhookPlan),
+}
+
+impl TriggerPlan {
+    /// What it waits for, when that is files.
+    pub const fn file(&self) -> Option<&FileTriggerPlan> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Webhook(_) => None,
+        }
+    }
 }
 
 /// Objects that start runs.

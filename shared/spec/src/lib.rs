@@ -31,5 +31,7 @@ pub use file::pipeline::Pipeline;
 pub use file::project::Project;
 pub use file::task::Task;
 pub use inline::{HolidaysError, InlineError};
-pub use shape::{Argv, Cron, Day, Hours, Moment, Name, Offset, Seconds, Stretch, TimeZoneName, Weekdays};
+pub use shape::{
+    Argv, Cron, Day, Hours, Moment, Name, Offset, Seconds, SecretRef, Stretch, TimeZoneName, Weekdays,
+};
 pub use tree::{MAX_DEPTH, MAX_FILE_BYTES, MAX_NODES};

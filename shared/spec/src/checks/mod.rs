@@ -8,6 +8,7 @@ mod pools;
 mod services;
 mod triggers;
 mod values;
+mod webhooks;
 
 use std::collections::BTreeMap;
 

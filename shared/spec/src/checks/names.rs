@@ -7,7 +7,7 @@ use cauce_model::plan::APPROVAL_OUTPUT;
 use cauce_template::NameUse;
 
 use crate::checks::graph::Graph;
-use crate::checks::{Draft, DraftTask};
+use crate::checks::{Draft, DraftTask, webhooks};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::file::kind::Kind;
 use crate::file::project::Project;
@@ -59,6 +59,17 @@ impl Checker<'_> {
                     "`matrix` is not supported yet".to_owned(),
                     "remove it: nothing would fill it".to_owned(),
                 ),
+            }
+            return;
+        }
+        if webhooks::holds(&template.route) {
+            if root != webhooks::BODY {
+                report(
+                    reader,
+                    Code::UnknownName,
+                    format!("before there is a run, templates know no `{root}`"),
+                    "a webhook's templates read `body`, such as `{{ body.region }}`".to_owned(),
+                );
             }
             return;
         }

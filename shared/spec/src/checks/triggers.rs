@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cauce_model::pattern::KeyPattern;
 
-use crate::checks::Draft;
+use crate::checks::{Draft, webhooks};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::file::trigger::{FileTrigger, Quorum};
 use crate::shape::Reader;
@@ -16,6 +16,7 @@ pub(crate) fn check(draft: &Draft<'_>, reader: &mut Reader) {
         Value::List(nodes) => nodes.iter().collect(),
         _ => vec![&list.value],
     };
+    let mut taken = BTreeSet::new();
     for (at, (trigger, node)) in draft.pipeline.triggers.iter().zip(nodes).enumerate() {
         let kinds = [trigger.file.is_some(), trigger.dataset.is_some(), trigger.webhook.is_some()];
         if kinds.iter().filter(|given| **given).count() != 1 {
@@ -31,6 +32,10 @@ pub(crate) fn check(draft: &Draft<'_>, reader: &mut Reader) {
         }
         if let (Some(file), Some(entry)) = (&trigger.file, node.get("file")) {
             self::file(file, &entry.value, &format!("triggers[{at}].file"), reader);
+        }
+        if let (Some(hook), Some(entry)) = (&trigger.webhook, node.get("webhook")) {
+            let route = format!("triggers[{at}].webhook");
+            webhooks::check(draft, hook, &entry.value, &route, &mut taken, reader);
         }
     }
 }

@@ -20,16 +20,6 @@ record! {
 }
 
 record! {
-    /// Webhook trigger: a signed call from outside.
-    pub struct WebhookTrigger {
-        /// Key: the secret that signs the call.
-        key: String;
-        /// Parameters: which parts of the body become parameters.
-        params: IndexMap<Name, Template> = IndexMap::new();
-    }
-}
-
-record! {
     /// Matrix: one series of runs per item.
     pub struct Matrix {
         /// As: the word under which templates read the item.

@@ -4,6 +4,7 @@
 //! runs, `words` the lists of words that the plan shares, `later` what is in the schema already and
 //! not supported yet.
 
+pub mod access;
 pub mod calendar;
 pub mod channel;
 pub mod data;
@@ -16,4 +17,5 @@ pub mod project;
 pub mod services;
 pub mod task;
 pub mod trigger;
+pub mod webhook;
 mod words;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
+use crate::file::access::Api;
 use crate::file::calendar::Calendar;
 use crate::file::channel::Channel;
 use crate::file::fragment::{PipelineOverrides, Source, TaskTemplate};
@@ -19,6 +20,8 @@ record! {
         description: Option<String> = None;
         /// Environments: where pipelines run, with the values that `env` templates read.
         environments: IndexMap<Name, Environment> = IndexMap::new();
+        /// API: who may use the HTTP interface, and for what.
+        api: Option<Api> = None;
         /// Images: container images by name.
         images: IndexMap<Name, Image> = IndexMap::new();
         /// Channels: where notices go.
@@ -51,6 +54,7 @@ impl Project {
             project: None,
             description: None,
             environments: IndexMap::new(),
+            api: None,
             images: IndexMap::new(),
             channels: IndexMap::new(),
             pools: IndexMap::new(),

@@ -2,7 +2,8 @@
 
 use cauce_template::Template;
 
-use crate::file::later::{DatasetTrigger, WebhookTrigger};
+use crate::file::later::DatasetTrigger;
+use crate::file::webhook::WebhookTrigger;
 use crate::shape::{Seconds, choice, record};
 
 record! {
@@ -13,7 +14,7 @@ record! {
         /// Dataset: datasets that other tasks write.
         dataset: Option<DatasetTrigger> = None => later;
         /// Webhook: a signed call from outside.
-        webhook: Option<WebhookTrigger> = None => later;
+        webhook: Option<WebhookTrigger> = None;
     }
 }
 

@@ -1,10 +1,12 @@
 //! Lists of words that the plan defines and the file uses.
 
 use cauce_model::TriggerRule;
+use cauce_model::access::Scope;
 use cauce_model::plan::{
     Capacity, Catchup, DeadlineAction, DeadlineFrom, DstGap, OnExisting, OnReject, OnTimeout, ReturnType,
 };
 use cauce_model::status::FailureClass;
+use cauce_model::webhook::WebhookStyle;
 use serde_json::{Value as Json, json};
 
 use crate::shape::{Definitions, Reader, Shape, document, variants, words};
@@ -94,6 +96,23 @@ shared_words! {
         "on_demand" => Self::OnDemand, "On-demand capacity.";
         "spot" => Self::Spot, "Spot capacity only.";
         "spot_then_on_demand" => Self::SpotThenOnDemand, "Spot first, on-demand after an interruption.";
+    }
+    "Webhook style: how calls are signed."
+    WebhookStyle {
+        "generic" => Self::Generic, "Time stamp and body, as docs/api.md shows.";
+        "github" => Self::Github, "As GitHub does.";
+        "slack" => Self::Slack, "As Slack does.";
+        "meta" => Self::Meta, "As Meta does.";
+    }
+    "Scope: something that a key of the API opens."
+    Scope {
+        "runs:read" => Self::RunsRead, "See runs.";
+        "runs:write" => Self::RunsWrite, "Start, rerun, cancel and mark runs.";
+        "logs:read" => Self::LogsRead, "Read what tasks printed.";
+        "approvals:write" => Self::ApprovalsWrite, "Answer approvals.";
+        "pipelines:read" => Self::PipelinesRead, "See pipelines.";
+        "pipelines:write" => Self::PipelinesWrite, "Pause and unpause pipelines.";
+        "metrics:read" => Self::MetricsRead, "Read metrics, which are of all pipelines.";
     }
     "Existing run: what happens when the run to start exists already."
     OnExisting {

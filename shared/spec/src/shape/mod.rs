@@ -10,6 +10,7 @@ mod leaf;
 mod list;
 mod reader;
 mod record;
+mod secret;
 pub(crate) mod suggest;
 
 pub use cron::Cron;
@@ -19,6 +20,7 @@ pub use leaf::{Moment, Name, Seconds, TimeZoneName};
 pub use list::Argv;
 pub(crate) use reader::{Fields, Reader, TemplateUse};
 pub(crate) use record::{choice, record};
+pub use secret::SecretRef;
 
 use serde_json::{Value as Json, json};
 
