@@ -54,7 +54,9 @@ pub(crate) enum Command {
     Schema(SchemaArgs),
     /// Run a pipeline on this machine.
     Run(RunArgs),
-    /// Start a run of a deployed pipeline.
+    /// Run the pipelines of a project for as long as the machine runs: schedules, deadlines, interrupted runs.
+    Up(UpArgs),
+    /// Start a run of a deployed pipeline: by the running 'cauce up', or there with --env.
     Trigger(TriggerArgs),
     /// Run a pipeline for every data interval of a range of dates.
     Backfill(BackfillArgs),
@@ -229,6 +231,19 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE", requires = "dry_run")]
     pub(crate) outcomes: Option<PathBuf>,
     /// Let tasks use this machine's AWS credentials and the real S3.
+    #[arg(long)]
+    pub(crate) host_credentials: bool,
+}
+
+/// `cauce up`
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// The project's folder [default: the current one].
+    pub(crate) dir: Option<PathBuf>,
+    /// Where another one runs already: wait for its end, then take over.
+    #[arg(long)]
+    pub(crate) standby: bool,
+    /// Let tasks reach the real AWS with the caller's credentials.
     #[arg(long)]
     pub(crate) host_credentials: bool,
 }

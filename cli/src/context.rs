@@ -29,6 +29,8 @@ pub(crate) struct Environment {
     pub(crate) tz: Option<String>,
     /// `USER`: who asks.
     pub(crate) user: Option<String>,
+    /// `NOTIFY_SOCKET`, where systemd wants to hear that a service is ready.
+    pub(crate) notify_socket: Option<std::ffi::OsString>,
     /// The AWS variables (`AWS_*`), for `--host-credentials`.
     pub(crate) aws: std::collections::BTreeMap<String, String>,
     /// The folder in which the program was started.

@@ -135,9 +135,18 @@ impl From<cauce_local::state::StateError> for Failure {
         use cauce_local::state::StateError;
         let exit = match error {
             StateError::NewerFormat { .. } | StateError::BadFormat { .. } => Exit::BadInput,
-            StateError::Running { .. } | StateError::Io { .. } => Exit::SystemFailure,
+            StateError::Running { .. } | StateError::Serving { .. } | StateError::Io { .. } => {
+                Exit::SystemFailure
+            }
         };
-        Self { exit, ..Self::from_error(&error) }
+        let failure = Self { exit, ..Self::from_error(&error) };
+        match error {
+            StateError::Serving { pid: Some(pid), .. } => failure.help(format!(
+                "stop it with 'kill {pid}' (its runs go on with the next one), or wait for its end with --standby"
+            )),
+            StateError::Serving { .. } => failure.help("wait for its end with --standby"),
+            _ => failure,
+        }
     }
 }
 
@@ -162,6 +171,15 @@ impl From<cauce_driver::look::LookError> for Failure {
 impl From<cauce_driver::DriverError> for Failure {
     fn from(error: cauce_driver::DriverError) -> Self {
         Self::from_error(&error)
+    }
+}
+
+impl From<cauce_host::ReviveError> for Failure {
+    fn from(error: cauce_host::ReviveError) -> Self {
+        match error {
+            cauce_host::ReviveError::Refused { cause, .. } => Self::bad_input(cause),
+            error => Self::from_error(&error),
+        }
     }
 }
 

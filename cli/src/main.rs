@@ -77,6 +77,7 @@ fn environment() -> Environment {
         lang: env::var("LANG").ok(),
         tz: env::var("TZ").ok(),
         user: env::var("USER").ok(),
+        notify_socket: env::var_os("NOTIFY_SOCKET"),
         aws: env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect(),
         // A folder that was removed has no name: paths then stay as they were written.
         current_dir: env::current_dir().unwrap_or_default(),
@@ -94,6 +95,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Docs(args) => commands::docs::docs(args, context),
         Command::Schema(args) => commands::build::schema(args, context),
         Command::Run(args) => engine::run(args, context),
+        Command::Up(args) => engine::up(args, context),
         Command::Trigger(args) => engine::trigger(args, context),
         Command::Backfill(args) => engine::backfill(args, context),
         Command::List(args) => commands::runs::list(args, context),

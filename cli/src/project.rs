@@ -41,6 +41,9 @@ pub(crate) struct ProjectFolder {
     pub(crate) state_dir: PathBuf,
 }
 
+/// Hears what was found in a file, and says whether it is taken.
+type Judge<'a> = dyn FnMut(&[Diagnostic], &str, &[u8]) -> Result<(), Failure> + 'a;
+
 /// A pipeline that passed its checks, compiled.
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded {
@@ -69,6 +72,23 @@ impl ProjectFolder {
     /// # Errors
     /// A project file that cannot be read or does not pass its checks.
     pub(crate) fn around(folder: &Path, context: &Context) -> Result<Self, Failure> {
+        Self::read(folder, context, &mut |found, shown, text| report(found, shown, text, context))
+    }
+
+    /// The same without showing anything; what is wrong comes back in words.
+    ///
+    /// # Errors
+    /// As [`ProjectFolder::around`].
+    pub(crate) fn silently(folder: &Path, context: &Context) -> Result<Self, String> {
+        let mut words = String::new();
+        let read = Self::read(folder, context, &mut |found, shown, text| {
+            words.push_str(&cauce_spec::render::text(found, shown, text, false));
+            if is_wrong(found) { Err(Failure::told(Exit::BadInput)) } else { Ok(()) }
+        });
+        read.map_err(|failure| if failure.message.is_empty() { words } else { failure.message })
+    }
+
+    fn read(folder: &Path, context: &Context, judge: &mut Judge<'_>) -> Result<Self, Failure> {
         let folder = context.absolute(folder);
         let file = folder.ancestors().map(|above| above.join(PROJECT_FILE)).find(|file| file.is_file());
         let root = file.as_deref().and_then(Path::parent).unwrap_or(&folder).to_owned();
@@ -78,13 +98,13 @@ impl ProjectFolder {
                 let shown = shown(file, context);
                 let text = read(file)?;
                 let (project, diagnostics) = cauce_spec::check_project(&text);
-                report(&diagnostics, &shown, &text, context)?;
+                judge(&diagnostics, &shown, &text)?;
                 let mut project = project.ok_or(Failure::told(Exit::BadInput))?;
                 project
                     .inline_holidays(|file| text_of(&root, file))
                     .map_err(|error| Failure::bad_input(format!("{shown}: {error}")))?;
                 project.read_from(&shown, &text);
-                templates(&mut project, &root, context)?;
+                templates(&mut project, &root, context, judge)?;
                 project
             }
         };
@@ -114,7 +134,7 @@ impl ProjectFolder {
     pub(crate) fn pipelines(&self) -> Result<Vec<Found>, Failure> {
         let mut found = Vec::new();
         let depth = if self.file.is_some() { SEARCH_DEPTH_MAX } else { 0 };
-        search(&self.root, depth, false, &mut found)?;
+        search(&self.root, depth, false, &mut |path, name| found.extend(defined(path, name)))?;
         found.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
         Ok(found)
     }
@@ -126,7 +146,7 @@ impl ProjectFolder {
 /// A folder that cannot be read.
 pub(crate) fn pipelines_below(folder: &Path) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
-    search(folder, SEARCH_DEPTH_MAX, true, &mut found)?;
+    search(folder, SEARCH_DEPTH_MAX, true, &mut |path, name| found.extend(defined(path, name)))?;
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
@@ -214,7 +234,12 @@ pub(crate) fn compiled(
 ///
 /// # Errors
 /// A file that cannot be read or does not pass its checks; a name that another template has.
-fn templates(project: &mut Project, root: &Path, context: &Context) -> Result<(), Failure> {
+fn templates(
+    project: &mut Project,
+    root: &Path,
+    context: &Context,
+    judge: &mut Judge<'_>,
+) -> Result<(), Failure> {
     let folder = root.join(TEMPLATES);
     if !folder.is_dir() {
         return Ok(());
@@ -229,7 +254,7 @@ fn templates(project: &mut Project, root: &Path, context: &Context) -> Result<()
         let shown = shown(&file, context);
         let text = read(&file)?;
         let (template, diagnostics) = cauce_spec::check_template(&text, &shown);
-        report(&diagnostics, &shown, &text, context)?;
+        judge(&diagnostics, &shown, &text)?;
         let (name, template) = template.ok_or(Failure::told(Exit::BadInput))?;
         if project.templates.contains_key(&name) {
             return Err(Failure::bad_input(format!("{shown}: there is another template '{name}'"))
@@ -238,6 +263,44 @@ fn templates(project: &mut Project, root: &Path, context: &Context) -> Result<()
         project.templates.insert(name, template);
     }
     Ok(())
+}
+
+/// Checks and compiles the text of a pipeline file without showing anything; what is wrong comes back in words,
+/// as it would have been shown. `named` hears of each file that it names.
+pub(crate) fn judged(
+    text: &[u8],
+    shown: &str,
+    folder: &ProjectFolder,
+    env: &str,
+    named: &mut dyn FnMut(&Path),
+) -> Result<Compiled, String> {
+    let (pipeline, diagnostics) = cauce_spec::check_in(text, &folder.project, env);
+    let mut pipeline = pipeline
+        .filter(|_| !is_wrong(&diagnostics))
+        .ok_or_else(|| cauce_spec::render::text(&diagnostics, shown, text, false))?;
+    let inlined = pipeline.inline_files(|file| {
+        named(&folder.root.join(file));
+        text_of(&folder.root, file)
+    });
+    inlined.map_err(|error| format!("{shown}: {error}"))?;
+    cauce_compiler::compile(&pipeline, &folder.project)
+        .map_err(|error| format!("{}: {error}", place_of(shown, &pipeline, &error)))
+}
+
+/// The files below a folder whose change may change what it offers: all that could define pipelines, and the
+/// project file. A folder that cannot be read holds none.
+pub(crate) fn candidates(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let root = folder.ancestors().find(|above| above.join(PROJECT_FILE).is_file());
+    found.extend(root.map(|root| root.join(PROJECT_FILE)));
+    let depth = if root.is_some() { SEARCH_DEPTH_MAX } else { 0 };
+    // A folder that vanishes meanwhile is found gone at the next look.
+    let _ = search(root.unwrap_or(folder), depth, false, &mut |path, name| {
+        if is_yaml(name) {
+            found.push(path.to_owned());
+        }
+    });
+    found
 }
 
 /// Makes the files that a pipeline names a part of it.
@@ -288,10 +351,11 @@ pub(crate) fn report(
     } else {
         output.talk_raw(&cauce_spec::render::text(diagnostics, shown, text, output.talk_colour()));
     }
-    match diagnostics.iter().filter(|found| found.severity == Severity::Error).count() {
-        0 => Ok(()),
-        _ => Err(Failure::told(Exit::BadInput)),
-    }
+    if is_wrong(diagnostics) { Err(Failure::told(Exit::BadInput)) } else { Ok(()) }
+}
+
+fn is_wrong(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|found| found.severity == Severity::Error)
 }
 
 /// Reads a file of pipelines, never more of it than the checks accept: a larger one is cut just above
@@ -312,7 +376,22 @@ pub(crate) fn shown(path: &Path, context: &Context) -> String {
     path.strip_prefix(&context.environment.current_dir).unwrap_or(path).display().to_string()
 }
 
-fn search(folder: &Path, depth: u32, across: bool, found: &mut Vec<Found>) -> Result<(), Failure> {
+/// A file, if it defines a pipeline.
+fn defined(path: &Path, name: &str) -> Option<Found> {
+    Some(Found { name: pipeline_name(path, name)?, path: path.to_owned() })
+}
+
+fn is_yaml(name: &str) -> bool {
+    name != PROJECT_FILE && (name.ends_with(".yaml") || name.ends_with(".yml"))
+}
+
+/// Visits the files of a folder and of those below it that are searched.
+fn search(
+    folder: &Path,
+    depth: u32,
+    across: bool,
+    visit: &mut dyn FnMut(&Path, &str),
+) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::file("read", folder, &error);
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -326,10 +405,10 @@ fn search(folder: &Path, depth: u32, across: bool, found: &mut Vec<Found>) -> Re
         if kind.is_dir() {
             let is_other = !across && path.join(PROJECT_FILE).exists();
             if depth > 0 && !is_other && !NOT_SEARCHED.contains(&&*name) {
-                search(&path, depth - 1, across, found)?;
+                search(&path, depth - 1, across, visit)?;
             }
-        } else if let Some(name) = pipeline_name(&path, &name) {
-            found.push(Found { name, path });
+        } else {
+            visit(&path, &name);
         }
     }
     Ok(())
@@ -338,7 +417,7 @@ fn search(folder: &Path, depth: u32, across: bool, found: &mut Vec<Found>) -> Re
 /// The name that a YAML file gives its pipeline, if it defines one: the value of `pipeline:` at the
 /// start of a line. A file that cannot be read defines none.
 fn pipeline_name(path: &Path, name: &str) -> Option<String> {
-    if name == PROJECT_FILE || !(name.ends_with(".yaml") || name.ends_with(".yml")) {
+    if !is_yaml(name) {
         return None;
     }
     let text = read(path).ok()?;

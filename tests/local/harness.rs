@@ -94,7 +94,12 @@ impl Project {
 
     /// Starts the program and goes on.
     pub(crate) fn start(&self, args: &[&str]) -> Started {
-        let mut child = self.command(args).spawn().unwrap();
+        self.start_with(&[], args)
+    }
+
+    /// The same with more variables in its environment.
+    pub(crate) fn start_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Started {
+        let mut child = self.command(args).envs(variables.iter().copied()).spawn().unwrap();
         let talk = child.stderr.take().map(BufReader::new);
         Started { child, talk }
     }
@@ -182,6 +187,21 @@ impl Started {
         let mut talk = self.talk.take().unwrap();
         let (heard, talk) = within("lines of cauce", move || {
             let heard: Vec<String> = talk.by_ref().lines().take(lines).map(Result::unwrap).collect();
+            (heard, talk)
+        });
+        self.talk = Some(talk);
+        heard
+    }
+
+    /// Waits until it has said a line with these words on stderr; all lines up to that one.
+    pub(crate) fn hears(&mut self, words: &str) -> Vec<String> {
+        let (mut talk, wanted) = (self.talk.take().unwrap(), words.to_owned());
+        let (heard, talk) = within(&format!("cauce to say '{words}'"), move || {
+            let mut heard: Vec<String> = Vec::new();
+            while heard.last().is_none_or(|line| !line.contains(&wanted)) {
+                let next = talk.by_ref().lines().next().map(Result::unwrap);
+                heard.push(next.unwrap_or_else(|| panic!("it ended without '{wanted}': {heard:#?}")));
+            }
             (heard, talk)
         });
         self.talk = Some(talk);

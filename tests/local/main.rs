@@ -18,4 +18,5 @@ mod pools;
 mod time;
 mod twice;
 mod unruly;
+mod up;
 mod ventas;

@@ -14,6 +14,7 @@ mod pools;
 mod reference;
 mod repair;
 mod semantics;
+mod service;
 mod services;
 mod sets;
 mod strangers;

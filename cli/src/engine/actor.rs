@@ -3,18 +3,19 @@
 //!
 //! Both are the same driver. What differs is told apart by those who wait for a run to end.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use cauce_engine::{Command, Prepared, Reply};
-use cauce_local::state::RunLock;
+use cauce_host::service::Letter;
 use cauce_model::ids::RunRef;
-use cauce_model::record::{Record, RunRecord, TASK_PREFIX, TaskRecord, run_item, run_partition};
+use cauce_model::record::{Record, RunRecord, run_item};
 use cauce_model::{Json, RunKey};
 use cauce_ports::{Services, Table};
 
 use crate::context::Context;
-use crate::engine::assemble::{Local, local};
+use crate::engine::assemble::{Local, visitor};
 use crate::engine::world::Watch;
 use crate::error::Failure;
 use crate::project::ProjectFolder;
@@ -37,7 +38,7 @@ impl Actor {
     pub(crate) fn open(folder: &ProjectFolder, context: &Context, watch: Watch) -> Result<Self, Failure> {
         Ok(match context.there()? {
             Some(there) => Self::There(there),
-            None => Self::Here(Box::new(local(folder, context, false, watch)?)),
+            None => Self::Here(Box::new(visitor(folder, context, watch)?)),
         })
     }
 
@@ -47,7 +48,17 @@ impl Actor {
     /// The refusal, or a port that does not answer.
     pub(crate) async fn execute(&self, command: &Command) -> Result<Json, Failure> {
         let reply = match self {
-            Self::Here(local) => local.host.execute(command).await?,
+            Self::Here(local) => {
+                let reply = local.host.execute(command).await?;
+                let left = local.host.world().visits.as_ref().map(RefCell::take).unwrap_or_default();
+                for run in left {
+                    local.host.leave(&Letter::Run(run)).await?;
+                }
+                if matches!(command, Command::Pause(_)) {
+                    local.host.leave(&Letter::Due).await?;
+                }
+                reply
+            }
             Self::There(there) => there.execute(command).await?,
         };
         accept(reply)
@@ -58,10 +69,10 @@ impl Actor {
     ///
     /// # Errors
     /// Another process of this machine drives it.
-    pub(crate) fn claim(&self, run: &RunRef) -> Result<Option<RunLock>, Failure> {
+    pub(crate) fn claim(&self, run: &RunRef) -> Result<(), Failure> {
         match self {
-            Self::Here(local) => Ok(Some(local.state.lock_run(&run.key(), &run.to_string())?)),
-            Self::There(_) => Ok(None),
+            Self::Here(local) => Ok(local.claim(run)?),
+            Self::There(_) => Ok(()),
         }
     }
 
@@ -132,23 +143,4 @@ pub(crate) fn accept(reply: Reply) -> Result<Json, Failure> {
 pub(crate) async fn find_run(table: &impl Table, key: &RunKey) -> Result<Option<RunRecord>, Failure> {
     let item = table.get(&run_item(key)).await?;
     Ok(item.as_ref().map(RunRecord::from_item).transpose()?)
-}
-
-/// The records of a run's tasks and of the items of its mapped ones.
-///
-/// # Errors
-/// A table that cannot be read.
-pub(crate) async fn find_tasks(table: &impl Table, key: &RunKey) -> Result<Vec<TaskRecord>, Failure> {
-    let mut tasks = Vec::new();
-    let mut after = None;
-    loop {
-        let page = table.query(&run_partition(key), TASK_PREFIX, after, 1000).await?;
-        for item in &page.items {
-            tasks.push(TaskRecord::from_item(item)?);
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(tasks);
-        }
-    }
 }

@@ -1,20 +1,15 @@
 //! `cauce resume` and `cauce rerun`: the next generation of a run that exists.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use cauce_driver::ask::{How, Version, next};
 use cauce_engine::command::{Again, Existing};
 use cauce_host::Deployment;
-use cauce_local::state::RunLock;
-use cauce_model::RunKey;
 use cauce_model::ids::RunRef;
 use cauce_model::record::RunRecord;
 
 use crate::args::{RerunArgs, ResumeArgs};
 use crate::context::Context;
-use crate::engine::actor::{Actor, accept, find_run, find_tasks};
-use crate::engine::assemble::{Local, deployment, local, register, resize, started_pipelines};
+use crate::engine::actor::{Actor, accept, find_run};
+use crate::engine::assemble::{deployment, local, resize, started_pipelines};
 use crate::engine::follow::{deployed, settle};
 use crate::engine::start::{check_task, drive, finish, resolve};
 use crate::engine::watch::Watching;
@@ -123,7 +118,6 @@ fn go_on(
     let (watch, progress) = Watching::new(context);
     let local = local(folder, context, host_credentials, watch)?;
     context.block_on(async {
-        let mut locks = Vec::new();
         accept(local.host.execute(&resize(folder)).await?)?;
         let pinned: Deployment = match &newest {
             Some(compiled) => {
@@ -138,77 +132,33 @@ fn go_on(
             }
         };
         progress.plan(&pinned.plan);
-        register(&local, &pinned.plan, folder);
         for compiled in started_pipelines(&pinned.plan, folder, context)? {
-            register(&local, &compiled.plan, folder);
             local.host.deploy(&deployment(&compiled)?).await?;
         }
-        let existing = match &selection {
+        local.claim(name)?;
+        match &selection {
             None => {
-                revive(&local, &name.key(), folder, &mut locks, context).await?;
-                Existing::Resume
+                for program in local.host.resume(run, &context.environment.by()).await? {
+                    let (task, attempt) = (program.task, program.attempt);
+                    context.output.talk(&format!("ended what was left of {task} attempt {attempt}"));
+                }
             }
             Some(selection) => {
                 if let Again::Task { task, .. } | Again::Only { task } = &selection.again {
                     check_task(&pinned.plan, Some(task))?;
                 }
-                locks.push(local.state.lock_run(&name.key(), &name.to_string())?);
-                Existing::Next(selection.again.clone())
+                let existing = Existing::Next(selection.again.clone());
+                let how = How { force: selection.force, latest, start: true };
+                let by = context.environment.by();
+                let command = next(run, &Version::only(&pinned.version), existing, how, by);
+                accept(local.host.execute(&command).await?)?;
             }
-        };
-        let force = selection.as_ref().is_some_and(|selection| selection.force);
-        let how = How { force, latest, start: true };
-        let command = next(run, &Version::only(&pinned.version), existing, how, context.environment.by());
-        let reply = accept(local.host.execute(&command).await?)?;
-        context.output.talk(&format!("{name}: generation {}", generation(&reply)));
+        }
+        let now = find_run(&local.host.world().table, &name.key()).await?;
+        let generation = now.map_or(run.generation, |run| run.generation);
+        context.output.talk(&format!("{name}: generation {generation}"));
         progress.begin(std::slice::from_ref(name));
         let outcome = drive(&local, std::slice::from_ref(name), Some(&progress)).await;
-        let exit = finish(&local, std::slice::from_ref(name), outcome, &progress, context).await;
-        drop(locks);
-        exit
-    })
-}
-
-/// Makes a run ready whose engine is gone: nobody else has it, no program of it is left, and the runs
-/// that its tasks had started are in their next generation as well.
-fn revive<'a>(
-    local: &'a Local,
-    key: &'a RunKey,
-    folder: &'a ProjectFolder,
-    locks: &'a mut Vec<RunLock>,
-    context: &'a Context,
-) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>> {
-    Box::pin(async move {
-        let Some(run) = find_run(&local.host.world().table, key).await? else { return Ok(()) };
-        locks.push(local.state.lock_run(key, &run.run.to_string())?);
-        let survivors = local.host.world().processes.end_survivors(key).await;
-        for program in survivors.map_err(|error| Failure::from_error(&error))? {
-            context
-                .output
-                .talk(&format!("ended what was left of {} attempt {}", program.task, program.attempt));
-        }
-        for task in
-            find_tasks(&local.host.world().table, key).await?.iter().filter(|task| !task.status.is_terminal())
-        {
-            let Some((pipeline, run_id)) = task.started_run.as_deref().and_then(|run| run.split_once('/'))
-            else {
-                continue;
-            };
-            let child = RunKey::new(pipeline, run_id);
-            let Some(record) =
-                find_run(&local.host.world().table, &child).await?.filter(|run| !run.status.is_terminal())
-            else {
-                continue;
-            };
-            revive(local, &child, folder, locks, context).await?;
-            let pinned = local.host.deployed(pipeline, &record.version).await?;
-            local.host.load(&pinned).await?;
-            register(local, &pinned.plan, folder);
-            let by = context.environment.by();
-            let command =
-                next(&record, &Version::only(&record.version), Existing::Resume, How::default(), by);
-            accept(local.host.execute(&command).await?)?;
-        }
-        Ok(())
+        finish(&local, std::slice::from_ref(name), outcome, &progress, context).await
     })
 }

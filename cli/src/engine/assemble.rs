@@ -1,7 +1,9 @@
 //! Bringing a host together: its world from the state folder, its pipelines from their files.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use cauce_compiler::Compiled;
@@ -10,13 +12,13 @@ use cauce_host::{DeployedMachine, Deployment, Host, World};
 use cauce_local::clock::SystemClock;
 use cauce_local::notify::{Channel, Channels};
 use cauce_local::objects::FolderObjects;
-use cauce_local::processes::{Aws, Processes, Setup, Source, TaskDefinition};
+use cauce_local::processes::{Aws, Processes, Setup};
 use cauce_local::s3::Endpoint;
 use cauce_local::secrets::Secrets;
 use cauce_local::sqlite::SqliteTable;
-use cauce_local::state::StateDir;
+use cauce_local::state::{StateDir, StateError};
 use cauce_model::plan::{Plan, TaskKind};
-use cauce_model::services::CallPlan;
+use cauce_model::{RunKey, RunRef};
 use cauce_spec::file::channel::Channel as Declared;
 
 use crate::context::Context;
@@ -108,12 +110,43 @@ pub(crate) struct Local {
     pub(crate) state: StateDir,
 }
 
+impl Local {
+    /// Claims a run for this process while it drives it.
+    ///
+    /// # Errors
+    /// Another process drives it.
+    pub(crate) fn claim(&self, run: &RunRef) -> Result<(), StateError> {
+        self.host.world().lock(&run.key(), &run.to_string())
+    }
+}
+
+/// What the images of a project are in ECR, where they have a name of their own there.
+pub(crate) fn images(folder: &ProjectFolder) -> BTreeMap<String, String> {
+    let images = folder.project.images.iter();
+    images.filter_map(|(name, image)| Some((name.to_string(), image.ecr.clone()?))).collect()
+}
+
 /// Opens the state folder and brings a host together, without pipelines.
 pub(crate) fn local(
     folder: &ProjectFolder,
     context: &Context,
     host_credentials: bool,
     watch: Watch,
+) -> Result<Local, Failure> {
+    assembled(folder, context, host_credentials, watch, None)
+}
+
+/// The same for a process that stays only for a decision: runs that follow from it are left to a service.
+pub(crate) fn visitor(folder: &ProjectFolder, context: &Context, watch: Watch) -> Result<Local, Failure> {
+    assembled(folder, context, false, watch, Some(RefCell::default()))
+}
+
+fn assembled(
+    folder: &ProjectFolder,
+    context: &Context,
+    host_credentials: bool,
+    watch: Watch,
+    visits: Option<RefCell<Vec<RunKey>>>,
 ) -> Result<Local, Failure> {
     let state =
         StateDir::open(std::path::absolute(&folder.state_dir).unwrap_or_else(|_| folder.state_dir.clone()))?;
@@ -130,6 +163,10 @@ pub(crate) fn local(
         processes,
         watch,
         output: context.output,
+        state: state.clone(),
+        images: Rc::new(RefCell::new(images(folder))),
+        claims: RefCell::default(),
+        visits,
     };
     // Jitter differs between processes, so that two of them do not keep step.
     let seed = u64::from(std::process::id());
@@ -179,7 +216,7 @@ fn processes(
 }
 
 /// The channels of the project file, their templates filled.
-fn channels(
+pub(crate) fn channels(
     folder: &ProjectFolder,
     env: &serde_json::Map<String, cauce_model::Json>,
 ) -> Result<BTreeMap<String, Channel>, Failure> {
@@ -207,36 +244,4 @@ fn channels(
         channels.insert(name.to_string(), channel);
     }
     Ok(channels)
-}
-
-/// Tells the processes what the task definitions of a plan are here.
-pub(crate) fn register(local: &Local, plan: &Plan, folder: &ProjectFolder) {
-    for task in &plan.tasks {
-        let stop_timeout_seconds = u32::try_from(task.stop_timeout_seconds).unwrap_or(u32::MAX);
-        let container = match &task.kind {
-            TaskKind::Container(container) => container,
-            TaskKind::Call(call) if call.local.is_some() => {
-                let definition = TaskDefinition {
-                    source: Source::Process { argv_prefix: Vec::new() },
-                    secrets: BTreeMap::new(),
-                    stop_timeout_seconds,
-                };
-                let family = CallPlan::stand_in_family(&task.name);
-                local.host.world().processes.register(&family, definition);
-                continue;
-            }
-            _ => continue,
-        };
-        let source = match &container.local {
-            // The plan's local command is whole already.
-            Some(_) => Source::Process { argv_prefix: Vec::new() },
-            None => {
-                let image = folder.project.images.iter().find(|(name, _)| name.as_str() == container.image);
-                let ecr = image.and_then(|(_, image)| image.ecr.clone());
-                Source::Container { image: ecr.unwrap_or_else(|| container.image.clone()) }
-            }
-        };
-        let definition = TaskDefinition { source, secrets: container.secrets.clone(), stop_timeout_seconds };
-        local.host.world().processes.register(&container.task_definition, definition);
-    }
 }

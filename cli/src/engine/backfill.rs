@@ -53,7 +53,7 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
     }
     context.block_on(async {
         let actor = &target.actor;
-        let (mut names, mut locks) = (Vec::new(), Vec::new());
+        let mut names = Vec::new();
         let by = if args.dry_run { String::new() } else { actor.by(context).await? };
         let mut table = Shown::new(["run", "data from", "data to", "what"]);
         for new in news {
@@ -80,7 +80,7 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
             ]);
             let Some(existing) = existing else { continue };
             if !args.dry_run {
-                locks.extend(actor.claim(&name)?);
+                actor.claim(&name)?;
                 let request = Request { existing, ..request };
                 let version = match &target.record {
                     Some(record) => Version::deployed(record, &name.run_id),
@@ -112,7 +112,6 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
         if is_over && !context.json {
             summary(actor, &names, context).await?;
         }
-        drop(locks);
         Ok(exit)
     })
 }

@@ -31,8 +31,13 @@ pub(crate) async fn deployed(
     context: &Context,
 ) -> Result<PipelineRecord, Failure> {
     store.pipeline(pipeline).await?.ok_or_else(|| {
-        Failure::bad_input(format!("the pipeline '{pipeline}' is not deployed to '{}'", context.env))
-            .help(format!("'cauce deploy --env {}' deploys the pipelines of the project", context.env))
+        let failure =
+            Failure::bad_input(format!("the pipeline '{pipeline}' is not deployed to '{}'", context.env));
+        failure.help(match context.env_option().as_str() {
+            "" => "'cauce up' deploys the pipelines of its project; its log tells why one is left out"
+                .to_owned(),
+            option => format!("'cauce deploy{option}' deploys the pipelines of the project"),
+        })
     })
 }
 
@@ -63,7 +68,7 @@ pub(crate) async fn settle(
         context.output.line(&name.to_string())?;
     }
     if let [name] = names {
-        context.output.talk(&format!("started; how it stands: cauce show {name} --env {}", context.env));
+        context.output.talk(&format!("started; how it stands: cauce show {name}{}", context.env_option()));
     }
     Ok(Exit::Good)
 }

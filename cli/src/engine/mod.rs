@@ -22,6 +22,8 @@ mod start;
 
 mod trigger;
 
+mod up;
+
 mod backfill;
 
 mod again;
@@ -38,3 +40,4 @@ pub(crate) use operate::{answer, cancel, mark};
 pub(crate) use simulate::simulate;
 pub(crate) use start::run;
 pub(crate) use trigger::trigger;
+pub(crate) use up::up;

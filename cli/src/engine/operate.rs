@@ -2,6 +2,7 @@
 
 use cauce_engine::Command;
 use cauce_engine::command::Approve;
+use cauce_host::service::Letter;
 use cauce_local::state::StateError;
 use cauce_model::ids::RunRef;
 use cauce_model::record::RunRecord;
@@ -48,19 +49,20 @@ async fn cancel_here(
     command: &Command,
 ) -> Result<String, Failure> {
     let key = name.key();
-    let lock = match local.state.lock_run(&key, &name.to_string()) {
-        Ok(lock) => Some(lock),
-        Err(StateError::Running { .. }) => None,
+    let is_driven = match local.claim(name) {
+        Ok(()) => false,
+        Err(StateError::Running { .. }) => true,
         Err(error) => return Err(error.into()),
     };
-    if lock.is_some() {
+    if !is_driven {
         let survivors = local.host.world().processes.end_survivors(&key).await;
         survivors.map_err(|error| Failure::from_error(&error))?;
     }
     let pinned = local.host.deployed(&name.pipeline, &run.version).await?;
     local.host.load(&pinned).await?;
     actor.execute(command).await?;
-    if lock.is_none() {
+    if is_driven {
+        local.host.leave(&Letter::Run(key)).await?;
         return Ok(format!("{name} is being cancelled by the process that runs it"));
     }
     // Nobody else closes a run whose engine is gone.
@@ -78,7 +80,7 @@ pub(crate) fn mark(args: &MarkArgs, context: &Context) -> Result<Exit, Failure> 
     let (name, run) = resolve(&args.run, context)?;
     let actor = Actor::open(&folder, context, Box::new(|_, _| {}))?;
     context.block_on(async {
-        let _claim = actor.claim(&name)?;
+        actor.claim(&name)?;
         check_task(&actor.plan(&name.pipeline, &run.version).await?.plan, Some(&args.task))?;
         let success = args.as_status == MarkAs::Success;
         let by = actor.by(context).await?;

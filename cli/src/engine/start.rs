@@ -17,7 +17,7 @@ use crate::args::RunArgs;
 use crate::commands::show::tasks;
 use crate::context::Context;
 use crate::engine::actor::{accept, find_run};
-use crate::engine::assemble::{Local, deployment, local, register, resize, started_pipelines};
+use crate::engine::assemble::{Local, deployment, local, resize, started_pipelines};
 use crate::engine::dates::{self, new_run};
 use crate::engine::simulate;
 use crate::engine::watch::Watching;
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
     let local = prepare(&loaded, context, args.host_credentials, watch)?;
     context.block_on(async {
         let name = request.name(&plan.pipeline);
-        let _lock = local.state.lock_run(&name.key(), &name.to_string())?;
+        local.claim(&name)?;
         if let Some(known) = find_run(&local.host.world().table, &name.key()).await? {
             if !known.status.is_terminal() {
                 return Err(Failure::bad_input(format!("{name} was interrupted"))
@@ -97,7 +97,6 @@ pub(crate) fn prepare(
     context.block_on(async {
         accept(local.host.execute(&resize(&loaded.folder)).await?)?;
         for compiled in others.iter().chain([&loaded.compiled]) {
-            register(&local, &compiled.plan, &loaded.folder);
             local.host.deploy(&deployment(compiled)?).await?;
         }
         Ok(())

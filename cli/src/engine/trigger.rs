@@ -1,4 +1,5 @@
-//! `cauce trigger`: a run of a deployed pipeline. The decision is made here, the run runs there.
+//! `cauce trigger`: a run of a deployed pipeline. The decision is made here; the run runs there, or in the
+//! service of this machine.
 
 use cauce_driver::ask::{Request, Version};
 use cauce_engine::command::{Again, Existing};
@@ -13,14 +14,19 @@ use crate::engine::dates::{self, new_run};
 use crate::engine::follow::{deployed, settle};
 use crate::engine::start::check_task;
 use crate::error::{Exit, Failure};
+use crate::project::ProjectFolder;
 
 /// `cauce trigger`
 pub(crate) fn trigger(args: &TriggerArgs, context: &Context) -> Result<Exit, Failure> {
-    let Some(there) = context.there()? else {
-        return Err(Failure::bad_input("'trigger' starts runs of a deployed environment, and none is named")
-            .help("name one with --env; on this machine: cauce run FILE"));
-    };
-    let actor = Actor::There(there);
+    let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
+    let actor = Actor::open(&folder, context, Box::new(|_, _| {}))?;
+    if let Actor::Here(local) = &actor
+        && !local.state.is_served()?
+    {
+        let state = local.state.root().display();
+        return Err(Failure::bad_input(format!("no 'cauce up' runs on {state}, and none else would run it"))
+            .help("start it: cauce up; or run the pipeline in this process: cauce run FILE; or name an environment with --env"));
+    }
     context.block_on(async {
         let record = deployed(&actor.store()?, &args.pipeline, context).await?;
         let on_trial = record.canary.as_ref().filter(|_| args.canary).map(|canary| &*canary.of.version);
@@ -54,7 +60,7 @@ pub(crate) fn trigger(args: &TriggerArgs, context: &Context) -> Result<Exit, Fai
         if let Some(known) = actor.find_run(&name.key()).await? {
             if !known.status.is_terminal() {
                 return Err(Failure::bad_input(format!("{name} is {}", known.status))
-                    .help(format!("'cauce show {name} --env {}' tells how it stands", context.env)));
+                    .help(format!("'cauce show {name}{}' tells how it stands", context.env_option())));
             }
             if !args.again {
                 return Err(Failure::bad_input(format!("{name} has ended before ({})", known.status)).help(

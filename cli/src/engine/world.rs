@@ -1,5 +1,8 @@
 //! One machine as a host's world: SQLite, folders, processes, the system's clock.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use cauce_engine::{Command, Decision};
@@ -7,10 +10,13 @@ use cauce_host::World;
 use cauce_local::clock::SystemClock;
 use cauce_local::notify::Channels;
 use cauce_local::objects::FolderObjects;
-use cauce_local::processes::Processes;
+use cauce_local::processes::{Processes, Source, TaskDefinition};
 use cauce_local::sqlite::SqliteTable;
-use cauce_model::Instant;
-use cauce_ports::Clock;
+use cauce_local::state::{RunLock, StateDir, StateError};
+use cauce_model::plan::{Plan, TaskKind};
+use cauce_model::services::CallPlan;
+use cauce_model::{Instant, RunKey};
+use cauce_ports::{Clock, RunningTask};
 
 use crate::output::Output;
 
@@ -26,6 +32,60 @@ pub(crate) struct Machine {
     pub(crate) processes: Processes<FolderObjects, SystemClock>,
     pub(crate) watch: Watch,
     pub(crate) output: Output,
+    pub(crate) state: StateDir,
+    /// What the images of the project are in ECR, where they have a name of their own there.
+    pub(crate) images: Rc<RefCell<BTreeMap<String, String>>>,
+    /// The runs that this process drives.
+    pub(crate) claims: RefCell<BTreeMap<RunKey, RunLock>>,
+    /// A process that stays only for a decision drives no run that follows from it: those are kept here.
+    pub(crate) visits: Option<RefCell<Vec<RunKey>>>,
+}
+
+impl Machine {
+    /// Claims a run for this process, until the process ends or the run is released.
+    ///
+    /// # Errors
+    /// Another process drives it.
+    pub(crate) fn lock(&self, key: &RunKey, run: &str) -> Result<(), StateError> {
+        let mut claims = self.claims.borrow_mut();
+        if !claims.contains_key(key) {
+            claims.insert(key.clone(), self.state.lock_run(key, run)?);
+        }
+        Ok(())
+    }
+
+    /// Tells the processes what the task definitions of a plan are here.
+    fn register(&self, plan: &Plan) {
+        let images = self.images.borrow();
+        for task in &plan.tasks {
+            let stop_timeout_seconds = u32::try_from(task.stop_timeout_seconds).unwrap_or(u32::MAX);
+            let container = match &task.kind {
+                TaskKind::Container(container) => container,
+                TaskKind::Call(call) if call.local.is_some() => {
+                    let definition = TaskDefinition {
+                        source: Source::Process { argv_prefix: Vec::new() },
+                        secrets: BTreeMap::new(),
+                        stop_timeout_seconds,
+                    };
+                    let family = CallPlan::stand_in_family(&task.name);
+                    self.processes.register(&family, definition);
+                    continue;
+                }
+                _ => continue,
+            };
+            let source = match &container.local {
+                // The plan's local command is whole already.
+                Some(_) => Source::Process { argv_prefix: Vec::new() },
+                None => {
+                    let image = images.get(&container.image).unwrap_or(&container.image);
+                    Source::Container { image: image.clone() }
+                }
+            };
+            let definition =
+                TaskDefinition { source, secrets: container.secrets.clone(), stop_timeout_seconds };
+            self.processes.register(&container.task_definition, definition);
+        }
+    }
 }
 
 impl World for Machine {
@@ -60,5 +120,28 @@ impl World for Machine {
     }
     fn warn(&self, message: &str) {
         self.output.talk(&format!("warning: {message}"));
+    }
+    fn claim(&self, run: &RunKey) -> bool {
+        if let Some(left) = self.visits.as_ref().filter(|_| !self.claims.borrow().contains_key(run)) {
+            left.borrow_mut().push(run.clone());
+            return false;
+        }
+        match self.lock(run, run.as_str()) {
+            Ok(()) => true,
+            Err(StateError::Running { .. }) => false,
+            Err(error) => {
+                self.warn(&error.to_string());
+                false
+            }
+        }
+    }
+    fn release(&self, run: &RunKey) {
+        self.claims.borrow_mut().remove(run);
+    }
+    async fn end_survivors(&self, run: &RunKey) -> Result<Vec<RunningTask>, String> {
+        self.processes.end_survivors(run).await.map_err(|error| error.to_string())
+    }
+    fn loaded(&self, plan: &Plan) {
+        self.register(plan);
     }
 }

@@ -22,19 +22,23 @@ pub mod payload;
 
 pub mod observed;
 
+mod due;
+
 mod sweep;
 
 pub mod look;
 
 pub mod ask;
 
+pub use due::Due;
 pub use sweep::{Budget, CLUSTER_READS_BURST, DESCRIBES_BURST, DESCRIBES_PER_SECOND, SweepReport};
 
 pub use plans::{Plans, plan_uri};
 
 use cauce_engine::{Command, Decision, Effect, Reply, Settings, View, decide};
 use cauce_model::ids::sha256_hex;
-use cauce_model::{Instant, Write};
+use cauce_model::record::RunRecord;
+use cauce_model::{Instant, RunKey, Write};
 use cauce_ports::{
     Clock, ComputeError, ObjectError, Objects, Services, StateMachineError, Table, TableError,
 };
@@ -64,6 +68,10 @@ pub trait Ports {
     fn decided(&self, command: &Command, decision: &Decision);
     /// Hears of trouble that does not stop the work, such as a channel that does not answer.
     fn warn(&self, message: &str);
+    /// Whether somebody else looks after a run: the sweep passes it over.
+    fn leaves(&self, _: &RunKey) -> bool {
+        false
+    }
 }
 
 /// Why a command could not be carried out. Nothing is half done: it can be repeated.
@@ -99,6 +107,9 @@ pub enum DriverError {
         /// Why.
         reason: String,
     },
+    /// An item that does not hold what it should.
+    #[error("an item of the store could not be read")]
+    Record(#[from] cauce_model::record::RecordError),
     /// Others wrote first, every time.
     #[error("others changed the same items {ROUNDS_MAX} times in a row")]
     Busy,
@@ -163,6 +174,14 @@ impl<P: Ports> Driver<P> {
             return Ok(decision.reply);
         }
         Err(DriverError::Busy)
+    }
+
+    /// Starts the execution of a run's present generation, unless it was.
+    ///
+    /// # Errors
+    /// The engine of state machines does not answer.
+    pub async fn start(&self, run: &RunRecord) -> Result<(), DriverError> {
+        self.effect(&cauce_engine::trigger::start(run)).await
     }
 
     /// Effects lead to commands and those to effects: the recursion needs a box somewhere.

@@ -8,10 +8,9 @@ use crate::{Driver, DriverError, Ports, TRIES_MAX};
 use cauce_engine::command::{Program, Reconcile};
 use cauce_engine::reconcile::counted;
 use cauce_engine::{Command, Reply};
-use cauce_model::event::{ClockRecord, SetRecord};
 use cauce_model::item::{Change, Step, When};
-use cauce_model::record::{ACTIVE_LIST, DUE_LIST};
-use cauce_model::{Item, Json, Key, RunKey};
+use cauce_model::record::ACTIVE_LIST;
+use cauce_model::{Json, Key, RunKey};
 use cauce_ports::{Clock, Compute, Page, RunningTask, Services, Table, TableError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -171,7 +170,7 @@ impl<P: Ports> Driver<P> {
         Ok(String::new())
     }
 
-    async fn page(
+    pub(crate) async fn page(
         &self,
         list: &str,
         from: &str,
@@ -189,20 +188,18 @@ impl<P: Ports> Driver<P> {
 
     /// Performs what is due, oldest first.
     async fn perform_due(&self, most: u32, report: &mut SweepReport) -> Result<(), DriverError> {
-        // After every position of this very moment, whatever follows it.
-        let now = format!("{:020}~", self.services().clock().now().micros());
+        let now = self.services().clock().now();
         let mut after = None;
         loop {
-            let page = self.page(DUE_LIST, "", after).await?;
-            for item in &page.items {
-                let is_due = item.index.as_ref().is_some_and(|entry| entry.position <= now);
-                if !is_due || report.due == most {
+            let (page, next) = self.due(after).await?;
+            for due in page {
+                if due.at > now || report.due == most {
                     return Ok(());
                 }
-                let Some(command) = due(item) else {
+                let Some(command) = due.command else {
                     report.due += 1;
                     report.troubles += 1;
-                    report.lines.push(format!("{} is due, and not known to this version", item.key));
+                    report.lines.push(format!("{} is due, and not known to this version", due.key));
                     continue;
                 };
                 let mut again = true;
@@ -213,13 +210,13 @@ impl<P: Ports> Driver<P> {
                         Ok(_) => false,
                         Err(error) => {
                             report.troubles += 1;
-                            report.lines.push(format!("{} is due: {}", item.key, with_sources(&error)));
+                            report.lines.push(format!("{} is due: {}", due.key, with_sources(&error)));
                             false
                         }
                     };
                 }
             }
-            after = page.next;
+            after = next;
             if after.is_none() {
                 return Ok(());
             }
@@ -245,13 +242,16 @@ impl<P: Ports> Driver<P> {
                     return Ok(None);
                 }
                 let Some(run_key) = item.body.get("run_key").and_then(Json::as_str) else { continue };
+                let run_key = RunKey::from_text(run_key);
+                if self.ports().leaves(&run_key) {
+                    continue;
+                }
                 let mut after = if position == from { first_after.to_owned() } else { String::new() };
                 loop {
                     // One is for the run's own execution.
                     if left.describes < 2 {
                         return Ok(Some((position.to_owned(), after)));
                     }
-                    let run_key = RunKey::from_text(run_key);
                     match self.look_at(&run_key, &after, left, report).await {
                         Ok(Some(next)) => after = next,
                         Ok(None) => break,
@@ -317,21 +317,6 @@ impl<P: Ports> Driver<P> {
 
 fn program(task: RunningTask) -> Program {
     Program { id: task.id, task: task.task, index: task.index, attempt: task.attempt }
-}
-
-/// What a due item asks for. Deadlines, clocks and sets of files are due at a moment: other events are
-/// redelivered until they are decided, and a generation that waits for the present one's end is found with
-/// its run.
-fn due(item: &Item) -> Option<Command> {
-    let text = |field: &str| item.body.get(field).and_then(Json::as_str);
-    match text("command")? {
-        "deadline" => Some(Command::Deadline { run_key: RunKey::from_text(text("run_key")?) }),
-        SetRecord::COMMAND => {
-            Some(Command::Set { pipeline: text("pipeline")?.to_owned(), set: text("set")?.to_owned() })
-        }
-        ClockRecord::COMMAND => Some(Command::Ticks { pipeline: text("pipeline")?.to_owned() }),
-        _ => None,
-    }
 }
 
 /// An error and what lies behind it, in one line.

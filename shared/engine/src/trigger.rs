@@ -355,7 +355,7 @@ fn past(run: &RunRecord) -> GenerationRecord {
 }
 
 /// The effect that starts the execution of a run's present generation.
-pub(crate) fn start(run: &RunRecord) -> Effect {
+pub fn start(run: &RunRecord) -> Effect {
     Effect::Start {
         machine: run.machine.clone(),
         name: run.execution.clone(),
@@ -376,7 +376,7 @@ pub(crate) fn active(run: &RunRecord, since: Instant) -> Write {
 }
 
 /// Since when a run is in its present generation, as its entry for the sweep tells.
-pub(crate) fn active_since(item: &Item) -> Option<Instant> {
+pub fn active_since(item: &Item) -> Option<Instant> {
     Instant::parse(item.body.get("since")?.as_str()?).ok()
 }
 

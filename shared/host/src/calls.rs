@@ -164,6 +164,9 @@ fn start<W: World>(core: &Core<W>, execution: ExecutionId, call: &Call) {
             "StepFunctions.ExecutionAlreadyExistsException",
             format!("an execution named {name} exists already"),
         ),
+        Ok(Begun::Elsewhere) => {
+            Failure::new(names::DENIED, format!("{name} is driven by another process of this machine"))
+        }
         Err(StateMachineError::NoMachine(machine)) => Failure::new(
             "StepFunctions.StateMachineDoesNotExistException",
             format!("there is no state machine {machine}"),

@@ -3,7 +3,8 @@
 use crate::{Host, HostError, World};
 use cauce_driver::{DriverError, plan_uri};
 use cauce_engine::Prepared;
-use cauce_model::item::{Expect, Write};
+use cauce_model::deployment::{VersionRecord, version_item};
+use cauce_model::item::{Expect, Item, Write};
 use cauce_model::plan::Plan;
 use cauce_model::record::{PipelineRecord, Record, pipeline_item};
 use cauce_model::{Json, ids::sha256_hex};
@@ -45,19 +46,44 @@ fn deployment_uri(documents: &str, pipeline: &str, version: &str) -> String {
 impl Deployment {
     /// The machine's name in the host: with its version, as an ARN has it on AWS, so that runs of an
     /// earlier version keep their own.
-    fn machine(&self, name: &str) -> String {
+    pub(crate) fn machine(&self, name: &str) -> String {
         format!("{name}:{}", &self.version[..12.min(self.version.len())])
     }
 }
 
 impl<W: World + 'static> Host<W> {
-    /// Deploys a pipeline version: new runs take it.
+    /// Deploys a pipeline version: new runs take it. Where a service has deployed one, that stays what its
+    /// triggers start, and this one is known beside it.
     ///
     /// # Errors
     /// A definition that cannot be run; a store or a document store that does not answer.
     pub async fn deploy(&self, deployment: &Deployment) -> Result<(), HostError> {
+        let fatal = |error: DriverError| HostError::Fatal(crate::run::with_sources(&error));
         let record = self.load(deployment).await?;
-        self.write_record(record).await.map_err(|error| HostError::Fatal(crate::run::with_sources(&error)))
+        let Some(kept) = self.write_record(record).await.map_err(fatal)? else { return Ok(()) };
+        if kept.version != deployment.version {
+            self.write_version(deployment).await.map_err(fatal)?;
+            // Tasks of this one's runs may start that one.
+            self.load(&self.deployed(&kept.pipeline, &kept.version).await?).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what runs of a version find that is not the one that new runs take.
+    async fn write_version(&self, deployment: &Deployment) -> Result<(), DriverError> {
+        let settings = self.driver().settings();
+        let pinned = deployment.pinned(settings, &settings.env);
+        let record = VersionRecord {
+            version: pinned.version.clone(),
+            machine: pinned.machine.clone(),
+            parts: pinned.parts(),
+            deployment: pinned.uri(&settings.documents),
+        };
+        self.world().objects().put(&record.deployment, &pinned.to_bytes()).await?;
+        let item = Item::new(version_item(&pinned.pipeline, &pinned.version), record.to_body());
+        let write = Write::Put { item, expect: Expect::Any };
+        let token = sha256_hex(serde_json::to_vec(&write).unwrap_or_default());
+        Ok(self.world().table().write(&[write], &token[..36]).await?)
     }
 
     /// Makes a version's machines and plan known without making it the one that new runs take.
@@ -85,6 +111,7 @@ impl<W: World + 'static> Host<W> {
         }
         let prepared = Arc::new(Prepared::new(deployment.plan.clone(), deployment.version.clone()));
         self.driver().plans().keep(prepared);
+        self.world().loaded(&deployment.plan);
         let documents = &self.driver().settings().documents;
         let objects = self.world().objects();
         let whole = deployment_uri(documents, &record.pipeline, &record.version);
@@ -112,21 +139,25 @@ impl<W: World + 'static> Host<W> {
         serde_json::from_slice(&bytes).map_err(|error| fatal(error.to_string()))
     }
 
-    /// Writes the pipeline's record unless it says the same already; whether it is paused is kept.
-    async fn write_record(&self, mut record: PipelineRecord) -> Result<(), DriverError> {
+    /// Writes the pipeline's record unless it says the same already; whether it is paused is kept. Returns
+    /// what a service has deployed, which is left as it is.
+    async fn write_record(&self, mut record: PipelineRecord) -> Result<Option<PipelineRecord>, DriverError> {
         let key = pipeline_item(&record.pipeline);
         loop {
             let item = self.world().table().get(&key).await?;
             let known = item.as_ref().and_then(|item| PipelineRecord::from_item(item).ok());
+            if let Some(kept) = known.as_ref().filter(|known| known.deployment.is_some()) {
+                return Ok(Some(kept.clone()));
+            }
             record.paused = known.as_ref().is_some_and(|known| known.paused);
             if known.as_ref() == Some(&record) {
-                return Ok(());
+                return Ok(None);
             }
             let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
             let write = Write::Put { item: record.row(), expect };
             let token = sha256_hex(serde_json::to_vec(&write).unwrap_or_default());
             match self.world().table().write(&[write], &token[..36]).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(None),
                 // Another process deployed at the same time: the later word counts.
                 Err(TableError::Condition { .. } | TableError::Conflict) => {}
                 Err(error) => return Err(error.into()),

@@ -20,6 +20,8 @@ mod machines;
 
 mod run;
 
+pub mod service;
+
 pub mod simulation;
 
 mod state;
@@ -29,4 +31,5 @@ mod world;
 pub use deploy::{DeployedMachine, Deployment};
 pub use machines::{Machines, MachinesError};
 pub use run::{Host, HostError, Outcome};
+pub use service::ReviveError;
 pub use world::World;

@@ -6,7 +6,7 @@ use crate::{Machines, World};
 use cauce_driver::{Driver, DriverError, Ports};
 use cauce_engine::{Command, Decision, Reply, Settings};
 use cauce_interpreter::{Ended, Request, Status};
-use cauce_model::Instant;
+use cauce_model::{Instant, RunKey};
 use cauce_ports::{Clock, Compute, Described, ExecutionStatus, Services, TableError};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -87,6 +87,16 @@ impl<W: World> Ports for HostPorts<W> {
     fn warn(&self, message: &str) {
         self.world.warn(message);
     }
+    fn leaves(&self, run: &RunKey) -> bool {
+        if self.engine.state.borrow().claimed.contains_key(run) {
+            return false;
+        }
+        let free = self.world.claim(run);
+        if free {
+            self.world.release(run);
+        }
+        !free
+    }
 }
 
 /// The shared core of a host: what the futures of its calls hold on to.
@@ -100,11 +110,14 @@ pub(crate) struct Core<W: World> {
 impl<W: World> Core<W> {
     /// Keeps an error that no repetition mends.
     pub(crate) fn note(&self, error: &DriverError) {
-        let stops = matches!(
-            error,
-            DriverError::Table(TableError::Unusable(_) | TableError::NewerFormat(_) | TableError::Refused(_))
-                | DriverError::Plan { .. }
-        );
+        let stops = match error {
+            DriverError::Table(error) => {
+                matches!(error, TableError::Unusable(_) | TableError::NewerFormat(_) | TableError::Refused(_))
+            }
+            // Who serves many pipelines goes on with the others.
+            DriverError::Plan { .. } => !self.engine.state.borrow().serves,
+            _ => false,
+        };
         if stops {
             self.fatal.borrow_mut().get_or_insert_with(|| with_sources(error));
         }
@@ -133,8 +146,8 @@ impl<W: World + 'static> Host<W> {
     /// A host in a world. `seed` makes retries' jitter and JSONata's random numbers reproducible.
     pub fn new(world: W, settings: Settings, seed: u64) -> Self {
         let world = Rc::new(world);
-        let clock = Rc::clone(&world);
-        let engine = Engine::new(move || clock.clock().now(), seed);
+        let (clock, claims) = (Rc::clone(&world), Rc::clone(&world));
+        let engine = Engine::new(move || clock.clock().now(), move |run| claims.claim(run), seed);
         let ports = HostPorts { world: Rc::clone(&world), engine: engine.clone() };
         let driver = Driver::new(ports, settings);
         let core = Rc::new(Core { world, engine, driver, fatal: RefCell::new(None) });
@@ -186,12 +199,64 @@ impl<W: World + 'static> Host<W> {
         ended.map(|((machine, name), past)| (machine.clone(), name.clone(), past.described.clone())).collect()
     }
 
+    /// Whether executions of a run are under way here.
+    pub fn drives(&self, run: &RunKey) -> bool {
+        self.core.engine.state.borrow().claimed.contains_key(run)
+    }
+
     /// Runs until every execution has ended, or `stop` does.
     ///
     /// # Errors
     /// A store that cannot be used any more; a state in which nothing can happen.
     pub async fn run(&self, stop: impl Future<Output = ()>) -> Result<Outcome, HostError> {
         self.run_until(stop, |core| core.engine.state.borrow().live.is_empty()).await
+    }
+
+    /// Runs whatever comes, for ever.
+    pub(crate) async fn serve(&self) -> HostError {
+        self.core.engine.state.borrow_mut().serves = true;
+        match self.run_until(std::future::pending(), |_| false).await {
+            Err(error) => error,
+            Ok(outcome) => HostError::Stuck(format!("a service came to an end: {outcome:?}")),
+        }
+    }
+
+    /// Ends when something is due that is sooner than what is known, or at that moment.
+    pub(crate) async fn until_due(&self, known: Option<Instant>) {
+        let mut timer = pin!(async {
+            match known {
+                Some(at) => self.core.world.until(at).await,
+                None => std::future::pending().await,
+            }
+        });
+        poll_fn(|cx| {
+            let mut state = self.core.engine.state.borrow_mut();
+            if let Some(due) = state.due.take()
+                && known.is_none_or(|known| due < known)
+            {
+                return Poll::Ready(());
+            }
+            state.due_waker = Some(cx.waker().clone());
+            drop(state);
+            timer.as_mut().poll(cx)
+        })
+        .await;
+    }
+
+    /// Something is due now: the list is looked at.
+    pub(crate) fn ring_now(&self) {
+        let now = self.core.world.clock().now();
+        self.core.engine.state.borrow_mut().ring(now);
+    }
+
+    /// Keeps an error that no repetition mends: then [`Host::serve`] ends with it.
+    pub(crate) fn note(&self, error: &DriverError) {
+        self.core.note(error);
+        if self.core.fatal.borrow().is_some()
+            && let Some(waker) = self.core.engine.state.borrow_mut().waker.take()
+        {
+            waker.wake();
+        }
     }
 
     async fn run_until(
@@ -210,7 +275,8 @@ impl<W: World + 'static> Host<W> {
                 return Ok(Outcome::Reached);
             }
             let wakes_at = self.core.engine.state.borrow().wakes_at();
-            if idle && wakes_at.is_none() && !self.core.engine.state.borrow().has_work() {
+            let serves = self.core.engine.state.borrow().serves;
+            if idle && !serves && wakes_at.is_none() && !self.core.engine.state.borrow().has_work() {
                 let names: Vec<String> = self
                     .core
                     .engine
@@ -247,12 +313,18 @@ impl<W: World + 'static> Host<W> {
                         Poll::Ready(None) | Poll::Pending => break,
                     }
                 }
-                if progress || self.core.engine.state.borrow().has_work() {
+                let mut state = self.core.engine.state.borrow_mut();
+                // What others do meanwhile may bring work, or a timer before this one.
+                let sooner = state.wakes_at().is_some_and(|at| wakes_at.is_none_or(|known| at < known));
+                if progress || sooner || state.has_work() || self.core.fatal.borrow().is_some() {
                     return Poll::Ready(false);
                 }
+                state.waker = Some(cx.waker().clone());
+                drop(state);
                 timer.as_mut().poll(cx).map(|()| false)
             })
             .await;
+            self.core.engine.state.borrow_mut().waker = None;
             if stopped {
                 return Ok(Outcome::Stopped);
             }
@@ -378,9 +450,19 @@ impl<W: World + 'static> Host<W> {
             }
             state.tell(waiter.execution, cauce_interpreter::Reply::Returned(waiter.call, result.clone()));
         }
+        let last = live.run.as_ref().is_some_and(|run| state.left(run));
+        if state.serves {
+            // Names carry the generation, so no later execution has this one's.
+            if let (true, Some(run)) = (last, &live.run) {
+                self.core.world.release(run);
+                state.past.retain(|_, past| past.run.as_ref() != Some(run));
+                return;
+            }
+        }
         state.past.insert(
             key,
             Past {
+                run: live.run,
                 described: Described {
                     status,
                     input: live.input,

@@ -4,11 +4,12 @@
 use crate::Machines;
 use cauce_engine::Command;
 use cauce_interpreter::{CallId, Context, Execution, Failure, Reply};
-use cauce_model::{Instant, Json};
+use cauce_model::{Instant, Json, RunKey};
 use cauce_ports::{Answer, Answered, Described, ExecutionStatus, Started, StateMachineError, StateMachines};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::task::Waker;
 
 /// Names an execution inside the host.
 pub(crate) type ExecutionId = u64;
@@ -27,6 +28,8 @@ pub(crate) struct Live {
     pub(crate) name: String,
     pub(crate) input: Json,
     pub(crate) started_at: Instant,
+    /// The run that it is of, when its input says so.
+    pub(crate) run: Option<RunKey>,
     pub(crate) waiters: Vec<Waiter>,
     pub(crate) wakes_at: Option<Instant>,
     /// What a call started, to stop it when nobody waits for it any more.
@@ -43,6 +46,7 @@ pub(crate) enum UnderWay {
 
 /// An execution that ended.
 pub(crate) struct Past {
+    pub(crate) run: Option<RunKey>,
     pub(crate) described: Described,
 }
 
@@ -64,12 +68,57 @@ pub(crate) struct State {
     timers_set: u64,
     /// States entered by executions that ended: what AWS bills as transitions.
     pub(crate) transitions: u64,
+    /// The runs that have executions here, and how many each.
+    pub(crate) claimed: BTreeMap<RunKey, usize>,
+    /// Whether it serves for as long as the machine runs: then what is due is left to the store's list, and
+    /// what has ended is forgotten.
+    pub(crate) serves: bool,
+    /// The soonest moment at which something became due that the list did not have.
+    pub(crate) due: Option<Instant>,
+    /// Who waits for something to do, and who for what is due.
+    pub(crate) waker: Option<Waker>,
+    pub(crate) due_waker: Option<Waker>,
 }
 
 impl State {
     pub(crate) fn set_timer(&mut self, at: Instant, command: Command) {
+        let in_list =
+            matches!(command, Command::Deadline { .. } | Command::Ticks { .. } | Command::Set { .. });
+        if self.serves && in_list {
+            self.ring(at);
+            return;
+        }
         self.timers_set += 1;
         self.timers.insert((at, self.timers_set), command);
+        self.wake();
+    }
+
+    /// Something is due at that moment.
+    pub(crate) fn ring(&mut self, at: Instant) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+        if let Some(waker) = self.due_waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// There is something to do.
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Counts one execution of a run less. True: it was the last.
+    pub(crate) fn left(&mut self, run: &RunKey) -> bool {
+        let count = self.claimed.get_mut(run);
+        let last = count.is_none_or(|count| {
+            *count -= 1;
+            *count == 0
+        });
+        if last {
+            self.claimed.remove(run);
+        }
+        last
     }
 
     /// The next moment at which something happens by itself.
@@ -88,6 +137,7 @@ impl State {
 
     pub(crate) fn tell(&mut self, execution: ExecutionId, reply: Reply) {
         self.replies.push_back((execution, reply));
+        self.wake();
     }
 }
 
@@ -97,6 +147,7 @@ pub struct Engine {
     pub(crate) state: Rc<RefCell<State>>,
     pub(crate) machines: Rc<Machines>,
     now: Rc<dyn Fn() -> Instant>,
+    claim: Rc<dyn Fn(&RunKey) -> bool>,
     seed: u64,
 }
 
@@ -105,16 +156,21 @@ pub(crate) enum Begun {
     New(ExecutionId),
     Joined(ExecutionId),
     Taken,
+    /// Another process drives the run.
+    Elsewhere,
 }
 
 impl Engine {
-    pub(crate) fn new(now: impl Fn() -> Instant + 'static, seed: u64) -> Self {
-        Self { state: Rc::default(), machines: Rc::default(), now: Rc::new(now), seed }
+    pub(crate) fn new(
+        now: impl Fn() -> Instant + 'static,
+        claim: impl Fn(&RunKey) -> bool + 'static,
+        seed: u64,
+    ) -> Self {
+        let (now, claim) = (Rc::new(now), Rc::new(claim));
+        Self { state: Rc::default(), machines: Rc::default(), now, claim, seed }
     }
 
     pub(crate) fn begin(&self, machine: &str, name: &str, input: &Json) -> Result<Begun, StateMachineError> {
-        let definition =
-            self.machines.find(machine).ok_or_else(|| StateMachineError::NoMachine(machine.to_owned()))?;
         let mut state = self.state.borrow_mut();
         let key = (machine.to_owned(), name.to_owned());
         if let Some(id) = state.by_name.get(&key).copied() {
@@ -123,6 +179,18 @@ impl Engine {
         }
         if state.past.contains_key(&key) {
             return Ok(Begun::Taken);
+        }
+        let run = input.get("run_key").and_then(Json::as_str).map(RunKey::from_text);
+        if let Some(run) = &run
+            && !state.claimed.contains_key(run)
+            && !(self.claim)(run)
+        {
+            return Ok(Begun::Elsewhere);
+        }
+        let definition =
+            self.machines.find(machine).ok_or_else(|| StateMachineError::NoMachine(machine.to_owned()))?;
+        if let Some(run) = &run {
+            *state.claimed.entry(run.clone()).or_default() += 1;
         }
         state.next_id += 1;
         let id = state.next_id;
@@ -136,6 +204,7 @@ impl Engine {
             name: name.to_owned(),
             input: input.clone(),
             started_at: now,
+            run,
             waiters: Vec::new(),
             wakes_at: None,
             under_way: BTreeMap::new(),
@@ -143,6 +212,7 @@ impl Engine {
         state.live.insert(id, live);
         state.by_name.insert(key, id);
         state.ready.push_back(id);
+        state.wake();
         Ok(Begun::New(id))
     }
 }
@@ -159,7 +229,7 @@ impl StateMachines for Engine {
     async fn start(&self, machine: &str, name: &str, input: &Json) -> Result<Started, StateMachineError> {
         Ok(match self.begin(machine, name, input)? {
             Begun::New(_) => Started::Started,
-            Begun::Joined(_) => Started::AlreadyRunning,
+            Begun::Joined(_) | Begun::Elsewhere => Started::AlreadyRunning,
             Begun::Taken => Started::NameTaken,
         })
     }

@@ -1,8 +1,9 @@
 //! The outside of a host.
 
 use cauce_engine::{Command, Decision};
-use cauce_model::Instant;
-use cauce_ports::{Clock, Compute, Notifier, Objects, Table, TaskRunner};
+use cauce_model::plan::Plan;
+use cauce_model::{Instant, RunKey};
+use cauce_ports::{Clock, Compute, Notifier, Objects, RunningTask, Table, TaskRunner};
 use std::future::Future;
 
 /// What a host needs: the ports of its drivers, a runner of programs, and a way to wait.
@@ -35,4 +36,18 @@ pub trait World {
     fn decided(&self, command: &Command, decision: &Decision);
     /// Hears of trouble that does not stop the work.
     fn warn(&self, message: &str);
+    /// Claims a run for this process, before its first execution begins here. False: another process
+    /// drives it, and nothing of it begins here.
+    fn claim(&self, _: &RunKey) -> bool {
+        true
+    }
+    /// Nothing of a run is under way here any more.
+    fn release(&self, _: &RunKey) {}
+    /// Ends the programs of a run that a process left behind when it died, and waits until they are
+    /// gone. The run is claimed. Returns them, or why some stayed.
+    fn end_survivors(&self, _: &RunKey) -> impl Future<Output = Result<Vec<RunningTask>, String>> {
+        std::future::ready(Ok(Vec::new()))
+    }
+    /// A pipeline version was loaded: runs of it may come.
+    fn loaded(&self, _: &Plan) {}
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use ureq::Agent;
 
@@ -47,7 +47,7 @@ pub enum Channel {
 /// The channels of a project, by name.
 #[derive(Clone)]
 pub struct Channels {
-    channels: Arc<BTreeMap<String, Channel>>,
+    channels: Arc<RwLock<BTreeMap<String, Channel>>>,
     agent: Agent,
 }
 
@@ -61,7 +61,12 @@ impl Channels {
             // A notice goes where the project file says, and nowhere else.
             .max_redirects(0)
             .build();
-        Self { channels: Arc::new(channels), agent: Agent::new_with_config(config) }
+        Self { channels: Arc::new(RwLock::new(channels)), agent: Agent::new_with_config(config) }
+    }
+
+    /// From now on these, for all clones.
+    pub fn replace(&self, channels: BTreeMap<String, Channel>) {
+        *self.channels.write().unwrap_or_else(PoisonError::into_inner) = channels;
     }
 }
 
@@ -69,6 +74,8 @@ impl Notifier for Channels {
     async fn deliver(&self, notice: &Notice) -> Result<(), NotifyError> {
         let channel = self
             .channels
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
             .get(&notice.channel)
             .cloned()
             .ok_or_else(|| NotifyError::NoChannel(notice.channel.clone()))?;

@@ -9,6 +9,7 @@
 //!   objects/<bucket>/<key>     what is s3://<bucket>/<key> elsewhere
 //!   logs/<pipeline>/<run id>/<task>/<attempt>.log
 //!   locks/<run key>            held by the process that drives the run
+//!   up.lock                    held by the `cauce up` that serves the folder
 //!   running/<token>.json       a program under way, to be found after a crash
 //! ```
 //! Several processes may use it at once; one at a time drives a run.
@@ -52,6 +53,14 @@ pub enum StateError {
     Running {
         /// The run, as people write it.
         run: String,
+        /// That process, when it has said so already.
+        pid: Option<u32>,
+    },
+    /// Another process serves the folder.
+    #[error("'cauce up' runs already on {}: {}", .path.display(), holder(*.pid))]
+    Serving {
+        /// The folder.
+        path: PathBuf,
         /// That process, when it has said so already.
         pid: Option<u32>,
     },
@@ -175,6 +184,52 @@ impl StateDir {
     /// [`StateError::Running`] while another process, or another lock of this one, has it.
     pub fn lock_run(&self, key: &RunKey, run: &str) -> Result<RunLock, StateError> {
         let path = self.root.join("locks").join(key.as_str());
+        match Held::claim(&path, false)? {
+            Ok(lock) => Ok(RunLock { _lock: lock }),
+            Err(pid) => Err(StateError::Running { run: run.to_owned(), pid }),
+        }
+    }
+
+    /// Claims the folder for a service, which starts runs by itself, until the lock is dropped or the process
+    /// ends, however. With `wait`, this waits until the one that has it has ended.
+    ///
+    /// # Errors
+    /// [`StateError::Serving`] while another process has it and nobody waits.
+    pub fn lock_service(&self, wait: bool) -> Result<ServiceLock, StateError> {
+        match Held::claim(&self.root.join("up.lock"), wait)? {
+            Ok(lock) => Ok(ServiceLock { _lock: lock }),
+            Err(pid) => Err(StateError::Serving { path: self.root.clone(), pid }),
+        }
+    }
+
+    /// Whether a service has the folder.
+    ///
+    /// # Errors
+    /// Whatever the file system refuses.
+    pub fn is_served(&self) -> Result<bool, StateError> {
+        let path = self.root.join("up.lock");
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(failed("open", &path)(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
+        }
+    }
+}
+
+/// A file that one process at a time holds, and in which it says who it is.
+#[derive(Debug)]
+struct Held {
+    _file: File,
+}
+
+impl Held {
+    /// Claims it, or tells which process has it, when that has said so already.
+    fn claim(path: &Path, wait: bool) -> Result<Result<Self, Option<u32>>, StateError> {
         // The file stays when the lock goes: removing it could take it from under a process that
         // has opened it and not yet locked it.
         let mut file = OpenOptions::new()
@@ -182,25 +237,25 @@ impl StateDir {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&path)
-            .map_err(failed("open", &path))?;
-        match file.try_lock() {
+            .open(path)
+            .map_err(failed("open", path))?;
+        let locked = if wait { file.lock().map_err(TryLockError::Error) } else { file.try_lock() };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 // What cannot be read names nobody: the process may be about to write it.
-                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                return Err(StateError::Running { run: run.to_owned(), pid });
+                return Ok(Err(file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok())));
             }
-            Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
+            Err(TryLockError::Error(source)) => return Err(failed("lock", path)(source)),
         }
         let mut claim = || {
             file.set_len(0)?;
             file.rewind()?;
             writeln!(file, "{}", std::process::id())
         };
-        claim().map_err(failed("write", &path))?;
-        Ok(RunLock { _file: file })
+        claim().map_err(failed("write", path))?;
+        Ok(Ok(Self { _file: file }))
     }
 }
 
@@ -208,7 +263,13 @@ impl StateDir {
 /// it started do not inherit it.
 #[derive(Debug)]
 pub struct RunLock {
-    _file: File,
+    _lock: Held,
+}
+
+/// A folder claimed by a service. The system gives the claim up when the process ends, as with [`RunLock`].
+#[derive(Debug)]
+pub struct ServiceLock {
+    _lock: Held,
 }
 
 fn failed(attempted: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
@@ -291,6 +352,22 @@ mod tests {
         state.lock_run(&RunKey::new("p", "other"), "p/other").unwrap();
         drop(held);
         state.lock_run(&key(), "p/r").unwrap();
+    }
+
+    #[test]
+    fn a_folder_has_one_service_and_the_next_waits_for_its_end() {
+        let temp = tempfile::tempdir().unwrap();
+        let state = StateDir::open(temp.path()).unwrap();
+        assert!(!state.is_served().unwrap());
+        let held = state.lock_service(false).unwrap();
+        assert!(state.is_served().unwrap());
+        let error = state.lock_service(false).unwrap_err().to_string();
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        let second = state.clone();
+        let waiting = std::thread::spawn(move || second.lock_service(true).map(drop));
+        drop(held);
+        waiting.join().unwrap().unwrap();
+        assert!(!state.is_served().unwrap());
     }
 
     #[test]

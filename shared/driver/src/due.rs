@@ -1,0 +1,56 @@
+//! The list of what is due at a moment: deadlines, sets of files, clocks. Other events are redelivered until
+//! they are decided, and a generation that waits for the present one's end is found with its run.
+
+use crate::{Driver, DriverError, Ports};
+use cauce_engine::Command;
+use cauce_model::event::{ClockRecord, SetRecord};
+use cauce_model::record::DUE_LIST;
+use cauce_model::{Instant, Item, Json, Key, RunKey};
+use cauce_ports::Cursor;
+
+/// Something that is due at a moment.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Due {
+    /// Its item.
+    pub key: Key,
+    /// The item's version: one that was performed and stands there unchanged waits for something else.
+    pub version: u64,
+    /// When.
+    pub at: Instant,
+    /// What is to be decided then; `None`: a newer version of this program wrote it.
+    pub command: Option<Command>,
+}
+
+impl<P: Ports> Driver<P> {
+    /// What is due now or later, soonest first, a page at a time, and where the next page begins.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn due(&self, after: Option<Cursor>) -> Result<(Vec<Due>, Option<Cursor>), DriverError> {
+        let page = self.page(DUE_LIST, "", after).await?;
+        Ok((page.items.iter().map(of).collect(), page.next))
+    }
+}
+
+fn of(item: &Item) -> Due {
+    let position = item.index.as_ref().map_or("", |entry| entry.position.as_str());
+    let micros = position.split('#').next().and_then(|micros| micros.parse().ok());
+    Due {
+        key: item.key.clone(),
+        version: item.version,
+        at: Instant::from_micros(micros.unwrap_or_default()),
+        command: command(item),
+    }
+}
+
+fn command(item: &Item) -> Option<Command> {
+    let text = |field: &str| item.body.get(field).and_then(Json::as_str);
+    match text("command")? {
+        "deadline" => Some(Command::Deadline { run_key: RunKey::from_text(text("run_key")?) }),
+        SetRecord::COMMAND => {
+            Some(Command::Set { pipeline: text("pipeline")?.to_owned(), set: text("set")?.to_owned() })
+        }
+        ClockRecord::COMMAND => Some(Command::Ticks { pipeline: text("pipeline")?.to_owned() }),
+        _ => None,
+    }
+}

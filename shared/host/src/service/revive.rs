@@ -1,0 +1,144 @@
+//! Runs whose engine is gone, and how they go on: nobody else has them, no program of theirs is left, and the
+//! runs that their tasks had started are in their next generation as well.
+
+use crate::World;
+use crate::run::{Host, HostError, with_sources};
+use cauce_driver::DriverError;
+use cauce_driver::ask::{How, Version, next};
+use cauce_engine::Reply;
+use cauce_engine::command::Existing;
+use cauce_model::record::{Record, RunRecord, TASK_PREFIX, TaskRecord, run_item, run_partition};
+use cauce_model::{RunKey, RunRef};
+use cauce_ports::{RunningTask, Table};
+use std::future::Future;
+use std::pin::Pin;
+
+/// Why a run whose engine is gone cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviveError {
+    /// Another process drives it.
+    #[error("{0} is driven by another process")]
+    Driven(RunRef),
+    /// Programs of it are still there.
+    #[error("{0}")]
+    Survivors(String),
+    /// It was refused.
+    #[error("{run}: {cause}")]
+    Refused {
+        /// The run.
+        run: RunRef,
+        /// Why.
+        cause: String,
+    },
+    /// Its version cannot be loaded.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The store.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+}
+
+impl From<cauce_ports::TableError> for ReviveError {
+    fn from(error: cauce_ports::TableError) -> Self {
+        Self::Driver(error.into())
+    }
+}
+
+impl<W: World + 'static> Host<W> {
+    /// Reads a run.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub(crate) async fn run_record(&self, key: &RunKey) -> Result<Option<RunRecord>, DriverError> {
+        let item = self.world().table().get(&run_item(key)).await?;
+        Ok(item.as_ref().map(RunRecord::from_item).transpose()?)
+    }
+
+    /// The unfinished runs that the tasks of a run have started.
+    pub(crate) async fn children(&self, key: &RunKey) -> Result<Vec<RunRecord>, DriverError> {
+        let (mut children, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.world().table().query(&run_partition(key), TASK_PREFIX, after, 1000).await?;
+            for item in &page.items {
+                let task = TaskRecord::from_item(item)?;
+                let started = task.started_run.as_deref().and_then(|run| run.split_once('/'));
+                let Some((pipeline, run_id)) = started.filter(|_| !task.status.is_terminal()) else {
+                    continue;
+                };
+                let child = self.run_record(&RunKey::new(pipeline, run_id)).await?;
+                children.extend(child.filter(|run| !run.status.is_terminal()));
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(children);
+            }
+        }
+    }
+
+    /// Loads the version that a run is pinned to, unless it is.
+    pub(crate) async fn load_pinned(&self, run: &RunRecord) -> Result<(), HostError> {
+        let is_loaded = self.machines().find(&run.machine).is_some();
+        if !is_loaded || self.driver().plans().find(&run.version).is_none() {
+            let pinned = self.deployed(&run.run.pipeline, &run.version).await?;
+            self.load(&pinned).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the next generation of a run whose engine is gone, keeping every task that ended, and starts
+    /// it. Returns the programs that were left and have been ended.
+    ///
+    /// # Errors
+    /// Another process drives it; programs of it stayed; what a store may fail with.
+    pub async fn resume(&self, run: &RunRecord, by: &str) -> Result<Vec<RunningTask>, ReviveError> {
+        let mut ended = Vec::new();
+        self.revive(run, by, true, &mut ended).await?;
+        Ok(ended)
+    }
+
+    fn revive<'a>(
+        &'a self,
+        run: &'a RunRecord,
+        by: &'a str,
+        start: bool,
+        ended: &'a mut Vec<RunningTask>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), ReviveError>> + 'a>> {
+        Box::pin(async move {
+            let key = run.key();
+            if self.drives(&key) || !self.world().claim(&key) {
+                return Err(ReviveError::Driven(run.run.clone()));
+            }
+            let revived = self.revive_claimed(run, by, start, ended).await;
+            if revived.is_err() && !self.drives(&key) {
+                self.world().release(&key);
+            }
+            revived
+        })
+    }
+
+    async fn revive_claimed(
+        &self,
+        run: &RunRecord,
+        by: &str,
+        start: bool,
+        ended: &mut Vec<RunningTask>,
+    ) -> Result<(), ReviveError> {
+        let key = run.key();
+        ended.extend(self.world().end_survivors(&key).await.map_err(ReviveError::Survivors)?);
+        self.load_pinned(run).await?;
+        for child in self.children(&key).await? {
+            self.revive(&child, by, false, ended).await?;
+        }
+        let how = How { start, ..How::default() };
+        let command = next(run, &Version::only(&run.version), Existing::Resume, how, by.to_owned());
+        match self.execute(&command).await? {
+            Reply::Failure { cause, .. } => Err(ReviveError::Refused { run: run.run.clone(), cause }),
+            Reply::Ok(_) | Reply::None => Ok(()),
+        }
+    }
+}
+
+/// The error in one line.
+pub(super) fn in_words(error: &ReviveError) -> String {
+    with_sources(error)
+}

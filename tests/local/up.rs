@@ -1,0 +1,197 @@
+//! `cauce up`: the service of a machine, met as a person and systemd meet it.
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::harness::{Project, Started, is_alive, skipped};
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+
+/// `held` tells its process through `ready`, then waits for a word through `hold`.
+const HELD: &str = r#"
+pipeline: p
+defaults: {retry: {retries: 0}}
+params: {who: {type: string, default: nobody}}
+tasks:
+  first: {container: {image: host, command: [sh, -c, "echo first >> ran"]}}
+  held: {needs: [first], container: {image: host, command: [sh, -c, "echo held >> ran; echo $$ > ready; read word < hold"]}}
+  last: {needs: [held], container: {image: host, command: [sh, -c, "echo $0 >> ran", "{{ params.who }}"]}}
+"#;
+
+const QUICK: &str =
+    "pipeline: q\ntasks: {done: {container: {image: host, command: [sh, -c, 'echo done >> quick']}}}\n";
+
+fn up(project: &Project, args: &[&str]) -> Started {
+    let all: Vec<&str> = ["up"].iter().chain(args).copied().collect();
+    project.start(&all)
+}
+
+fn ready(project: &Project) -> Started {
+    let mut service = up(project, &[]);
+    service.hears("ready: ");
+    service
+}
+
+#[test]
+fn a_run_goes_on_by_itself_after_kill_9() {
+    let project = Project::of(HELD);
+    let (ready_fifo, hold) = (project.fifo("ready"), project.fifo("hold"));
+    let service = ready(&project);
+    project
+        .cauce(&["trigger", "p", "--param", "who=me", "--logical-date", "2026-01-05"])
+        .exits(0)
+        .shows("p/2026-01-05");
+    let left = ready_fifo.hear();
+    service.signal(Signal::KILL);
+    assert_eq!(service.answer().exit, None, "it was killed");
+    assert!(is_alive(&left), "nobody ends a group whose engine is gone");
+
+    let mut service = up(&project, &[]);
+    service.hears("p/2026-01-05 goes on (1 programs of it were left, and ended)");
+    assert_ne!(ready_fifo.hear(), left);
+    assert!(!is_alive(&left));
+    hold.say("go");
+    service.hears("p/2026-01-05 success");
+    assert_eq!(project.lines("ran"), ["first", "held", "held", "me"]);
+    assert_eq!(project.show("p")["generation"], 2);
+    service.signal(Signal::TERM);
+    service.answer().exits(0);
+}
+
+#[test]
+fn told_to_stop_it_stops_its_tasks_and_goes_on_with_them_at_its_next_start() {
+    let project = Project::of(HELD);
+    let (ready_fifo, hold) = (project.fifo("ready"), project.fifo("hold"));
+    let service = ready(&project);
+    project.cauce(&["trigger", "p", "--logical-date", "2026-01-05"]).exits(0);
+    let task = ready_fifo.hear();
+    service.signal(Signal::TERM);
+    service.answer().exits(0).says("goes on with the next 'cauce up'");
+    assert!(!is_alive(&task), "programs do not outlive their service");
+    let mut service = up(&project, &[]);
+    ready_fifo.hear();
+    hold.say("go");
+    service.hears("p/2026-01-05 success");
+    service.signal(Signal::INT);
+    service.answer().exits(0);
+}
+
+#[test]
+fn one_serves_a_folder_and_another_stands_by() {
+    let project = Project::of(QUICK);
+    project.cauce(&["trigger", "q"]).exits(2).says("no 'cauce up' runs").says("cauce run FILE");
+    let first = ready(&project);
+    let id = first.id().to_string();
+    up(&project, &[]).answer().exits(3).says(&format!("process {id}")).says(&format!("kill {id}"));
+    let mut second = up(&project, &["--standby"]);
+    second.hears("standing by");
+    first.signal(Signal::KILL);
+    second.hears("ready: 1 pipelines");
+    project.cauce(&["trigger", "q", "--wait"]).exits(0);
+    assert_eq!(project.lines("quick"), ["done"]);
+    second.signal(Signal::TERM);
+    second.answer().exits(0);
+    first.answer();
+}
+
+#[test]
+fn one_that_stands_by_can_be_told_to_stop() {
+    let project = Project::of(QUICK);
+    let first = ready(&project);
+    let mut second = up(&project, &["--standby"]);
+    second.hears("standing by");
+    second.signal(Signal::TERM);
+    second.answer().exits(0);
+    first.signal(Signal::TERM);
+    first.answer().exits(0);
+}
+
+#[test]
+fn other_commands_work_beside_it() {
+    let project = Project::of(HELD);
+    project.write("q.yaml", QUICK);
+    let (ready_fifo, hold) = (project.fifo("ready"), project.fifo("hold"));
+    let mut service = ready(&project);
+    // A run of this process's own, with its lock: the service leaves it alone.
+    project.cauce(&["run", "q.yaml", "--logical-date", "2026-01-01"]).exits(0);
+    assert_eq!(project.lines("quick"), ["done"]);
+    project.cauce(&["trigger", "p", "--logical-date", "2026-01-05"]).exits(0);
+    ready_fifo.hear();
+    project.cauce(&["trigger", "p", "--logical-date", "2026-01-05"]).exits(2).says("is running");
+    project.cauce(&["resume", "p/2026-01-05"]).exits(3).says("is being driven by process");
+    project.cauce(&["cancel", "p/2026-01-05"]).exits(0);
+    service.hears("p/2026-01-05 cancelled");
+    project.cauce(&["mark", "p/2026-01-05", "held", "success"]).exits(0);
+    project.cauce(&["trigger", "p", "--logical-date", "2026-01-05", "--again"]).exits(0);
+    ready_fifo.hear();
+    hold.say("go");
+    service.hears("p/2026-01-05 success");
+    project.cauce(&["pause", "q"]).exits(0);
+    let listed = project.cauce(&["list", "--json"]).exits(0).json();
+    let paused = |name: &str| {
+        let all = listed["pipelines"].as_array().unwrap();
+        all.iter().find(|one| one["pipeline"] == name).unwrap()["paused"].clone()
+    };
+    assert_eq!((paused("p"), paused("q")), (json!(false), json!(true)));
+    project.cauce(&["unpause", "q"]).exits(0);
+    project.cauce(&["trigger", "nothing"]).exits(2).says("is not deployed");
+    service.signal(Signal::TERM);
+    service.answer().exits(0);
+}
+
+#[test]
+fn files_that_change_are_deployed_and_broken_ones_are_told_of_once() {
+    let project = Project::of(QUICK);
+    project.write("bad.yaml", "pipeline: bad\ntasks: {}\n");
+    let mut service = up(&project, &[]);
+    let said = service.hears("ready: 1 pipelines").join("\n");
+    assert!(said.contains("bad: left as it was") && said.contains("bad.yaml:2"), "{said}");
+    project.write("p.yaml", QUICK.replace("echo done", "echo changed"));
+    service.hears("q: deployed");
+    project.cauce(&["trigger", "q", "--wait"]).exits(0);
+    project.write("p.yaml", "pipeline: q\ntasks: {done: {what: 1}}\n");
+    service.hears("q: left as it was");
+    project.write("good.yaml", "pipeline: good\ntasks: {one: {pass: {}}}\n");
+    let said = service.hears("good: deployed").join("\n");
+    assert!(!said.contains("left as it was"), "told twice: {said}");
+    project.cauce(&["trigger", "q", "--wait"]).exits(0);
+    assert_eq!(project.lines("quick"), ["changed", "changed"]);
+    std::fs::remove_file(project.path("p.yaml")).unwrap();
+    service.hears("q: no file defines it any more");
+    project.cauce(&["trigger", "q"]).exits(2).says("is not deployed");
+    service.signal(Signal::TERM);
+    service.answer().exits(0);
+}
+
+#[test]
+fn systemd_hears_that_it_is_ready_and_that_it_stops() {
+    let project = Project::of(QUICK);
+    let path = project.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let hear = || {
+        let mut word = [0; 64];
+        let length = socket.recv(&mut word).unwrap();
+        String::from_utf8(word[..length].to_vec()).unwrap()
+    };
+    let service = project.start_with(&[("NOTIFY_SOCKET", path.to_str().unwrap())], &["up"]);
+    assert_eq!(hear(), "READY=1");
+    service.signal(Signal::TERM);
+    assert_eq!(hear(), "STOPPING=1");
+    service.answer().exits(0);
+}
+
+#[test]
+fn the_unit_is_one_that_systemd_takes() {
+    let unit = include_str!("../../infra/systemd/cauce.service");
+    // The program, the user and the folder are the reader's; here they are what every machine has.
+    let unit = unit.replace("/usr/local/bin/cauce", "/bin/true").replace("=cauce\n", "=root\n");
+    let project = Project::new();
+    project.write("cauce.service", unit.replace("/srv/pipelines", "/tmp"));
+    let verify = Command::new("systemd-analyze")
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .arg(project.path("cauce.service"))
+        .output();
+    let Ok(verify) = verify else { return skipped("systemd-analyze (Debian package systemd)") };
+    let said = String::from_utf8_lossy(&verify.stderr);
+    assert!(verify.status.success() && said.trim().is_empty(), "{said}");
+}
