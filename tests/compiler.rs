@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cauce_compiler::{Compiled, Manifest, PLACEHOLDERS, compile, definition_file, lifecycle};
 use cauce_model::plan::{DeadlineAction, TaskKind};
-use cauce_spec::check;
+use cauce_spec::{Project, check_with};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -25,8 +25,10 @@ fn bless() -> bool {
 fn compile_file(path: &Path) -> Compiled {
     let project = project::of(path.parent().expect("a folder"));
     let text = fs::read(path).expect("a readable pipeline file");
-    let (pipeline, diagnostics) = check(&text, &project);
-    let pipeline = pipeline.unwrap_or_else(|| panic!("{}: {diagnostics:?}", path.display()));
+    let folder = path.parent().expect("a folder");
+    let checked = check_with(&text, &project, Project::LOCAL, &|file| project::text(folder, file));
+    let pipeline =
+        checked.pipeline.unwrap_or_else(|| panic!("{}: {:?}", path.display(), checked.diagnostics));
     compile(&pipeline, &project).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

@@ -21,8 +21,7 @@ fn the_committed_state_machines_are_those_of_the_pipelines() {
         let text = std::fs::read(&file).unwrap();
         let (pipeline, diagnostics) = cauce_spec::check(&text, &project);
         let mut pipeline = pipeline.unwrap_or_else(|| panic!("{}: {diagnostics:?}", file.display()));
-        let read = |name: &str| std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string());
-        pipeline.inline_files(read).unwrap();
+        pipeline.inline_files(|file| project::text(&folder, file)).unwrap();
         let compiled = compile(&pipeline, &project).unwrap();
         let out = root.join("statemachines").join(&compiled.plan.pipeline);
         for (name, content) in compiled.files() {

@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Pause(PauseArgs),
     /// Let the triggers of a pipeline start runs again.
     Unpause(PauseArgs),
+    /// Make the items of matrices those of their files, without a deployment.
+    Sync(SyncArgs),
     /// Say why a run or a task is where it is.
     Why(WhyArgs),
     /// Show pools and locks: their slots, who holds them, who waits.
@@ -136,6 +138,12 @@ pub(crate) struct CheckArgs {
 pub(crate) struct ScheduleArgs {
     /// The pipeline file.
     pub(crate) file: PathBuf,
+    /// Only ticks of this item of the matrix.
+    #[arg(long, value_name = "KEY", conflicts_with = "case")]
+    pub(crate) item: Option<String>,
+    /// Only ticks of this case of the schedule.
+    #[arg(long, value_name = "CASE")]
+    pub(crate) case: Option<String>,
     /// How many ticks to show.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) next: u32,
@@ -209,6 +217,9 @@ pub(crate) enum SchemaOf {
 pub(crate) struct RunArgs {
     /// The pipeline file.
     pub(crate) file: PathBuf,
+    /// The item of the pipeline's matrix.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) item: Option<String>,
     /// Run this task alone, whatever its upstreams.
     #[arg(long, value_name = "TASK")]
     pub(crate) only: Option<String>,
@@ -248,11 +259,24 @@ pub(crate) struct UpArgs {
     pub(crate) host_credentials: bool,
 }
 
+/// `cauce sync`
+#[derive(Debug, Args)]
+pub(crate) struct SyncArgs {
+    /// The pipeline's name [default: every pipeline of the project that has a matrix].
+    pub(crate) pipeline: Option<String>,
+    /// Say what would change, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// `cauce trigger`
 #[derive(Debug, Args)]
 pub(crate) struct TriggerArgs {
     /// The pipeline's name.
     pub(crate) pipeline: String,
+    /// The item of the pipeline's matrix.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) item: Option<String>,
     /// Run this task alone, whatever its upstreams.
     #[arg(long, value_name = "TASK")]
     pub(crate) only: Option<String>,
@@ -285,6 +309,9 @@ pub(crate) struct BackfillArgs {
     /// The pipeline file, or the name of a pipeline of this project.
     #[arg(value_name = "FILE|PIPELINE")]
     pub(crate) pipeline: String,
+    /// The item of the pipeline's matrix. Repeatable.
+    #[arg(long = "item", value_name = "KEY")]
+    pub(crate) items: Vec<String>,
     /// The first date.
     #[arg(long, value_name = "D")]
     pub(crate) from: String,
@@ -335,6 +362,9 @@ pub(crate) struct RunsArgs {
     /// Only this pipeline's.
     #[arg(long, value_name = "P")]
     pub(crate) pipeline: Option<String>,
+    /// Only those of this item of a matrix.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) item: Option<String>,
     /// Only those in this status.
     #[arg(long, value_enum, value_name = "S")]
     pub(crate) status: Option<RunStatusArg>,

@@ -111,6 +111,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Pause(args) => commands::pause::pause(args, true, context),
         Command::Canary(args) => commands::canary::canary(args, context),
         Command::Unpause(args) => commands::pause::pause(args, false, context),
+        Command::Sync(args) => commands::sync::sync(args, context),
         Command::Why(args) => commands::why::why(args, context),
         Command::Pools(args) => commands::pools::pools(args, context),
         Command::Triggers(args) => commands::triggers::triggers(args, context),

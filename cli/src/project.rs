@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use cauce_compiler::{CompileError, Compiled};
 use cauce_model::Json;
-use cauce_spec::{Diagnostic, InlineError, MAX_FILE_BYTES, Pipeline, Project, Severity};
+use cauce_spec::{Checked, Diagnostic, InlineError, Items, MAX_FILE_BYTES, Pipeline, Project, Severity};
 use serde_json::Map;
 
 use crate::context::Context;
@@ -53,6 +53,8 @@ pub(crate) struct Loaded {
     pub(crate) pipeline: Pipeline,
     /// What became of it.
     pub(crate) compiled: Compiled,
+    /// The items of its matrix, where it has one.
+    pub(crate) items: Option<Items>,
     /// The file, as the user named it.
     pub(crate) path: PathBuf,
 }
@@ -203,13 +205,15 @@ pub(crate) fn find_pipeline(
 
 fn load_in(folder: ProjectFolder, file: &Path, text: &[u8], context: &Context) -> Result<Loaded, Failure> {
     let shown = file.display().to_string();
-    let (pipeline, diagnostics) = cauce_spec::check_in(text, &folder.project, &context.env);
+    let files = |file: &str| text_of(&folder.root, file);
+    let Checked { pipeline, items, diagnostics } =
+        cauce_spec::check_with(text, &folder.project, &context.env, &files);
     report(&diagnostics, &shown, text, context)?;
     let mut pipeline = pipeline.ok_or(Failure::told(Exit::BadInput))?;
     inline(&mut pipeline, &folder.root).map_err(|error| Failure::bad_input(format!("{shown}: {error}")))?;
     let compiled = cauce_compiler::compile(&pipeline, &folder.project)
         .map_err(|error| not_compiled(&shown, &pipeline, &error))?;
-    Ok(Loaded { folder, pipeline, compiled, path: file.to_owned() })
+    Ok(Loaded { folder, pipeline, compiled, items, path: file.to_owned() })
 }
 
 /// Compiles a pipeline file without a word: `None` when it does not pass its checks.
@@ -221,8 +225,9 @@ pub(crate) fn compiled(
     folder: &ProjectFolder,
     context: &Context,
 ) -> Result<Option<(Pipeline, Compiled)>, Failure> {
-    let checked = cauce_spec::check_in(&read(file)?, &folder.project, &context.env);
-    let Some(mut pipeline) = checked.0 else { return Ok(None) };
+    let files = |file: &str| text_of(&folder.root, file);
+    let checked = cauce_spec::check_with(&read(file)?, &folder.project, &context.env, &files);
+    let Some(mut pipeline) = checked.pipeline else { return Ok(None) };
     if inline(&mut pipeline, &folder.root).is_err() {
         return Ok(None);
     }
@@ -273,18 +278,20 @@ pub(crate) fn judged(
     folder: &ProjectFolder,
     env: &str,
     named: &mut dyn FnMut(&Path),
-) -> Result<Compiled, String> {
-    let (pipeline, diagnostics) = cauce_spec::check_in(text, &folder.project, env);
+) -> Result<(Compiled, Option<Items>), String> {
+    let named = std::cell::RefCell::new(named);
+    let read = |file: &str| {
+        (named.borrow_mut())(&folder.root.join(file));
+        text_of(&folder.root, file)
+    };
+    let Checked { pipeline, items, diagnostics } = cauce_spec::check_with(text, &folder.project, env, &read);
     let mut pipeline = pipeline
         .filter(|_| !is_wrong(&diagnostics))
         .ok_or_else(|| cauce_spec::render::text(&diagnostics, shown, text, false))?;
-    let inlined = pipeline.inline_files(|file| {
-        named(&folder.root.join(file));
-        text_of(&folder.root, file)
-    });
-    inlined.map_err(|error| format!("{shown}: {error}"))?;
-    cauce_compiler::compile(&pipeline, &folder.project)
-        .map_err(|error| format!("{}: {error}", place_of(shown, &pipeline, &error)))
+    pipeline.inline_files(read).map_err(|error| format!("{shown}: {error}"))?;
+    let compiled = cauce_compiler::compile(&pipeline, &folder.project)
+        .map_err(|error| format!("{}: {error}", place_of(shown, &pipeline, &error)))?;
+    Ok((compiled, items))
 }
 
 /// The files below a folder whose change may change what it offers: all that could define pipelines, and the
@@ -312,7 +319,7 @@ pub(crate) fn inline(pipeline: &mut Pipeline, root: &Path) -> Result<(), InlineE
 }
 
 /// The text of a file that a file of the project names, or why it cannot be had.
-fn text_of(root: &Path, file: &str) -> Result<String, String> {
+pub(crate) fn text_of(root: &Path, file: &str) -> Result<String, String> {
     let path = Path::new(file);
     if path.is_absolute() || path.components().any(|part| part == std::path::Component::ParentDir) {
         return Err("it is not in the project: name it by its path from cauce.yaml".to_owned());

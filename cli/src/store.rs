@@ -291,7 +291,7 @@ impl Store {
         .await?;
         let mut pools = BTreeSet::new();
         for run in open {
-            pools.insert(slots::active_runs_pool(&run.run.pipeline));
+            pools.insert(slots::pool_of_run(&run));
             for item in self.range(&run_partition(&run.key()), TASK_PREFIX).await? {
                 let task = TaskRecord::from_item(&item)?;
                 if task.generation == run.generation && !task.status.is_terminal() {

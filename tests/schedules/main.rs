@@ -91,6 +91,7 @@ fn zones(folder: &Path) -> Vec<String> {
 
 fn schedule(zone: &str, cron: &str, gap: DstGap) -> Schedule {
     Schedule::new(&SchedulePlan {
+        case: None,
         every: Tick::Cron(cron.to_owned()),
         timezone: zone.to_owned(),
         data_interval: true,

@@ -10,6 +10,7 @@ mod faults;
 
 mod graphs;
 mod interventions;
+mod matrix;
 mod pools;
 mod reference;
 mod repair;

@@ -100,7 +100,7 @@ pub(crate) fn by_hand(compiled: &Compiled, run_id: &str) -> Trigger {
         pipeline: compiled.plan.pipeline.clone(),
         version: compiled.version().to_owned(),
         run_id: run_id.to_owned(),
-        trigger: TriggerRecord { kind: TriggerKind::Manual, by: None, detail: Json::Null },
+        trigger: TriggerRecord { kind: TriggerKind::Manual, by: None, detail: Json::Null, item: None },
         params: Some(serde_json::json!({})),
         logical_date: epoch(),
         data_interval: (epoch(), epoch()),

@@ -25,6 +25,8 @@ struct Checked {
     /// Where that is: the file, with a line where it is one task.
     place: String,
     compiled: Option<Compiled>,
+    /// How many items its matrix has.
+    items: Option<usize>,
     /// The pipelines that its tasks start, each with the task.
     starts: Vec<(String, String)>,
 }
@@ -125,6 +127,7 @@ fn one(file: &Path, folder: &ProjectFolder, context: &Context) -> Checked {
         failure: None,
         place: file.display().to_string(),
         compiled: None,
+        items: None,
         starts: Vec::new(),
     };
     checked.text = match project::read(&context.absolute(file)) {
@@ -134,9 +137,11 @@ fn one(file: &Path, folder: &ProjectFolder, context: &Context) -> Checked {
             return checked;
         }
     };
-    let (pipeline, diagnostics) = cauce_spec::check_in(&checked.text, declared, &context.env);
-    checked.diagnostics = diagnostics;
-    if let Some(mut pipeline) = pipeline {
+    let files = |file: &str| project::text_of(&folder.root, file);
+    let found = cauce_spec::check_with(&checked.text, declared, &context.env, &files);
+    checked.diagnostics = found.diagnostics;
+    checked.items = found.items.map(|items| items.items.len());
+    if let Some(mut pipeline) = found.pipeline {
         checked.starts = starts(&pipeline);
         let inlined = project::inline(&mut pipeline, &folder.root);
         match inlined.map(|()| cauce_compiler::compile(&pipeline, declared)) {
@@ -186,7 +191,9 @@ fn tell(checked: &Checked, context: &Context) -> Result<(), Failure> {
                 gated => format!(", {gated} behind a gate"),
             };
             let (name, tasks) = (&compiled.plan.pipeline, count(forecast.tasks, "task"));
-            format!("{word}      {}: {name}, {tasks}{gated}{machines}", checked.shown)
+            let items =
+                checked.items.map(|items| format!(", {}", count(items as u64, "item"))).unwrap_or_default();
+            format!("{word}      {}: {name}, {tasks}{gated}{machines}{items}", checked.shown)
         }
         None => {
             let word = paint("failed", Tone::Bad, output.data_colour());

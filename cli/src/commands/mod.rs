@@ -25,6 +25,7 @@ pub(crate) mod audit;
 pub(crate) mod triggers;
 
 pub(crate) mod show;
+pub(crate) mod sync;
 
 pub(crate) mod why;
 

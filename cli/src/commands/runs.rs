@@ -28,7 +28,11 @@ pub(crate) fn runs(args: &RunsArgs, context: &Context) -> Result<Exit, Failure> 
     let mut newest: VecDeque<RunRecord> = VecDeque::new();
     context.block_on(store.runs(since, |run| {
         let of_pipeline = args.pipeline.as_ref().is_none_or(|name| *name == run.run.pipeline);
-        if of_pipeline && args.status.is_none_or(|status| status.is(run.status)) {
+        let of_item = |key: &String| run.trigger.item.as_ref().is_some_and(|item| item.key == *key);
+        if of_pipeline
+            && args.item.as_ref().is_none_or(of_item)
+            && args.status.is_none_or(|status| status.is(run.status))
+        {
             if newest.len() == limit {
                 newest.pop_front();
             }

@@ -11,11 +11,15 @@ use crate::args::ScheduleArgs;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::output::Table;
-use crate::project;
+use crate::project::{self, Loaded};
+use crate::suggest::nearest;
 
 /// One tick of one of the pipeline's schedules.
 struct Tick {
     interval: Interval,
+    /// The run's id, without the item of a matrix.
+    run_id: String,
+    case: Option<String>,
     zone: String,
     is_moved: bool,
     /// When its run may start, with jitter at the latest.
@@ -28,8 +32,13 @@ pub(crate) fn schedule(args: &ScheduleArgs, context: &Context) -> Result<Exit, F
     // What cannot be a schedule was found by the checks.
     let unusable = |error: cauce_engine::schedule::ScheduleError| Failure::from_error(&error);
     let dating = Dating::of(plan).map_err(unusable)?;
-    let schedules: Vec<Schedule> =
-        plan.schedules.iter().map(Schedule::new).collect::<Result<_, _>>().map_err(unusable)?;
+    let only = of_case(args, &loaded)?;
+    let mut schedules = Vec::new();
+    for of_plan in plan.schedules.iter().filter(|one| only.as_ref().is_none_or(|only| one.case == only.case))
+    {
+        let dating = Dating::of_case(plan, of_plan.case.as_deref()).map_err(unusable)?;
+        schedules.push((Schedule::new(of_plan).map_err(unusable)?, dating, of_plan.case.clone()));
+    }
     if schedules.is_empty() {
         return Err(Failure::bad_input(format!("{} has no schedule", plan.pipeline))
             .help("add one, such as 'schedule: \"0 2 * * *\"', or start runs with 'cauce run'"));
@@ -39,13 +48,16 @@ pub(crate) fn schedule(args: &ScheduleArgs, context: &Context) -> Result<Exit, F
         Some(text) => moment(text, &dating)?,
     };
     let ticks = next(&schedules, from, args.next as usize);
+    let item = args.item.as_deref().map(|item| format!("{item}-")).unwrap_or_default();
+    let named = |tick: &Tick| format!("{item}{}", tick.run_id);
     if context.json {
         let documents: Vec<_> = ticks
             .iter()
             .map(|tick| {
                 json!({
                     "tick_at": tick.interval.end,
-                    "run_id": dating.run_id(None, tick.interval.logical_date),
+                    "run_id": named(tick),
+                    "case": tick.case,
                     "logical_date": tick.interval.logical_date,
                     "data_interval_start": tick.interval.start,
                     "data_interval_end": tick.interval.end,
@@ -63,6 +75,7 @@ pub(crate) fn schedule(args: &ScheduleArgs, context: &Context) -> Result<Exit, F
         let local = |at: Instant| local(at, &tick.zone);
         let (first, latest) = tick.starts_at;
         let mut notes: Vec<String> = Vec::new();
+        notes.extend(tick.case.as_ref().map(|case| format!("items of case {case}")));
         if tick.is_moved {
             notes.push("moved by a clock change".to_owned());
         }
@@ -74,7 +87,7 @@ pub(crate) fn schedule(args: &ScheduleArgs, context: &Context) -> Result<Exit, F
         }
         table.row([
             local(tick.interval.end).into(),
-            dating.run_id(None, tick.interval.logical_date).into(),
+            named(tick).into(),
             local(tick.interval.start).into(),
             local(tick.interval.end).into(),
             notes.join("; ").into(),
@@ -90,16 +103,43 @@ pub(crate) fn schedule(args: &ScheduleArgs, context: &Context) -> Result<Exit, F
     Ok(Exit::Good)
 }
 
+/// The one case that is meant.
+struct Only {
+    case: Option<String>,
+}
+
+/// The case that is named, or that of the item that is; `None` means all.
+fn of_case(args: &ScheduleArgs, loaded: &Loaded) -> Result<Option<Only>, Failure> {
+    let plan = &loaded.compiled.plan;
+    if let Some(case) = &args.case {
+        let known = || plan.schedules.iter().filter_map(|schedule| schedule.case.as_deref());
+        if known().all(|known| known != case) {
+            let failure =
+                Failure::bad_input(format!("the schedule of {} has no case '{case}'", plan.pipeline));
+            return Err(match nearest(case, known()) {
+                Some(near) => failure.help(format!("did you mean '{near}'?")),
+                None => failure,
+            });
+        }
+        return Ok(Some(Only { case: Some(case.clone()) }));
+    }
+    let Some(key) = args.item.as_deref() else { return Ok(None) };
+    let chosen = crate::engine::item_of_file(plan, loaded.items.as_ref(), Some(key))?;
+    Ok(chosen.map(|chosen| Only { case: chosen.case }))
+}
+
 /// The next ticks of all schedules together, from `from` on, in order.
-fn next(schedules: &[Schedule], from: Instant, count: usize) -> Vec<Tick> {
+fn next(schedules: &[(Schedule, Dating, Option<String>)], from: Instant, count: usize) -> Vec<Tick> {
     let mut ticks = Vec::new();
-    for schedule in schedules {
+    for (schedule, dating, case) in schedules {
         let mut after = from.plus_micros(-1);
         for _ in 0..count {
             let Some(interval) = schedule.next_to_end(after) else { break };
             after = interval.end;
             ticks.push(Tick {
                 interval,
+                run_id: dating.run_id(None, interval.logical_date),
+                case: case.clone(),
                 zone: schedule.zone().name().to_owned(),
                 is_moved: schedule.is_moved_by_clock_change(interval.end),
                 starts_at: {

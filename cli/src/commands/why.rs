@@ -110,7 +110,7 @@ async fn of_run(view: &RunView, store: &Store) -> Result<Vec<String>, Failure> {
                 count(u64::from(plan.max_active_runs), "run")
             ));
             let holder = slots::Holder { run_key: run.key(), generation: run.generation, attempt: None };
-            if let Some(pool) = store.pool(&slots::active_runs_pool(&plan.pipeline)).await? {
+            if let Some(pool) = store.pool(&slots::pool_of_run(run)).await? {
                 in_line(&pool, &holder.name(), store, &mut because).await?;
             }
         }

@@ -9,14 +9,17 @@ use cauce_engine::Prepared;
 use cauce_engine::command::{Again, Existing};
 use cauce_engine::trigger::{NewRun, of_interval};
 use cauce_model::ids::RunRef;
+use cauce_model::matrix::RunItem;
 use cauce_model::record::{PipelineRecord, RunRecord, TriggerRecord};
 use cauce_model::{Json, TriggerKind};
+use cauce_spec::Items;
 
 use crate::args::{BackfillArgs, ExistingRuns};
 use crate::context::Context;
 use crate::engine::actor::Actor;
 use crate::engine::dates;
 use crate::engine::follow::{deployed, settle};
+use crate::engine::item::{self, Chosen};
 use crate::engine::start::{drive, finish, prepare};
 use crate::engine::watch::Watching;
 use crate::error::{Exit, Failure};
@@ -32,6 +35,8 @@ struct Target {
     progress: Watching,
     /// Of the file, where the version that runs was compiled from it.
     forecast: Option<Forecast>,
+    /// Of the file's matrix.
+    items: Option<Items>,
 }
 
 /// `cauce backfill`
@@ -42,8 +47,8 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
     };
     let plan = &target.prepared.plan;
     let params = dates::params(&plan.params, &args.params, None, context)?;
-    let news = news(args, plan)?;
-    if plan.schedules.len() > 1 {
+    let news = news(args, plan, &target, context)?;
+    if plan.schedules.len() > 1 && plan.matrix.is_none() {
         // The others' runs have their own dates.
         context.output.talk(&format!(
             "{} has {} schedules; these are the data intervals of the first",
@@ -56,7 +61,7 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
         let mut names = Vec::new();
         let by = if args.dry_run { String::new() } else { actor.by(context).await? };
         let mut table = Shown::new(["run", "data from", "data to", "what"]);
-        for new in news {
+        for (new, item) in news {
             let request = Request {
                 new,
                 params: Some(params.clone()),
@@ -64,6 +69,7 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
                     kind: TriggerKind::Backfill,
                     by: Some(by.clone()),
                     detail: Json::Null,
+                    item,
                 },
                 existing: Existing::Refuse,
                 only: None,
@@ -130,7 +136,14 @@ fn target_here(args: &BackfillArgs, context: &Context) -> Result<Target, Failure
     let prepared = Arc::new(Prepared::new(plan, compiled.version()));
     local.host.driver().plans().keep(Arc::clone(&prepared));
     let forecast = Some(compiled.forecast.clone());
-    Ok(Target { actor: Actor::Here(Box::new(local)), prepared, record: None, progress, forecast })
+    Ok(Target {
+        actor: Actor::Here(Box::new(local)),
+        prepared,
+        record: None,
+        progress,
+        forecast,
+        items: loaded.items,
+    })
 }
 
 fn target_there(args: &BackfillArgs, actor: Actor, context: &Context) -> Result<Target, Failure> {
@@ -154,7 +167,7 @@ fn target_there(args: &BackfillArgs, actor: Actor, context: &Context) -> Result<
     let forecast = forecast_of_file(&prepared, context);
     let (_, progress) = Watching::new(context);
     progress.plan(&prepared.plan);
-    Ok(Target { actor, prepared, record: Some(record), progress, forecast })
+    Ok(Target { actor, prepared, record: Some(record), progress, forecast, items: None })
 }
 
 /// The forecast of the file, if it compiles to the very version that is deployed.
@@ -167,22 +180,57 @@ fn forecast_of_file(prepared: &Prepared, context: &Context) -> Option<Forecast> 
 }
 
 /// The runs of the range, in the order in which they start.
-fn news(args: &BackfillArgs, plan: &cauce_model::plan::Plan) -> Result<Vec<NewRun>, Failure> {
-    let dating = dates::dating(plan)?;
+fn news(
+    args: &BackfillArgs,
+    plan: &cauce_model::plan::Plan,
+    target: &Target,
+    context: &Context,
+) -> Result<Vec<(NewRun, Option<RunItem>)>, Failure> {
+    let mut keys: Vec<Option<&str>> = args.items.iter().map(|key| Some(key.as_str())).collect();
+    if keys.is_empty() {
+        keys.push(None);
+    }
+    let mut news = Vec::new();
+    for key in keys {
+        let chosen = match &target.actor {
+            Actor::Here(_) => item::of_file(plan, target.items.as_ref(), key)?,
+            Actor::There(_) => context.block_on(item::stored(plan, &target.actor, key))?,
+        };
+        news.extend(of_item(args, plan, chosen.as_ref())?);
+    }
+    // Day after day, the items of each beside each other.
+    news.sort_by_key(|(new, _)| new.logical_date);
+    if args.reverse {
+        news.reverse();
+    }
+    Ok(news)
+}
+
+/// The runs of an item, or of a pipeline without items.
+fn of_item(
+    args: &BackfillArgs,
+    plan: &cauce_model::plan::Plan,
+    chosen: Option<&Chosen>,
+) -> Result<Vec<(NewRun, Option<RunItem>)>, Failure> {
+    let dating = item::dating(plan, chosen)?;
     let (from, to) = (dates::date(&args.from)?, dates::date(&args.to)?);
     if to < from {
         return Err(Failure::bad_input(format!("the range ends ({to}) before it starts ({from})")));
     }
     let intervals = dating.intervals_between(from, to).into_iter();
-    let mut news: Vec<NewRun> = intervals.map(|interval| of_interval(&dating, interval)).collect();
+    let named = |interval| {
+        let mut new = of_interval(&dating, interval);
+        if let Some(chosen) = chosen {
+            new.run_id = format!("{}-{}", chosen.item.key, new.run_id);
+        }
+        (new, chosen.map(|chosen| chosen.item.clone()))
+    };
+    let news: Vec<(NewRun, Option<RunItem>)> = intervals.map(named).collect();
     if news.is_empty() {
         return Err(Failure::bad_input(format!(
             "no data interval of {} starts from {from} to {to}",
             plan.pipeline
         )));
-    }
-    if args.reverse {
-        news.reverse();
     }
     Ok(news)
 }

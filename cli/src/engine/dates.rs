@@ -1,6 +1,6 @@
 //! Which run is meant: dates, intervals and parameters of the command line.
 
-use cauce_driver::ask::{WhichError, which};
+use cauce_driver::ask::{WhichError, which, which_of_case};
 use cauce_engine::schedule::{Dating, Interval};
 use cauce_engine::trigger::{NewRun, of_interval};
 use cauce_local::ids::UlidIds;
@@ -13,14 +13,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::context::Context;
+use crate::engine::item::{Chosen, dating};
 use crate::error::Failure;
 use crate::project;
 use crate::suggest::nearest;
-
-/// The dating of a plan's runs.
-pub(crate) fn dating(plan: &Plan) -> Result<Dating, Failure> {
-    Dating::of(plan).map_err(|error| Failure::bad_input(crate::error::with_sources(&error)))
-}
 
 /// A moment or a date on the command line; a date is its midnight in the pipeline's zone.
 fn moment(text: &str, dating: &Dating) -> Result<Instant, Failure> {
@@ -47,28 +43,47 @@ pub(crate) fn date(text: &str) -> Result<jiff::civil::Date, Failure> {
 /// A date that names no data interval, an interval that is none.
 pub(crate) fn new_run(
     plan: &Plan,
+    chosen: Option<&Chosen>,
     logical_date: Option<&str>,
     interval: Option<&str>,
     now: Instant,
 ) -> Result<NewRun, Failure> {
-    let dating = dating(plan)?;
+    let dating = dating(plan, chosen)?;
+    let mut new = dated(plan, (chosen, &dating), logical_date, interval, now)?;
+    if let Some(chosen) = chosen {
+        new.run_id = format!("{}-{}", chosen.item.key, new.run_id);
+    }
+    Ok(new)
+}
+
+fn dated(
+    plan: &Plan,
+    (chosen, dating): (Option<&Chosen>, &Dating),
+    logical_date: Option<&str>,
+    interval: Option<&str>,
+    now: Instant,
+) -> Result<NewRun, Failure> {
     if let Some(text) = interval {
         let Some((from, to)) = text.split_once("..") else {
             return Err(Failure::bad_input(format!("'{text}' is not an interval"))
                 .help("write two dates or moments with two dots between: 1997-01-01..1997-02-01"));
         };
-        let (start, end) = (moment(from, &dating)?, moment(to, &dating)?);
+        let (start, end) = (moment(from, dating)?, moment(to, dating)?);
         if end < start {
             return Err(Failure::bad_input(format!("the interval {text} ends before it starts")));
         }
         let interval = Interval { logical_date: start, start, end };
-        return Ok(of_interval(&dating, interval));
+        return Ok(of_interval(dating, interval));
     }
     let id = || {
         let ids = UlidIds::new().map_err(|error| Failure::system(format!("no random numbers: {error}")))?;
         Ok::<_, Failure>(format!("manual-{}", ids.ulid(now).to_ascii_lowercase()))
     };
-    which(plan, logical_date, now, id)?.map_err(|error| match error {
+    let found = match chosen {
+        None => which(plan, logical_date, now, id)?,
+        Some(chosen) => which_of_case(plan, chosen.case.as_deref(), logical_date, now, id)?,
+    };
+    found.map_err(|error| match error {
         WhichError::Wrong(problem) => Failure::bad_input(problem),
         WhichError::NoneComplete => Failure::bad_input("no data interval of the schedule is complete yet")
             .help("name one with --logical-date, or a range with --interval"),

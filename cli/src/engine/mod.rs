@@ -14,6 +14,8 @@ mod world;
 
 mod dates;
 
+mod item;
+
 mod watch;
 
 mod follow;
@@ -36,8 +38,9 @@ pub(crate) use actor::Actor;
 pub(crate) use again::{rerun, resume};
 pub(crate) use backfill::backfill;
 pub(crate) use follow::deployed;
+pub(crate) use item::of_file as item_of_file;
 pub(crate) use operate::{answer, cancel, mark};
 pub(crate) use simulate::simulate;
-pub(crate) use start::run;
+pub(crate) use start::{deploy_here, run};
 pub(crate) use trigger::trigger;
 pub(crate) use up::up;

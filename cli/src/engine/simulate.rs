@@ -11,6 +11,7 @@ use cauce_engine::{Command, Decision, Effect, Reply};
 use cauce_host::simulation::{Ending, MemoryObjects, Script, Simulated};
 use cauce_host::{Host, HostError, Outcome};
 use cauce_local::memory::MemoryTable;
+use cauce_model::matrix::RunItem;
 use cauce_model::plan::{ReturnType, TaskKind};
 use cauce_model::record::{
     Record, RunRecord, TASK_PREFIX, TaskRecord, TriggerRecord, run_item, run_partition,
@@ -23,6 +24,7 @@ use crate::args::{RunArgs, SimulateArgs};
 use crate::context::Context;
 use crate::engine::assemble::{add_lifecycles, deployment, resize, settings, started_pipelines};
 use crate::engine::dates;
+use crate::engine::item;
 use crate::engine::watch::task_changes;
 use crate::error::{Exit, Failure};
 use crate::output::{Cell, Table as Shown, Tone};
@@ -33,7 +35,11 @@ pub(crate) fn simulate(args: &SimulateArgs, context: &Context) -> Result<Exit, F
     let loaded = project::load(&args.file, context)?;
     let plan = &loaded.compiled.plan;
     let params = dates::params(&plan.params, &args.params, None, context)?;
-    let new = dates::new_run(plan, args.logical_date.as_deref(), None, start_of(&loaded)?)?;
+    // Of a matrix, any item shows the order; the first one stands for all.
+    let first = loaded.items.as_ref().and_then(|items| items.items.first()).map(|item| item.key.as_str());
+    let chosen = item::of_file(plan, loaded.items.as_ref(), first)?;
+    let start = start_of(&loaded)?;
+    let new = dates::new_run(plan, chosen.as_ref(), args.logical_date.as_deref(), None, start)?;
     let mut script = Script::default();
     read(args.durations.as_deref(), context, |file| {
         script.read_durations(file, |task| plan.index_of(task).is_some())
@@ -42,7 +48,7 @@ pub(crate) fn simulate(args: &SimulateArgs, context: &Context) -> Result<Exit, F
         script.read_outcomes(file, |task| plan.index_of(task).is_some())
     })?;
     let simulation = Simulation::new(&loaded, script, None, context)?;
-    let ended = simulation.run(&loaded, new, params, None)?;
+    let ended = simulation.run(&loaded, (new, chosen.map(|chosen| chosen.item)), params, None)?;
     show(&loaded, &ended, context)
 }
 
@@ -50,7 +56,7 @@ pub(crate) fn simulate(args: &SimulateArgs, context: &Context) -> Result<Exit, F
 pub(crate) fn dry_run(
     loaded: &Loaded,
     args: &RunArgs,
-    new: NewRun,
+    new: (NewRun, Option<RunItem>),
     params: Json,
     context: &Context,
 ) -> Result<Exit, Failure> {
@@ -263,7 +269,7 @@ impl Simulation {
     fn run(
         &self,
         loaded: &Loaded,
-        new: NewRun,
+        (new, item): (NewRun, Option<RunItem>),
         params: Json,
         only: Option<String>,
     ) -> Result<Ended, Failure> {
@@ -273,7 +279,7 @@ impl Simulation {
             pipeline: plan.pipeline.clone(),
             version: loaded.compiled.version().to_owned(),
             run_id: new.run_id,
-            trigger: TriggerRecord { kind: TriggerKind::Manual, by: None, detail: Json::Null },
+            trigger: TriggerRecord { kind: TriggerKind::Manual, by: None, detail: Json::Null, item },
             params: Some(params),
             logical_date: new.logical_date,
             data_interval: new.data_interval,

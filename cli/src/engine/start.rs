@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::engine::actor::{accept, find_run};
 use crate::engine::assemble::{Local, deployment, local, resize, started_pipelines};
 use crate::engine::dates::{self, new_run};
+use crate::engine::item;
 use crate::engine::simulate;
 use crate::engine::watch::Watching;
 use crate::engine::world::Watch;
@@ -33,9 +34,11 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
     check_task(plan, args.only.as_deref())?;
     let params = dates::params(&plan.params, &args.params, args.params_file.as_deref(), context)?;
     let now = cauce_local::clock::SystemClock.now();
-    let new = new_run(plan, args.logical_date.as_deref(), args.interval.as_deref(), now)?;
+    let chosen = item::of_file(plan, loaded.items.as_ref(), args.item.as_deref())?;
+    let new = new_run(plan, chosen.as_ref(), args.logical_date.as_deref(), args.interval.as_deref(), now)?;
+    let item = chosen.map(|chosen| chosen.item);
     if args.dry_run {
-        return simulate::dry_run(&loaded, args, new, params, context);
+        return simulate::dry_run(&loaded, args, (new, item), params, context);
     }
     let request = Request {
         new,
@@ -44,6 +47,7 @@ pub(crate) fn run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
             kind: TriggerKind::Manual,
             by: Some(context.environment.by()),
             detail: Json::Null,
+            item,
         },
         existing: Existing::Next(Again::All),
         only: args.only.clone(),
@@ -102,6 +106,11 @@ pub(crate) fn prepare(
         Ok(())
     })?;
     Ok(local)
+}
+
+/// Makes a pipeline known to this machine's store, as its first run would.
+pub(crate) async fn deploy_here(local: &Local, loaded: &Loaded) -> Result<(), Failure> {
+    Ok(local.host.deploy(&deployment(&loaded.compiled)?).await?)
 }
 
 /// The run that a person means.

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::engine::actor::Actor;
 use crate::engine::dates::{self, new_run};
 use crate::engine::follow::{deployed, settle};
+use crate::engine::item;
 use crate::engine::start::check_task;
 use crate::error::{Exit, Failure};
 use crate::project::ProjectFolder;
@@ -38,7 +39,9 @@ pub(crate) fn trigger(args: &TriggerArgs, context: &Context) -> Result<Exit, Fai
         let plan = &prepared.plan;
         let params = dates::params(&plan.params, &args.params, args.params_file.as_deref(), context)?;
         let now = cauce_local::clock::SystemClock.now();
-        let new = new_run(plan, args.logical_date.as_deref(), args.interval.as_deref(), now)?;
+        let chosen = item::stored(plan, &actor, args.item.as_deref()).await?;
+        let new =
+            new_run(plan, chosen.as_ref(), args.logical_date.as_deref(), args.interval.as_deref(), now)?;
         let request = Request {
             new,
             params: Some(params),
@@ -46,6 +49,7 @@ pub(crate) fn trigger(args: &TriggerArgs, context: &Context) -> Result<Exit, Fai
                 kind: TriggerKind::Manual,
                 by: Some(actor.by(context).await?),
                 detail: Json::Null,
+                item: chosen.map(|chosen| chosen.item),
             },
             existing: if args.again { Existing::Next(Again::All) } else { Existing::Refuse },
             only: args.only.clone(),

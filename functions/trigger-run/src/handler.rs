@@ -9,7 +9,8 @@ use serde_json::{Value as Json, json};
 
 pub(crate) async fn handle(function: &Function, event: Json) -> Result<Json, Failure> {
     batch::each(function, event, async |function, event| match read(&event)? {
-        Some(command) => answer(function.execute(&command).await?),
+        // A tick of a matrix is handed out to its items while there is time; the sweep does the rest.
+        Some(command) => answer(function.driver().tick(&command, || function.has_time()).await?),
         // Rules match a little more than what starts runs.
         None => Ok(json!({"ignored": true})),
     })

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::bits::{descending, insert, words_for};
 use cauce_model::Json;
 use cauce_model::ids::sha256_hex;
+use cauce_model::matrix::MatrixPlan;
 use cauce_model::plan::{
     ApprovalPlan, Architecture, BranchChoice, CalendarFilter, CalendarPlan, ContainerPlan, DeadlinePlan,
     Edge, FileTriggerPlan, HoursPlan, MapPlan, NotifyPlan, OffPeakPlan, PLAN_SCHEMA, PipelineTaskPlan, Plan,
@@ -14,6 +15,7 @@ use cauce_model::plan::{
 use cauce_model::webhook::WebhookPlan;
 use cauce_spec::file::calendar::Calendar;
 use cauce_spec::file::kind::{self as spec, Branch, Resources};
+use cauce_spec::file::matrix::Per;
 use cauce_spec::file::pipeline::{self, DataInterval, Notifications, Schedule};
 use cauce_spec::file::task::{Map, Retry};
 use cauce_spec::file::trigger::{Quorum, Trigger};
@@ -59,8 +61,7 @@ pub(crate) fn lower(
     let entries: Vec<(&Name, &Task)> =
         sequence.iter().filter_map(|&at| pipeline.tasks.get_index(at)).collect();
     let positions = Positions::new(&entries);
-    let schedules: Vec<SchedulePlan> =
-        pipeline.schedule.iter().filter_map(|one| schedule(one, project)).collect();
+    let schedules: Vec<SchedulePlan> = schedules(pipeline, project);
     let timezone = schedules.first().map_or("UTC", |schedule| &schedule.timezone);
     let mut tasks: Vec<TaskPlan> =
         entries.iter().map(|(name, entry)| task(name, entry, project, &positions)).collect();
@@ -89,9 +90,29 @@ pub(crate) fn lower(
         }),
         notify: notify(&pipeline.notify),
         paused: pipeline.paused,
+        matrix: pipeline.matrix.as_ref().map(|matrix| MatrixPlan {
+            name: matrix.name.to_string(),
+            key: matrix.key.clone(),
+            select: pipeline.schedule.iter().find_map(|one| one.select.as_ref()).map(Name::to_string),
+            per_item: matrix.per == Per::Item,
+        }),
         triggers: pipeline.triggers.iter().filter_map(trigger).collect(),
         tasks,
     }
+}
+
+/// The schedules in the order of the file, those of cases in theirs.
+fn schedules(pipeline: &Pipeline, project: &Project) -> Vec<SchedulePlan> {
+    let mut plans = Vec::new();
+    for one in &pipeline.schedule {
+        let cases = one.cases.iter().map(|(name, case)| (Some(name), case));
+        let alone = one.cases.is_empty().then_some((None, one));
+        for (name, case) in cases.chain(alone) {
+            let plan = schedule(case, project);
+            plans.extend(plan.map(|plan| SchedulePlan { case: name.map(Name::to_string), ..plan }));
+        }
+    }
+    plans
 }
 
 fn trigger(trigger: &Trigger) -> Option<TriggerPlan> {
@@ -112,6 +133,7 @@ fn trigger(trigger: &Trigger) -> Option<TriggerPlan> {
         bucket: text(&file.bucket),
         keys: file.keys.clone(),
         all: file.wait_for == Quorum::All,
+        item: file.item.clone(),
         logical_date: file.logical_date.clone(),
         min_bytes: file.min_bytes,
         deadline_seconds: file.deadline.map(|deadline| deadline.0),
@@ -138,6 +160,7 @@ fn schedule(schedule: &Schedule, project: &Project) -> Option<SchedulePlan> {
         (None, None, None, None) => return None,
     };
     Some(SchedulePlan {
+        case: None,
         every,
         timezone: zone.to_owned(),
         data_interval: schedule.data_interval == DataInterval::Previous,

@@ -35,6 +35,9 @@ pub struct Manifest {
     pub machines: Vec<ManifestMachine>,
     /// Its schedules, as EventBridge Scheduler takes them.
     pub schedules: Vec<ManifestSchedule>,
+    /// The list for each of whose items it has runs. What is in it is data, and in no manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matrix: Option<ManifestMatrix>,
     /// Events that start it.
     pub triggers: Vec<ManifestTrigger>,
     /// The launch kinds whose lifecycle machines its tasks start, ascending.
@@ -65,6 +68,9 @@ pub struct ManifestMachine {
 pub struct ManifestSchedule {
     /// Its name in the pipeline, which its input has to carry.
     pub name: String,
+    /// The items of the matrix that it is for: those of this case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
     /// `cron(...)` of six fields, `rate(...)` or `at(...)`.
     pub expression: String,
     /// The IANA zone in which the expression is read.
@@ -76,6 +82,23 @@ pub struct ManifestSchedule {
     /// What the expression cannot say, and what happens instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// A matrix: runs for each item of a list, which `cauce sync` writes into the store.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestMatrix {
+    /// The word under which templates read the item.
+    #[serde(rename = "as")]
+    pub name: String,
+    /// The column that identifies an item.
+    pub key: String,
+    /// The column that chooses an item's schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub select: Option<String>,
+    /// Its values, in the order of the schedules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cases: Vec<String>,
 }
 
 /// Events that start a pipeline.
@@ -135,6 +158,12 @@ pub(crate) fn manifest(plan: &Plan, machines: &[Machine], version: String, forec
             })
             .collect(),
         schedules: plan.schedules.iter().enumerate().flat_map(|(at, plan)| schedules(at, plan)).collect(),
+        matrix: plan.matrix.as_ref().map(|matrix| ManifestMatrix {
+            name: matrix.name.clone(),
+            key: matrix.key.clone(),
+            select: matrix.select.clone(),
+            cases: plan.schedules.iter().filter_map(|schedule| schedule.case.clone()).collect(),
+        }),
         triggers: plan.triggers.iter().map(|trigger| ManifestTrigger::of(trigger, plan)).collect(),
         kinds: kinds.into_iter().map(ToOwned::to_owned).collect(),
         task_definitions: task_definitions::of(plan),
@@ -170,6 +199,7 @@ fn schedules(at: usize, plan: &SchedulePlan) -> Vec<ManifestSchedule> {
         .zip(expressions)
         .map(|(half, expression)| ManifestSchedule {
             name: schedule_name(at, half > 0),
+            case: plan.case.clone(),
             expression: expression.expression,
             timezone: expression.timezone,
             jitter_minutes: plan.jitter_seconds.map(|seconds| seconds / 60),
@@ -198,6 +228,7 @@ mod tests {
 
     fn planned(every: Tick) -> SchedulePlan {
         SchedulePlan {
+            case: None,
             every,
             timezone: "America/Lima".into(),
             data_interval: true,

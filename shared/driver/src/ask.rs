@@ -4,7 +4,7 @@
 use cauce_engine::Command;
 use cauce_engine::command::{Existing, Trigger};
 use cauce_engine::schedule::Dating;
-use cauce_engine::trigger::{NewRun, dated, of_interval};
+use cauce_engine::trigger::{NewRun, dated_in, of_interval};
 use cauce_model::plan::Plan;
 use cauce_model::record::{PipelineRecord, RunRecord, TriggerRecord};
 use cauce_model::{Instant, Json, RunRef};
@@ -128,10 +128,25 @@ pub fn which<E>(
     now: Instant,
     id: impl FnOnce() -> Result<String, E>,
 ) -> Result<Result<NewRun, WhichError>, E> {
+    let first = plan.schedules.first().and_then(|schedule| schedule.case.as_deref());
+    which_of_case(plan, first, logical_date, now, id)
+}
+
+/// The same for an item of a case of a matrix. Its key is not part of the id yet.
+///
+/// # Errors
+/// As above.
+pub fn which_of_case<E>(
+    plan: &Plan,
+    case: Option<&str>,
+    logical_date: Option<&str>,
+    now: Instant,
+    id: impl FnOnce() -> Result<String, E>,
+) -> Result<Result<NewRun, WhichError>, E> {
     if let Some(date) = logical_date {
-        return Ok(dated(plan, Some(date), now).map_err(WhichError::Wrong));
+        return Ok(dated_in(plan, case, Some(date), now).map_err(WhichError::Wrong));
     }
-    let dating = match Dating::of(plan) {
+    let dating = match Dating::of_case(plan, case) {
         Ok(dating) => dating,
         Err(error) => return Ok(Err(WhichError::Wrong(error.to_string()))),
     };

@@ -1,9 +1,10 @@
-//! The list of what is due at a moment: deadlines, sets of files, clocks. Other events are redelivered until
+//! The list of what is due at a moment: deadlines, sets of files, clocks, ticks that are handed out. Other events are redelivered until
 //! they are decided, and a generation that waits for the present one's end is found with its run.
 
 use crate::{Driver, DriverError, Ports};
 use cauce_engine::Command;
 use cauce_model::event::{ClockRecord, SetRecord};
+use cauce_model::matrix::FanRecord;
 use cauce_model::record::DUE_LIST;
 use cauce_model::{Instant, Item, Json, Key, RunKey};
 use cauce_ports::Cursor;
@@ -50,6 +51,11 @@ fn command(item: &Item) -> Option<Command> {
         SetRecord::COMMAND => {
             Some(Command::Set { pipeline: text("pipeline")?.to_owned(), set: text("set")?.to_owned() })
         }
+        FanRecord::COMMAND => Some(Command::Fan {
+            pipeline: text("pipeline")?.to_owned(),
+            schedule: text("schedule")?.to_owned(),
+            scheduled_at: Instant::parse(text("scheduled_at")?).ok()?,
+        }),
         ClockRecord::COMMAND => Some(Command::Ticks { pipeline: text("pipeline")?.to_owned() }),
         _ => None,
     }

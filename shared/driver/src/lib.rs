@@ -26,12 +26,16 @@ mod due;
 
 mod sweep;
 
+mod items;
+
 pub mod look;
 
 pub mod ask;
 
 pub use due::Due;
 pub use sweep::{Budget, CLUSTER_READS_BURST, DESCRIBES_BURST, DESCRIBES_PER_SECOND, SweepReport};
+
+pub use items::Synced;
 
 pub use plans::{Plans, plan_uri};
 

@@ -5,7 +5,8 @@ use cauce_engine::command::ExecutionEnd;
 use cauce_engine::view::{Document, Liveness, Seen};
 use cauce_engine::{Need, View};
 use cauce_ports::{
-    Described, ExecutionStatus, Notifier, ObjectError, Objects, Services, StateMachines, Table, TableError,
+    Cursor, Described, ExecutionStatus, Notifier, ObjectError, Objects, Services, StateMachines, Table,
+    TableError,
 };
 
 /// Items read at a time from a range.
@@ -68,6 +69,13 @@ impl<P: Ports> Driver<P> {
                     }
                 }
                 view.ranges.insert((partition, prefix), items);
+            }
+            Need::Page { partition, prefix, after, limit } => {
+                let cursor = after.clone().map(Cursor);
+                let table = self.services().table();
+                let page = patiently!(table.query(&partition, &prefix, cursor.clone(), limit))?;
+                let next = page.next.map(|cursor| cursor.0);
+                view.pages.insert((partition, prefix, after), (page.items, next));
             }
             Need::Update { name, key, change, when } => {
                 // Every update of the engine is one that may be repeated: its conditions see what

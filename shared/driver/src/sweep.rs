@@ -205,7 +205,11 @@ impl<P: Ports> Driver<P> {
                 let mut again = true;
                 while again && report.due < most {
                     report.due += 1;
-                    again = match self.execute(&command).await {
+                    let left = std::cell::Cell::new(most - report.due);
+                    let outcome =
+                        self.tick(&command, || left.replace(left.get().saturating_sub(1)) > 0).await;
+                    report.due = most - left.get();
+                    again = match outcome {
                         Ok(Reply::Ok(told)) => told["again"] == true,
                         Ok(_) => false,
                         Err(error) => {

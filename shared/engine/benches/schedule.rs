@@ -23,6 +23,7 @@ const CASES: [(&str, &str, i64); 6] = [
 
 fn plan(cron: &str, zone: &str) -> SchedulePlan {
     SchedulePlan {
+        case: None,
         every: Tick::Cron(cron.to_owned()),
         timezone: zone.to_owned(),
         data_interval: true,

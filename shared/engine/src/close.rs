@@ -287,7 +287,7 @@ fn words(problems: &[(&str, TaskStatus)], by_name: &BTreeMap<&str, &TaskRecord>)
 
 fn after_close(run: &RunRecord) -> Vec<Effect> {
     let holder = Holder { run_key: run.key(), generation: run.generation, attempt: None };
-    let mut effects = vec![slots::give_back(&slots::active_runs_pool(&run.run.pipeline), &holder.name(), 1)];
+    let mut effects = vec![slots::give_back(&slots::pool_of_run(run), &holder.name(), 1)];
     let key = cauce_model::record::run_item(&run.key());
     effects.extend(
         run.outbox

@@ -101,6 +101,17 @@ pub enum Command {
         /// The pipeline.
         pipeline: String,
     },
+    /// A tick is handed out to the items of a matrix: the next of them.
+    Fan {
+        /// The pipeline.
+        pipeline: String,
+        /// The schedule's name.
+        schedule: String,
+        /// The moment it was set to.
+        scheduled_at: Instant,
+    },
+    /// The list of a matrix changes.
+    Sync(Box<Sync>),
     /// An object arrived that a pipeline wants.
     File {
         /// The pipeline.
@@ -165,6 +176,8 @@ impl Command {
             Self::Deadline { .. } => "deadline",
             Self::Event(_) => "event",
             Self::Ticks { .. } => "ticks",
+            Self::Fan { .. } => "fan",
+            Self::Sync(_) => "sync",
             Self::File { .. } => "file",
             Self::Set { .. } => "set",
             Self::Again { .. } => "again",
@@ -188,6 +201,40 @@ pub struct Pause {
     /// The record that the pipeline gets when it has none: on one machine it has none before its first
     /// run. `None` refuses a pipeline that is not known.
     pub unknown: Option<PipelineRecord>,
+}
+
+/// A part of what a list changes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Sync {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The column that identifies an item, as the file has it: what is deployed must agree.
+    pub key: String,
+    /// The column that chooses the schedule.
+    pub select: Option<String>,
+    /// The revision of the list that this changes.
+    pub revision: u64,
+    /// At most [`SYNC_CHANGES_MAX`](crate::matrix::SYNC_CHANGES_MAX) of them.
+    pub changes: Vec<ItemChange>,
+    /// Whether this is the last part.
+    pub last: bool,
+    /// How many items there are then.
+    pub items: usize,
+    /// What is changed in all, for the audit.
+    pub told: Json,
+    /// Who.
+    pub by: Option<String>,
+}
+
+/// What becomes of one item.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ItemChange {
+    /// Its key.
+    pub key: String,
+    /// The case with which it is stored; absent when it is not.
+    pub before: Option<Option<String>>,
+    /// Its case and columns from now on; absent when it is gone.
+    pub after: Option<(Option<String>, serde_json::Map<String, Json>)>,
 }
 
 /// Something that may start runs.

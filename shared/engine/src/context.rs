@@ -98,6 +98,9 @@ pub(crate) fn context(run: &RunRecord, outputs: &Map<String, Json>, attempt: &At
     values.insert("attempt".into(), Json::from(attempt.number));
     values.insert("outputs".into(), Json::Object(outputs.clone()));
     values.insert("trigger".into(), trigger(run));
+    if let Some(item) = &run.trigger.item {
+        values.insert(item.name.clone(), Json::Object(item.fields.clone()));
+    }
     if let Some((item, index)) = attempt.item {
         values.insert("item".into(), item.clone());
         values.insert("index".into(), Json::from(index));

@@ -4,8 +4,8 @@ use crate::command::{Command, Decision};
 use crate::stop::Stop;
 use crate::{Need, Settings, View};
 use crate::{
-    approval, begin, canary, close, deploy, event, files, finish, gate, observed, open, operate, reclaim,
-    reconcile, sets, slots, ticks, trigger,
+    approval, begin, canary, close, deploy, event, files, finish, gate, matrix, observed, open, operate,
+    reclaim, reconcile, sets, slots, ticks, trigger,
 };
 use cauce_model::Instant;
 
@@ -36,8 +36,12 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Approve(approve) => approval::answer(approve, view, now),
         Command::Heed { run_key, generation, task } => approval::heed(run_key, *generation, task, view, now),
         Command::Deadline { run_key } => operate::deadline(run_key, view, now),
-        Command::Event(event) => event::decide(event, view, now),
+        Command::Event(event) => event::decide(event, view, settings, now),
         Command::Ticks { pipeline } => ticks::decide(pipeline, view, settings, now),
+        Command::Fan { pipeline, schedule, scheduled_at } => {
+            matrix::step(pipeline, schedule, *scheduled_at, view, settings, now)
+        }
+        Command::Sync(request) => matrix::sync(request, view, now),
         Command::File { pipeline, object } => files::file(pipeline, object, view, settings, now),
         Command::Set { pipeline, set } => sets::due(pipeline, set, view, settings, now),
         Command::Again { run_key } => event::again(run_key, view, now),

@@ -6,7 +6,7 @@ use crate::command::{Again, Command, Decision, Effect, Event, Existing, Reply, T
 use crate::schedule::{Dating, Schedule};
 use crate::stop::Stop;
 use crate::trigger::{self, NewRun, Refusal};
-use crate::{View, files, webhook};
+use crate::{Settings, View, files, matrix, webhook};
 use cauce_model::event::{Became, LedgerRecord, ledger_item};
 use cauce_model::ids::{RunRef, sha256_hex};
 use cauce_model::item::Expect;
@@ -19,24 +19,35 @@ use serde_json::json;
 /// How far after its tick the moment may lie that a scheduler names: it may count from its own second.
 const TICK_TOLERANCE_SECONDS: i64 = 60;
 
-pub(crate) fn decide(event: &Event, view: &View, now: Instant) -> Result<Decision, Stop> {
+pub(crate) fn decide(
+    event: &Event,
+    view: &View,
+    settings: &Settings,
+    now: Instant,
+) -> Result<Decision, Stop> {
     match event {
         Event::Tick { pipeline, schedule, scheduled_at } => {
-            tick(pipeline, schedule, *scheduled_at, view, now)
+            tick(pipeline, schedule, *scheduled_at, view, settings, now)
         }
         Event::Object(object) => files::object(object, view, now),
         Event::Webhook(hook) => webhook::decide(hook, view, now),
     }
 }
 
-/// What tells a tick from every other event. Two schedules of one pipeline that tick together are one.
-pub(crate) fn tick_identity(pipeline: &str, scheduled_at: Instant) -> String {
-    sha256_hex(json!(["tick", pipeline, scheduled_at]).to_string())
+/// What tells a tick from every other event. Two schedules of one pipeline that tick together are one,
+/// unless they are for different items of a matrix.
+pub(crate) fn tick_identity(pipeline: &str, case: Option<&str>, scheduled_at: Instant) -> String {
+    let what = match case {
+        None => json!(["tick", pipeline, scheduled_at]),
+        Some(case) => json!(["tick", pipeline, case, scheduled_at]),
+    };
+    sha256_hex(what.to_string())
 }
 
 /// A tick's entry in the ledger, before it is known what becomes of it.
 pub(crate) fn tick_entry(
     pipeline: &str,
+    case: Option<&str>,
     schedule: &str,
     scheduled_at: Instant,
     now: Instant,
@@ -45,7 +56,7 @@ pub(crate) fn tick_entry(
         at: scheduled_at,
         decided_at: now,
         kind: "schedule".to_owned(),
-        identity: tick_identity(pipeline, scheduled_at),
+        identity: tick_identity(pipeline, case, scheduled_at),
         pipeline: Some(pipeline.to_owned()),
         event: json!({"schedule": schedule, "scheduled_at": scheduled_at}),
         became: Became::Rejected,
@@ -59,18 +70,25 @@ pub(crate) fn tick(
     schedule: &str,
     scheduled_at: Instant,
     view: &View,
+    settings: &Settings,
     now: Instant,
 ) -> Result<Decision, Stop> {
-    let entry = tick_entry(pipeline, schedule, scheduled_at, now);
+    let prepared = match deployed(pipeline, view)? {
+        Some(deployed) => Some(view.plan(pipeline, &deployed.version)?),
+        None => None,
+    };
+    let case = prepared.as_ref().and_then(|prepared| matrix::case_of(&prepared.plan, schedule));
+    let entry = tick_entry(pipeline, case, schedule, scheduled_at, now);
     let key = ledger_item(entry.at, &entry.identity, Some(pipeline));
     view.want([key.clone(), pipeline_item(pipeline)])?;
     let undecided = undecided(&key, view)?;
     if undecided.is_none()
-        && let Some(decision) = repeated(&entry, view)?
+        && let Some(mut decision) = repeated(&entry, view)?
     {
+        matrix::repeated(&mut decision, prepared.as_ref(), (pipeline, schedule, scheduled_at), view)?;
         return Ok(decision);
     }
-    let mut decision = heard(entry, pipeline, schedule, scheduled_at, view, now)?;
+    let mut decision = heard(entry, pipeline, schedule, scheduled_at, (view, settings), now)?;
     if let Some(known) = undecided {
         for write in &mut decision.writes {
             if let Write::Put { item, expect } = write
@@ -101,7 +119,7 @@ fn heard(
     pipeline: &str,
     schedule: &str,
     scheduled_at: Instant,
-    view: &View,
+    (view, settings): (&View, &Settings),
     now: Instant,
 ) -> Result<Decision, Stop> {
     let Some(deployed) = deployed(pipeline, view)? else {
@@ -119,7 +137,11 @@ fn heard(
         Ok(ready) => ready,
         Err(error) => return Ok(rejected(entry, error.to_string())),
     };
-    let dated = Dating::of(&prepared.plan).map_err(|error| error.to_string()).and_then(|dating| {
+    let dating = match Dating::of_case(&prepared.plan, plan.case.as_deref()) {
+        Ok(dating) => dating,
+        Err(error) => return Ok(rejected(entry, error.to_string())),
+    };
+    let dated = || -> Result<Option<NewRun>, String> {
         // A rate counts from its own beginning: its tick closes the newest interval, however long ago.
         let rate = matches!(plan.every, Tick::RateSeconds(_));
         let near =
@@ -132,8 +154,8 @@ fn heard(
         let interval = interval.ok_or_else(|| format!("no data interval ends at {scheduled_at}"))?;
         let opens_at = ready.opens_at(interval.end);
         Ok(Some(NewRun { scheduled_at: Some(opens_at), ..trigger::of_interval(&dating, interval) }))
-    });
-    let new = match dated {
+    };
+    let new = match dated() {
         Ok(Some(new)) => match new.scheduled_at.filter(|at| *at > scheduled_at.max(now)) {
             None => new,
             Some(at) => return Ok(booked(entry, Became::Waiting, Some(format!("off-peak begins at {at}")))),
@@ -142,10 +164,15 @@ fn heard(
         Ok(None) => return Ok(booked(entry, Became::Closed, None)),
         Err(problem) => return Ok(rejected(entry, problem)),
     };
+    if prepared.plan.matrix.is_some() {
+        let suffix = dating.run_id(None, new.logical_date);
+        return Ok(matrix::open(entry, schedule, plan.case.as_deref(), (new, suffix), settings, now));
+    }
     let cause = TriggerRecord {
         kind: TriggerKind::Schedule,
         by: Some(schedule.to_owned()),
         detail: json!({"scheduled_at": scheduled_at}),
+        item: None,
     };
     let known = view.item(&run_item(&RunKey::new(pipeline, &new.run_id)))?;
     if let Some(run) = known.map(RunRecord::from_item).transpose()? {

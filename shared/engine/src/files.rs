@@ -8,13 +8,14 @@ use crate::context::Renderer;
 use crate::event::{booked, deployed, rejected, repeated, start};
 use crate::stop::Stop;
 use crate::trigger::{self, NewRun, run_row};
-use crate::{Prepared, Settings, View, sets};
+use crate::{Prepared, Settings, View, matrix, sets};
 use cauce_model::event::{
     Became, FileRecord, InterestRecord, LedgerRecord, Object, file_item, interest_partition, ledger_item,
     sequence,
 };
 use cauce_model::ids::sha256_hex;
 use cauce_model::item::Expect;
+use cauce_model::matrix::{ItemRecord, is_key};
 use cauce_model::pattern::KeyPattern;
 use cauce_model::plan::FileTriggerPlan;
 use cauce_model::record::{PipelineRecord, Record, RunRecord, TriggerRecord, pipeline_item, run_item};
@@ -184,18 +185,27 @@ impl Arrival<'_> {
         files: Files,
     ) -> Result<Taken, Stop> {
         let pipeline = &self.deployed.pipeline;
-        let new = match dated(trigger, &files.captures, id, at, self.prepared) {
+        let item = match self.item(trigger, &files.captures)? {
+            Ok(item) => item,
+            Err(problem) => return Ok(Err(rejected(entry, problem))),
+        };
+        let case = item.as_ref().and_then(|item| item.case.as_deref());
+        let mut new = match dated(trigger, &files.captures, id, at, (self.prepared, case)) {
             Ok(new) => new,
             Err(problem) => return Ok(Err(rejected(entry, problem))),
         };
+        if let Some(item) = &item {
+            new.run_id = format!("{}-{}", item.key, new.run_id);
+        }
+        let item = item.zip(self.prepared.plan.matrix.as_ref()).map(|(item, matrix)| item.of_run(matrix));
         let mut detail = detail(&files.events, 0, &files.captures);
         if let Some((uri, count)) = &files.uri {
             detail["more_events"] = json!(count - files.events.len().min(EVENTS_LISTED_MAX));
             detail["events_uris"] = json!([uri]);
         }
-        let cause = TriggerRecord { kind: TriggerKind::File, by: Some(files.by), detail };
-        let item = self.view.item(&run_item(&RunKey::new(pipeline, &new.run_id)))?;
-        let existing = match item.map(RunRecord::from_item).transpose()? {
+        let cause = TriggerRecord { kind: TriggerKind::File, by: Some(files.by), detail, item };
+        let known = self.view.item(&run_item(&RunKey::new(pipeline, &new.run_id)))?;
+        let existing = match known.map(RunRecord::from_item).transpose()? {
             None => Existing::Refuse,
             Some(run) if run.status.is_terminal() => Existing::Next(Again::All),
             Some(mut run) => {
@@ -205,12 +215,30 @@ impl Arrival<'_> {
                 entry.run = Some(run.run.to_string());
                 let mut decision =
                     booked(entry, Became::Run, Some("a generation follows the present one".to_owned()));
-                let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+                let expect = known.map_or(Expect::Absent, |item| Expect::Version(item.version));
                 decision.writes.push(Write::Put { item: run_row(&run), expect });
                 return Ok(Ok(decision));
             }
         };
         start(entry, self.deployed, new, cause, existing, self.view, self.now).map(Ok)
+    }
+
+    /// The item of the matrix that the files are of; why they are of none.
+    fn item(
+        &self,
+        trigger: &FileTriggerPlan,
+        captures: &BTreeMap<String, String>,
+    ) -> Result<Result<Option<ItemRecord>, String>, Stop> {
+        let plan = &self.prepared.plan;
+        let Some(template) = trigger.item.as_ref().filter(|_| plan.matrix.is_some()) else {
+            return Ok(Ok(None));
+        };
+        let key = filled(template, captures);
+        if !is_key(&key) {
+            return Ok(Err(format!("'{key}' cannot be the key of an item")));
+        }
+        let item = matrix::find(plan, &key, self.view)?;
+        Ok(item.map(Some).ok_or_else(|| format!("the list of {} has no item '{key}'", plan.pipeline)))
     }
 }
 
@@ -259,16 +287,10 @@ fn dated(
     captures: &BTreeMap<String, String>,
     id: &Json,
     at: Instant,
-    prepared: &Prepared,
+    (prepared, case): (&Prepared, Option<&str>),
 ) -> Result<NewRun, String> {
     if let Some(template) = &trigger.logical_date {
-        let mut text = template.clone();
-        for (name, value) in captures {
-            for written in [format!("{{{name}}}"), format!("{{{name}:date}}"), format!("{{{name}:int}}")] {
-                text = text.replace(&written, value);
-            }
-        }
-        return trigger::dated(&prepared.plan, Some(&text), at);
+        return trigger::dated_in(&prepared.plan, case, Some(&filled(template, captures)), at);
     }
     Ok(NewRun {
         run_id: format!("file-{}", &sha256_hex(id.to_string())[..26]),
@@ -277,6 +299,17 @@ fn dated(
         timezone: prepared.plan.timezone.clone(),
         scheduled_at: None,
     })
+}
+
+/// A text with captures in the places that name them.
+fn filled(template: &str, captures: &BTreeMap<String, String>) -> String {
+    let mut text = template.to_owned();
+    for (name, value) in captures {
+        for written in [format!("{{{name}}}"), format!("{{{name}:date}}"), format!("{{{name}:int}}")] {
+            text = text.replace(&written, value);
+        }
+    }
+    text
 }
 
 /// What templates read as `trigger`: the newest events, how many more there were, and the captures.

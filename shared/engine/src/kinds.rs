@@ -288,7 +288,12 @@ pub(crate) fn pipeline(
                 pipeline: other.pipeline.clone(),
                 version: canary.map_or(&deployed.version, |canary| &canary.version).clone(),
                 run_id: new.run_id.clone(),
-                trigger: TriggerRecord { kind: TriggerKind::Manual, by: Some(by), detail: Json::Null },
+                trigger: TriggerRecord {
+                    kind: TriggerKind::Manual,
+                    by: Some(by),
+                    detail: Json::Null,
+                    item: None,
+                },
                 params: Some(params),
                 logical_date: new.logical_date,
                 data_interval: new.data_interval,

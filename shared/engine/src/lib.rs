@@ -79,6 +79,8 @@ mod sets;
 
 mod ticks;
 
+pub mod matrix;
+
 pub mod status;
 
 pub use cauce_model::schedule;

@@ -68,7 +68,7 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
         decision.writes.push(Write::Put { item: run_row(&run), expect });
         return Ok(decision);
     }
-    let pool = slots::active_runs_pool(&run.run.pipeline);
+    let pool = slots::pool_of_run(&run);
     let holder = Holder { run_key: run.key(), generation: run.generation, attempt: None };
     let want = Want { pool, slots: 1, capacity: prepared.plan.max_active_runs, says: true };
     let ask = Ask {
@@ -189,6 +189,7 @@ fn by_hand(open: &Open, view: &View, now: Instant) -> Result<ByHand, Stop> {
             kind: TriggerKind::Manual,
             by: Some("console".to_owned()),
             detail: Json::Null,
+            item: None,
         },
         params: input.get("params").cloned(),
         logical_date,

@@ -62,6 +62,11 @@ impl Patience {
         tick.plus_seconds(u64::from(self.grace_seconds)).plus_micros(schedule.jitter_micros())
     }
 
+    /// From when on somebody else goes on with what an event began, if whoever heard of it does not.
+    pub fn left_alone_until(self, now: Instant) -> Instant {
+        now.plus_seconds(u64::from(self.grace_seconds))
+    }
+
     /// A tick younger than this is on time, whatever the schedule's catch-up; in microseconds.
     pub const fn late_micros(self) -> i64 {
         self.late_seconds as i64 * MICROS

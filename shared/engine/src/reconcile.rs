@@ -179,7 +179,7 @@ fn under_way(
     // Whoever gave back a slot may have died before it told those who wait.
     let mut pools = Vec::new();
     if run.status == RunStatus::Queued {
-        pools.push(slots::active_runs_pool(&run.run.pipeline));
+        pools.push(slots::pool_of_run(run));
     }
     if records.iter().any(|r| r.generation == run.generation && r.status == TaskStatus::Queued) {
         pools.extend(slots::of_plan(&prepared.plan));
@@ -259,7 +259,7 @@ fn under_way(
 /// unfinished task runs hold or wait for, locks among them.
 fn in_use(run: &RunRecord, prepared: &Prepared, records: &[TaskRecord]) -> BTreeSet<String> {
     let mut pools = slots::of_plan(&prepared.plan);
-    pools.insert(slots::active_runs_pool(&run.run.pipeline));
+    pools.insert(slots::pool_of_run(run));
     for record in records.iter().filter(|r| r.generation == run.generation && !r.status.is_terminal()) {
         pools.extend(record.holds.iter().map(|hold| hold.pool.clone()));
         pools.extend(record.waits_for.iter().cloned());

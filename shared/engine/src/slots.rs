@@ -13,7 +13,7 @@ use crate::line::{self, Ahead, LINE, Waiter, place_sort, stands_for};
 use crate::stop::Stop;
 use cauce_model::item::{Body, Change, Cond, Step, When};
 use cauce_model::plan::Plan;
-use cauce_model::record::HoldRecord;
+use cauce_model::record::{HoldRecord, RunRecord};
 use cauce_model::{Expect, Instant, Item, Json, Key, RunKey, Write, names};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +36,15 @@ pub fn active_tasks_pool(pipeline: &str) -> String {
 /// The pool that holds `max_active_runs` of a pipeline.
 pub fn active_runs_pool(pipeline: &str) -> String {
     format!("run:{pipeline}")
+}
+
+/// The pool that a run takes a slot of before it is let in.
+pub fn pool_of_run(run: &RunRecord) -> String {
+    let pool = active_runs_pool(&run.run.pipeline);
+    match run.trigger.item.as_ref().filter(|item| item.alone) {
+        Some(item) => format!("{pool}/{}", item.key),
+        None => pool,
+    }
 }
 
 /// The pool of one slot that is a lock. Pools of the project have no colon in their names.

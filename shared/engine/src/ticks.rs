@@ -30,6 +30,8 @@ const TICKS_MAX: usize = 60;
 struct Kept {
     name: String,
     digest: String,
+    /// The items of a matrix that it is for.
+    case: Option<String>,
     schedule: Schedule,
 }
 
@@ -39,7 +41,8 @@ fn kept(plan: &Plan) -> Result<Vec<Kept>, Stop> {
             .map_err(|error| Stop::refuse(names::DEPLOYMENT_REJECTED, error.to_string()))?;
         let text = serde_json::to_vec(schedule).unwrap_or_default();
         let digest = sha256_hex(text)[..16].to_owned();
-        Ok(Kept { name: schedule_name(index, false), digest, schedule: ready })
+        let case = schedule.case.clone();
+        Ok(Kept { name: schedule_name(index, false), digest, case, schedule: ready })
     });
     each.collect()
 }
@@ -76,18 +79,30 @@ pub(crate) fn decide(
     let mut decision = Decision::default();
     let mut upto = if complete { now } else { ticks.last().map_or(now, |tick| tick.at) };
     let mut again = !complete;
+    let mut taken = None;
+    let mut fans = Vec::new();
     for tick in &ticks {
+        // What ticks with the one that is taken, for other items, is taken with it.
+        if taken.is_some_and(|at| at != tick.at) {
+            break;
+        }
         let known = view.item(&tick.entry(pipeline))?.map(LedgerRecord::from_item).transpose()?;
         if known.is_some_and(|entry| !event::is_undecided(&entry)) {
             continue;
         }
         if tick.wanted {
-            let run = event::tick(pipeline, tick.schedule, tick.at, view, now)?;
+            let run = event::tick(pipeline, tick.schedule, tick.at, view, settings, now)?;
             decision.writes.extend(run.writes);
             decision.effects.extend(run.effects);
+            if let Reply::Ok(told) = &run.reply
+                && !told["fan"].is_null()
+            {
+                fans.push(told["fan"].clone());
+            }
             upto = tick.at;
             again = true;
-            break;
+            taken = Some(tick.at);
+            continue;
         }
         decision.writes.push(missed(pipeline, tick, view, now)?);
     }
@@ -100,7 +115,8 @@ pub(crate) fn decide(
     decision.writes.push(put(&key, &clock, due, expect));
     // Never as a command that follows: a long outage would follow itself as deep as it was long.
     decision.effects.extend(due.map(|at| wake(pipeline, at)));
-    decision.reply = Reply::Ok(json!({"again": again}));
+    // What is to be handed out to items: by whoever asked, now, and by the next sweep otherwise.
+    decision.reply = Reply::Ok(json!({"again": again, "fans": fans}));
     Ok(decision)
 }
 
@@ -108,19 +124,20 @@ pub(crate) fn decide(
 struct Passed<'a> {
     at: Instant,
     schedule: &'a str,
+    case: Option<&'a str>,
     /// Whether the schedule's catch-up still asks for it.
     wanted: bool,
 }
 
 impl Passed<'_> {
     fn entry(&self, pipeline: &str) -> Key {
-        ledger_item(self.at, &event::tick_identity(pipeline, self.at), Some(pipeline))
+        ledger_item(self.at, &event::tick_identity(pipeline, self.case, self.at), Some(pipeline))
     }
 }
 
 /// What the clock has not passed.
 struct Unseen<'a> {
-    /// The ticks of all schedules that are due, in order, each moment once.
+    /// The ticks of all schedules that are due, in order; each moment once for each case of a matrix.
     ticks: Vec<Passed<'a>>,
     /// Whether these are all.
     complete: bool,
@@ -135,7 +152,7 @@ fn unseen<'a>(
     now: Instant,
     patience: Patience,
 ) -> Unseen<'a> {
-    let mut ticks: BTreeMap<Instant, Passed<'a>> = BTreeMap::new();
+    let mut ticks: BTreeMap<(Instant, Option<&str>), Passed<'a>> = BTreeMap::new();
     let mut complete_until = now;
     let mut waiting = Vec::new();
     for kept in schedules {
@@ -150,9 +167,11 @@ fn unseen<'a>(
                     break;
                 }
                 let wanted = at > wanted_after || now.micros_since(due_at) < patience.late_micros();
-                let tick = ticks.entry(at).or_insert(Passed { at, schedule: &kept.name, wanted });
+                let case = kept.case.as_deref();
+                let one = || Passed { at, schedule: &kept.name, case, wanted };
+                let tick = ticks.entry((at, case)).or_insert_with(one);
                 if wanted && !tick.wanted {
-                    *tick = Passed { at, schedule: &kept.name, wanted };
+                    *tick = one();
                 }
                 if found == TICKS_MAX {
                     complete_until = complete_until.min(at);
@@ -166,13 +185,16 @@ fn unseen<'a>(
     // Beyond where one schedule was cut short, the others' ticks would come before its own.
     all.retain(|tick| tick.at <= complete_until);
     let complete = complete_until == now && all.len() <= TICKS_MAX;
-    all.truncate(TICKS_MAX);
+    if let Some(cut) = all.get(TICKS_MAX).map(|tick| tick.at) {
+        // Those of one moment are seen to together: the clock knows moments.
+        all.retain(|tick| tick.at < cut);
+    }
     Unseen { ticks: all, complete, waiting }
 }
 
 /// The entry of a tick that nobody told of in time, and that the schedule lets go.
 fn missed(pipeline: &str, tick: &Passed<'_>, view: &View, now: Instant) -> Result<Write, Stop> {
-    let mut entry = event::tick_entry(pipeline, tick.schedule, tick.at, now);
+    let mut entry = event::tick_entry(pipeline, tick.case, tick.schedule, tick.at, now);
     entry.became = Became::Missed;
     entry.reason = Some("it was over when the schedule was looked at, and catchup lets it go".to_owned());
     let known = view.item(&tick.entry(pipeline))?;

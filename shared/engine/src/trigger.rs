@@ -39,7 +39,21 @@ pub struct NewRun {
 /// # Errors
 /// In words: a text that is neither, a date that names no interval.
 pub fn dated(plan: &Plan, date: Option<&str>, fallback: Instant) -> Result<NewRun, String> {
-    let dating = Dating::of(plan).map_err(|error| error.to_string())?;
+    let first = plan.schedules.first().and_then(|schedule| schedule.case.as_deref());
+    dated_in(plan, first, date, fallback)
+}
+
+/// The same of an item of a case: what is before the date in its run's id is for the caller to add.
+///
+/// # Errors
+/// As above.
+pub fn dated_in(
+    plan: &Plan,
+    case: Option<&str>,
+    date: Option<&str>,
+    fallback: Instant,
+) -> Result<NewRun, String> {
+    let dating = Dating::of_case(plan, case).map_err(|error| error.to_string())?;
     let interval = match date {
         None => dating.interval_of_day(dating.ds(fallback)).map_err(|error| error.to_string())?,
         Some(text) => {
@@ -90,6 +104,7 @@ pub(crate) enum Refusal {
     NoPipeline(String),
     BadParams(Vec<String>),
     NoTask(String),
+    NoItem(String),
     Exists(Box<RunRecord>),
 }
 
@@ -98,6 +113,9 @@ impl Refusal {
         match self {
             Self::NoPipeline(name) => format!("there is no pipeline '{name}'"),
             Self::BadParams(problems) => problems.join("; "),
+            Self::NoItem(name) => {
+                format!("the runs of {name} are each for an item of its matrix, and none is named")
+            }
             Self::NoTask(name) => format!("the pipeline has no task '{name}'"),
             Self::Exists(run) => format!("{} exists and is {}", run.run, run.status),
         }
@@ -137,6 +155,10 @@ pub(crate) fn plan_run(
     let item = view.item(&run_item(&run_key))?;
     let existing = item.map(RunRecord::from_item).transpose()?;
     let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+
+    if prepared.plan.matrix.is_some() && existing.is_none() && trigger.trigger.item.is_none() {
+        return Ok(Err(Refusal::NoItem(trigger.pipeline.clone())));
+    }
 
     let selection = match (&existing, &trigger.existing) {
         (None, _) => None,
@@ -192,7 +214,7 @@ pub(crate) fn plan_run(
             );
             let holder =
                 slots::Holder { run_key: run_key.clone(), generation: run.generation, attempt: None };
-            effects.push(slots::give_back(&slots::active_runs_pool(&trigger.pipeline), &holder.name(), 1));
+            effects.push(slots::give_back(&slots::pool_of_run(run), &holder.name(), 1));
             // And what it had been granted and not written down yet.
             effects.extend(slots::of_plan(&prepared.plan).into_iter().map(slots::reclaim));
         }

@@ -25,6 +25,17 @@ pub enum Need {
         /// The beginning.
         prefix: String,
     },
+    /// Some items of a partition whose sort key begins so.
+    Page {
+        /// The partition.
+        partition: String,
+        /// The beginning.
+        prefix: String,
+        /// Where the store goes on; from the first without it.
+        after: Option<String>,
+        /// At most so many.
+        limit: u32,
+    },
     /// The outcome of an atomic update. It is one of a kind that is safe to repeat.
     Update {
         /// The name under which the outcome is kept in the view.
@@ -109,6 +120,8 @@ pub struct View {
     pub items: BTreeMap<Key, Option<Item>>,
     /// Ranges by partition and prefix.
     pub ranges: BTreeMap<(String, String), Vec<Item>>,
+    /// Pages by partition, prefix and where they begin, each with where the next one does.
+    pub pages: BTreeMap<(String, String, Option<String>), (Vec<Item>, Option<String>)>,
     /// Outcomes of updates by name: the new item, or `None` when a condition did not hold.
     pub updates: BTreeMap<String, Option<Item>>,
     /// Plans by version.
@@ -146,6 +159,21 @@ impl View {
         match self.ranges.get(&key) {
             Some(items) => Ok(items),
             None => Err(Need::Range { partition: key.0, prefix: key.1 }),
+        }
+    }
+
+    /// Some items of a range, and where the next ones begin.
+    pub fn page(
+        &self,
+        partition: String,
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<(&[Item], &Option<String>), Need> {
+        let key = (partition, prefix, after);
+        match self.pages.get(&key) {
+            Some((items, next)) => Ok((items, next)),
+            None => Err(Need::Page { partition: key.0, prefix: key.1, after: key.2, limit }),
         }
     }
 

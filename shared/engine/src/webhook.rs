@@ -214,6 +214,7 @@ fn started(
         kind: TriggerKind::Webhook,
         by: Some(address(&hook.pipeline, hook.path.as_deref())),
         detail: json!(entry.event),
+        item: None,
     };
     start_with(entry, deployed, new, cause, Existing::Refuse, Some(params), view, now)
 }

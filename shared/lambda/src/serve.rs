@@ -6,10 +6,11 @@ use cauce_aws::delivery::Delivery;
 use cauce_aws::{Adapters, Connect, Environment};
 use cauce_driver::Driver;
 use cauce_engine::{Command, Patience, Reply, Settings};
-use cauce_model::Json;
-use cauce_ports::Services;
+use cauce_model::time::MICROS;
+use cauce_model::{Instant, Json};
+use cauce_ports::{Clock, Services};
 use lambda_runtime::{LambdaEvent, service_fn};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::process::ExitCode;
 use tracing::Instrument;
 
@@ -17,7 +18,12 @@ use tracing::Instrument;
 pub struct Function {
     driver: Driver<Deployed>,
     delivery: OnceCell<Delivery>,
+    /// When Lambda ends the present invocation.
+    ends_at: Cell<Instant>,
 }
+
+/// What is left of an invocation when nothing more is begun: time for what one step takes.
+const SPARE_SECONDS: i64 = 10;
 
 impl Function {
     fn new(adapters: Adapters) -> Self {
@@ -30,7 +36,11 @@ impl Function {
             patience: Patience::SCHEDULER,
             ..Settings::default()
         };
-        Self { driver: Driver::new(Deployed::new(adapters), settings), delivery: OnceCell::new() }
+        Self {
+            driver: Driver::new(Deployed::new(adapters), settings),
+            delivery: OnceCell::new(),
+            ends_at: Cell::new(Instant::from_micros(0)),
+        }
     }
 
     /// The driver of decisions.
@@ -59,6 +69,12 @@ impl Function {
     /// Something did not answer; the same command may be sent again.
     pub async fn execute(&self, command: &Command) -> Result<Reply, Failure> {
         Ok(self.driver.execute(command).await?)
+    }
+
+    /// Whether the present invocation has time for more.
+    pub fn has_time(&self) -> bool {
+        let spare = self.ends_at.get().micros_since(self.adapters().clock().now());
+        spare > SPARE_SECONDS * MICROS
     }
 
     /// Sends what cannot be handled to the dead-letter queue, with its reason.
@@ -109,6 +125,10 @@ async fn run(
     let (function, handle) = (&function, &handle);
     let service = service_fn(move |event: LambdaEvent<Json>| {
         let LambdaEvent { payload, context } = event;
+        // In milliseconds since the epoch.
+        // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+        let ends_at = i64::try_from(context.deadline).unwrap_or(i64::MAX / 1000).saturating_mul(1000);
+        function.ends_at.set(Instant::from_micros(ends_at));
         let span = log::invocation(name, &context.request_id, &payload);
         let handled = async move {
             let units = function.adapters().table().consumed();

@@ -241,6 +241,8 @@ pub enum Became {
     Duplicate,
     /// A newer arrival of the same key was known.
     Stale,
+    /// It is handed out to the items of a matrix, each of which has an entry of its own.
+    Items,
     /// The pipeline is paused.
     Paused,
     /// The schedule's calendar is closed.
@@ -257,10 +259,11 @@ pub enum Became {
 
 impl Became {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Run,
         Self::Duplicate,
         Self::Stale,
+        Self::Items,
         Self::Paused,
         Self::Closed,
         Self::Waiting,
@@ -275,6 +278,7 @@ impl Became {
             Self::Run => "run",
             Self::Duplicate => "duplicate",
             Self::Stale => "stale",
+            Self::Items => "items",
             Self::Paused => "paused",
             Self::Closed => "closed",
             Self::Waiting => "waiting",

@@ -5,6 +5,7 @@
 //! a run can fill is a Jinja template as written in the pipeline file.
 
 use crate::Json;
+use crate::matrix::MatrixPlan;
 use crate::params::ParamSpec;
 use crate::rule::TriggerRule;
 use crate::services::CallPlan;
@@ -53,6 +54,9 @@ pub struct Plan {
     /// Whether its file says that schedules and triggers start nothing.
     #[serde(default, skip_serializing_if = "is_false")]
     pub paused: bool,
+    /// The list for each of whose items it has runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matrix: Option<MatrixPlan>,
     /// Events that start it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<TriggerPlan>,
@@ -101,6 +105,9 @@ pub struct FileTriggerPlan {
     pub keys: Vec<String>,
     /// Whether a run needs a file for each pattern, else for one.
     pub all: bool,
+    /// The key of the run's item, made of captures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
     /// The run's date, made of captures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logical_date: Option<String>,
@@ -123,6 +130,9 @@ pub struct FileTriggerPlan {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SchedulePlan {
+    /// The items of a matrix that it is for: those of this case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
     /// When it ticks.
     pub every: Tick,
     /// IANA zone in which cron and `ds` are read.

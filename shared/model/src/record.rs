@@ -4,6 +4,7 @@ use crate::Json;
 use crate::deployment::VersionRecord;
 use crate::ids::{RunKey, RunRef, sha256_hex};
 use crate::item::{Body, IndexEntry, Item, Key};
+use crate::matrix::RunItem;
 use crate::status::{FailureClass, RunStatus, TaskStatus, TriggerKind};
 use crate::time::Instant;
 use serde::de::DeserializeOwned;
@@ -292,6 +293,9 @@ pub struct TriggerRecord {
     /// What the trigger brought (events, captures).
     #[serde(default, skip_serializing_if = "Json::is_null")]
     pub detail: Json,
+    /// The item of a matrix that the run is for, as it was then. Further generations keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<RunItem>,
 }
 
 /// A request to end a run.
@@ -619,7 +623,7 @@ mod tests {
             generation: 1,
             version: "v".into(),
             status: RunStatus::Queued,
-            trigger: TriggerRecord { kind: TriggerKind::Manual, by: None, detail: Json::Null },
+            trigger: TriggerRecord { kind: TriggerKind::Manual, by: None, detail: Json::Null, item: None },
             params: Json::Null,
             logical_date: at,
             data_interval_start: at,

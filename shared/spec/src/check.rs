@@ -1,14 +1,16 @@
-//! The entrances: [`check`] and [`check_in`], [`check_project`], [`check_template`].
+//! The entrances: [`check`], [`check_in`] and [`check_with`], [`check_project`], [`check_template`].
 
 use std::sync::Arc;
 
 use crate::checks;
+use crate::checks::matrix::Files;
 use crate::diagnostic::{Diagnostic, Lines, Severity};
 use crate::expand::{self, Texts};
 use crate::file::fragment::{Source, TaskTemplate, TaskTemplateFile};
 use crate::file::pipeline::Pipeline;
 use crate::file::project::Project;
 use crate::file::task::Defaults;
+use crate::items::Items;
 use crate::shape::{Name, Reader, Shape};
 use crate::tree::{self, Entry, Node, Value};
 
@@ -20,12 +22,41 @@ pub fn check(text: &[u8], project: &Project) -> (Option<Pipeline>, Vec<Diagnosti
 
 /// Checks a pipeline file as it is in one environment, which may set some of it anew.
 pub fn check_in(text: &[u8], project: &Project, environment: &str) -> (Option<Pipeline>, Vec<Diagnostic>) {
+    let checked = whole(text, project, environment, None);
+    (checked.pipeline, checked.diagnostics)
+}
+
+/// A pipeline file and the list of its matrix, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// The pipeline, when there is no error.
+    pub pipeline: Option<Pipeline>,
+    /// The items of its matrix, where it has one and there is no error.
+    pub items: Option<Items>,
+    /// What was found.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Checks a pipeline file together with the list of its matrix. `read` gives the text of a file of the
+/// project by its path, or says why it cannot.
+pub fn check_with(
+    text: &[u8],
+    project: &Project,
+    environment: &str,
+    read: &dyn Fn(&str) -> Result<String, String>,
+) -> Checked {
+    whole(text, project, environment, Some(read))
+}
+
+fn whole(text: &[u8], project: &Project, environment: &str, files: Option<Files<'_>>) -> Checked {
     let mut diagnostics = Vec::new();
     let mut texts = Texts::new(text);
+    let without = |diagnostics| Checked { pipeline: None, items: None, diagnostics };
     let Some(mut root) = tree::parse(text, &mut diagnostics) else {
-        return (None, finish(text, &texts, diagnostics));
+        return without(finish(text, &texts, diagnostics));
     };
     expand::environment(&mut root, project, environment, &mut texts);
+    expand::cases(&mut root);
     expand::templates(&mut root, project, &mut texts, &mut diagnostics);
     merge_defaults(&mut root);
     let mut reader = Reader::new(diagnostics);
@@ -40,12 +71,13 @@ pub fn check_in(text: &[u8], project: &Project, environment: &str) -> (Option<Pi
         draft
     });
     let Some(mut pipeline) = draft else {
-        return (None, finish(text, &texts, reader.diagnostics));
+        return without(finish(text, &texts, reader.diagnostics));
     };
-    checks::run(&pipeline, &root, project, &mut reader);
+    let items = checks::run(&pipeline, &root, project, files, &mut texts, &mut reader);
     let good = whole && reader.diagnostics.iter().all(|found| found.severity == Severity::Warning);
     place_tasks(&mut pipeline, &root, text);
-    (good.then_some(pipeline), finish(text, &texts, reader.diagnostics))
+    let diagnostics = finish(text, &texts, reader.diagnostics);
+    Checked { pipeline: good.then_some(pipeline), items: items.filter(|_| good), diagnostics }
 }
 
 /// Checks the project file `cauce.yaml`; an empty file is a project without declarations.

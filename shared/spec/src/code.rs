@@ -141,6 +141,17 @@ codes! {
     TemplateCycle = "C503",
     /// A setting stands where a task template, or its use, cannot have it.
     TemplateSetting = "C504",
+    // A pipeline for each item of a list.
+    /// The list of a matrix cannot be read, or is empty or too long.
+    MatrixList = "C511",
+    /// The key of an item cannot name its runs, or stands twice.
+    MatrixKey = "C512",
+    /// A column is not in the list of a matrix.
+    MatrixColumn = "C513",
+    /// A value in the list of a matrix does not fit its column.
+    MatrixValue = "C514",
+    /// A schedule by cases, and the items that choose among them, do not fit together.
+    MatrixCase = "C515",
     // Not built yet.
     /// The setting is not supported yet.
     UnsupportedSetting = "C901",

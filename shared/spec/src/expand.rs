@@ -31,7 +31,7 @@ impl Texts {
     }
 
     /// Where a file begins.
-    fn base(&mut self, source: &Arc<Source>) -> usize {
+    pub(crate) fn base(&mut self, source: &Arc<Source>) -> usize {
         if let Some((base, _)) = self.others.iter().find(|(_, known)| Arc::ptr_eq(known, source)) {
             return *base;
         }
@@ -60,7 +60,7 @@ impl Texts {
     }
 }
 
-fn shift(node: &mut Node, by: usize) {
+pub(crate) fn shift(node: &mut Node, by: usize) {
     let moved = |span: Span| Span::new(span.start + by, span.end + by);
     node.span = moved(node.span);
     match &mut node.value {
@@ -106,6 +106,26 @@ pub(crate) fn environment(root: &mut Node, project: &Project, environment: &str,
             deepen(&own.value, &mut entry.value);
         }
         own.value = entry.value;
+    }
+}
+
+/// Makes every case of a schedule a schedule of its own: what stands beside the cases goes for each.
+pub(crate) fn cases(root: &mut Node) {
+    let Value::Map(entries) = &mut root.value else { return };
+    let Some(schedule) = entries.iter_mut().find(|entry| entry.key == "schedule") else { return };
+    let Value::Map(settings) = &mut schedule.value.value else { return };
+    if !settings.iter().any(|entry| entry.key == "cases" && matches!(entry.value.value, Value::Map(_))) {
+        return;
+    }
+    let ours = |key: &str| matches!(key, "select" | "cases");
+    let shared: Vec<Entry> = settings.iter().filter(|entry| !ours(&entry.key)).cloned().collect();
+    settings.retain(|entry| ours(&entry.key));
+    let cases = settings.iter_mut().find(|entry| entry.key == "cases");
+    let Some(Value::Map(cases)) = cases.map(|entry| &mut entry.value.value) else { return };
+    for case in cases {
+        lengthen("schedule", &mut case.value);
+        let above = Node { value: Value::Map(shared.clone()), span: case.value.span };
+        deepen(&above, &mut case.value);
     }
 }
 

@@ -18,19 +18,21 @@ mod diagnostic;
 mod expand;
 pub mod file;
 mod inline;
+mod items;
 pub mod render;
 pub mod schema;
 mod shape;
 pub mod teardown;
 mod tree;
 
-pub use check::{check, check_in, check_project, check_template};
+pub use check::{Checked, check, check_in, check_project, check_template, check_with};
 pub use diagnostic::{Code, Diagnostic, Position, Severity, Span};
 pub use file::kind::{Container, Kind};
 pub use file::pipeline::Pipeline;
 pub use file::project::Project;
 pub use file::task::Task;
 pub use inline::{HolidaysError, InlineError};
+pub use items::{Items, MatrixItem};
 pub use shape::{
     Argv, Cron, Day, Hours, Moment, Name, Offset, Seconds, SecretRef, Stretch, TimeZoneName, Weekdays,
 };

@@ -3,7 +3,7 @@
 locals {
   functions = {
     # Events to at most one run. Scheduler and the triggers queue call it.
-    trigger-run = { timeout_seconds = 30, memory_mb = 256 }
+    trigger-run = { timeout_seconds = 60, memory_mb = 256 } # hands a tick out to the items of a matrix
     # Called by states: a wait would be billed in Step Functions and here, so they answer fast or not at all.
     open-run    = { timeout_seconds = 30, memory_mb = 256 }
     begin-task  = { timeout_seconds = 75, memory_mb = 256 } # performs lambda and http tasks of up to 60 s itself

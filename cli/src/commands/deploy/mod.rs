@@ -165,6 +165,9 @@ impl Deploy<'_> {
         } else {
             self.folders.keep()?
         }
+        if !args.rollback {
+            super::sync::after_deploy(&self.folder, self.context)?;
+        }
         output.talk(&format!(
             "deployed to '{}'; 'cauce doctor --env {}' looks whether all is well",
             self.context.env, self.context.env

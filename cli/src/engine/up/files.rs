@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use cauce_engine::matrix::Listed;
 use cauce_host::Deployment;
 use cauce_host::service::{Offer, Project, Told};
 use cauce_local::notify::Channels;
 
 use super::log::Log;
+use crate::commands::sync::listed;
 use crate::context::Context;
 use crate::engine::assemble::{channels, deployment, images};
 use crate::engine::world::Machine;
@@ -45,8 +47,11 @@ struct Known {
 struct Compiled {
     text: Vec<u8>,
     named: BTreeMap<PathBuf, Stamp>,
-    outcome: Result<Deployment, String>,
+    outcome: Outcome,
 }
+
+/// What a pipeline file offers, with the items of its matrix; or why it cannot be had.
+type Outcome = Result<(Deployment, Option<Vec<Listed>>), String>;
 
 fn stamp(path: &Path) -> Stamp {
     let metadata = path.metadata().ok()?;
@@ -66,7 +71,7 @@ impl Files {
         paths.into_iter().map(|path| (path.clone(), stamp(&path))).collect()
     }
 
-    fn one(&self, found: &Found, folder: &ProjectFolder, known: &mut Known) -> Result<Deployment, String> {
+    fn one(&self, found: &Found, folder: &ProjectFolder, known: &mut Known) -> Outcome {
         let text = project::read(&found.path).map_err(|failure| failure.message)?;
         let same =
             |one: &&Compiled| one.text == text && one.named.iter().all(|(path, known)| stamp(path) == *known);
@@ -78,7 +83,10 @@ impl Files {
         let outcome = project::judged(&text, &shown, folder, &self.context.env, &mut |path| {
             named.insert(path.to_owned(), stamp(path));
         });
-        let outcome = outcome.and_then(|compiled| deployment(&compiled).map_err(|failure| failure.message));
+        let outcome = outcome.and_then(|(compiled, items)| {
+            let deployment = deployment(&compiled).map_err(|failure| failure.message)?;
+            Ok((deployment, items.as_ref().map(listed)))
+        });
         known.compiled.insert(found.path.clone(), Compiled { text, named, outcome: outcome.clone() });
         outcome
     }
@@ -106,6 +114,7 @@ impl Project for Files {
             pools: folder.project.pools.iter().map(|(name, pool)| (name.to_string(), pool.slots)).collect(),
             values,
             pipelines: BTreeMap::new(),
+            items: BTreeMap::new(),
         };
         for found in &all {
             let outcome = match offer.pipelines.contains_key(&found.name) {
@@ -114,6 +123,10 @@ impl Project for Files {
                     Err(format!("two files define it; one is {}", project::shown(&found.path, &self.context)))
                 }
             };
+            let outcome = outcome.map(|(deployment, items)| {
+                offer.items.extend(items.map(|items| (found.name.clone(), items)));
+                deployment
+            });
             offer.pipelines.insert(found.name.clone(), outcome);
         }
         Ok(offer)

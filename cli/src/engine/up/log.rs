@@ -57,6 +57,13 @@ impl Log {
                 let text = format!("{pipeline}: deployed {}", crate::commands::short(version));
                 self.fields("deployed", &text, [("pipeline", json!(pipeline)), ("version", json!(version))]);
             }
+            Told::Synced { pipeline, added, changed, removed } => {
+                let text = format!("{pipeline}: {added} items added, {changed} changed, {removed} removed");
+                let counts =
+                    [("added", json!(added)), ("changed", json!(changed)), ("removed", json!(removed))];
+                let [a, c, r] = counts;
+                self.fields("synced", &text, [("pipeline", json!(pipeline)), a, c, r]);
+            }
             Told::Undeployed { pipeline } => {
                 let text = format!("{pipeline}: no file defines it any more; nothing starts it");
                 self.fields("undeployed", &text, [("pipeline", json!(pipeline))]);

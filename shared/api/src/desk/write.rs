@@ -139,7 +139,7 @@ impl<P: Place> Desk<P> {
         let asked = ask::Request {
             new,
             params: Some(params),
-            trigger: TriggerRecord { kind: TriggerKind::Manual, by: Some(caller.by()), detail },
+            trigger: TriggerRecord { kind: TriggerKind::Manual, by: Some(caller.by()), detail, item: None },
             existing,
             only: wanted.only,
         };

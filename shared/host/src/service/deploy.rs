@@ -3,7 +3,8 @@
 use super::{Project, Service, Told};
 use crate::run::with_sources;
 use crate::{Deployment, Host, HostError, World};
-use cauce_driver::DriverError;
+use cauce_driver::{DriverError, Synced};
+use cauce_engine::matrix::Listed;
 use cauce_engine::{Command, Reply, Settings};
 use cauce_model::deployment::{DEPLOYMENT_BYTES_MAX, DEPLOYMENT_SCHEMA, plan_uri};
 use cauce_model::plan::TaskKind;
@@ -25,6 +26,8 @@ pub struct Offer {
     pub values: Map<String, Json>,
     /// Its pipelines by name, or why one cannot be had.
     pub pipelines: BTreeMap<String, Result<Deployment, String>>,
+    /// The items of their matrices, by pipeline.
+    pub items: BTreeMap<String, Vec<Listed>>,
 }
 
 impl Deployment {
@@ -126,7 +129,10 @@ impl<W: World + 'static, P: Project> Service<W, P> {
         };
         for (pipeline, offered) in &offer.pipelines {
             let problem = match offered {
-                Ok(deployment) => self.deploy_one(pipeline, deployment, &offer.values).await,
+                Ok(deployment) => match self.deploy_one(pipeline, deployment, &offer.values).await {
+                    None => self.sync(deployment, offer.items.get(pipeline)).await,
+                    problem => problem,
+                },
                 Err(problem) => Some(problem.clone()),
             };
             match problem {
@@ -148,6 +154,31 @@ impl<W: World + 'static, P: Project> Service<W, P> {
                 }
                 Err(error) => self.trouble(&format!("{} could not be undeployed", record.pipeline), &error),
             }
+        }
+    }
+
+    /// Makes the items of a matrix those of its list, if that is another than before. Returns what is wrong.
+    async fn sync(&self, deployment: &Deployment, items: Option<&Vec<Listed>>) -> Option<String> {
+        let (matrix, items) = (deployment.plan.matrix.as_ref()?, items?);
+        let pipeline = &deployment.plan.pipeline;
+        if self.synced.borrow().get(pipeline) == Some(items) {
+            return None;
+        }
+        match self.host.driver().sync(pipeline, matrix, items, Some(BY), false).await {
+            Ok(Synced::Done(found)) => {
+                self.synced.borrow_mut().insert(pipeline.clone(), items.clone());
+                if !found.changes.is_empty() {
+                    self.project.tell(&Told::Synced {
+                        pipeline: pipeline.clone(),
+                        added: found.added.len(),
+                        changed: found.changed.len(),
+                        removed: found.removed.len(),
+                    });
+                }
+                None
+            }
+            Ok(Synced::Refused(cause)) => Some(cause),
+            Err(error) => Some(with_sources(&error)),
         }
     }
 

@@ -69,6 +69,17 @@ pub enum Told {
         /// The version.
         version: String,
     },
+    /// The items of a pipeline's matrix are those of its list again.
+    Synced {
+        /// The pipeline.
+        pipeline: String,
+        /// How many came.
+        added: usize,
+        /// How many are other than before.
+        changed: usize,
+        /// How many went.
+        removed: usize,
+    },
     /// A pipeline is no longer in the project: nothing starts it any more.
     Undeployed {
         /// The pipeline.
@@ -138,6 +149,8 @@ pub struct Service<W: World, P> {
     problems: RefCell<BTreeMap<String, String>>,
     /// What is deployed, by pipeline: what was offered.
     deployed: RefCell<BTreeMap<String, String>>,
+    /// The items that are stored, by pipeline.
+    synced: RefCell<BTreeMap<String, Vec<cauce_engine::matrix::Listed>>>,
 }
 
 impl<W: World + 'static, P: Project> Service<W, P> {
@@ -151,6 +164,7 @@ impl<W: World + 'static, P: Project> Service<W, P> {
             resting: RefCell::default(),
             problems: RefCell::default(),
             deployed: RefCell::default(),
+            synced: RefCell::default(),
         }
     }
 

@@ -75,7 +75,16 @@ impl Dating {
     /// # Errors
     /// A schedule or a time zone that cannot be.
     pub fn of(plan: &Plan) -> Result<Self, ScheduleError> {
-        let mut schedules = (plan.schedules.iter()).map(Schedule::new).collect::<Result<Vec<_>, _>>()?;
+        Self::of_case(plan, plan.schedules.first().and_then(|schedule| schedule.case.as_deref()))
+    }
+
+    /// The dating of the runs of a case's items, by the first schedule of the case.
+    ///
+    /// # Errors
+    /// A schedule or a time zone that cannot be.
+    pub fn of_case(plan: &Plan, case: Option<&str>) -> Result<Self, ScheduleError> {
+        let of_case = plan.schedules.iter().filter(|schedule| schedule.case.as_deref() == case);
+        let mut schedules = of_case.map(Schedule::new).collect::<Result<Vec<_>, _>>()?;
         let named_by_day = match &schedules[..] {
             [] => true,
             [only] => only.is_at_most_daily(),

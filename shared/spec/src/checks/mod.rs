@@ -3,6 +3,7 @@
 mod calendars;
 mod flow;
 mod graph;
+pub(crate) mod matrix;
 mod names;
 mod pools;
 mod services;
@@ -12,25 +13,37 @@ mod webhooks;
 
 use std::collections::BTreeMap;
 
+use crate::checks::matrix::Files;
 use crate::diagnostic::Span;
+use crate::expand::Texts;
 use crate::file::pipeline::Pipeline;
 use crate::file::project::Project;
 use crate::file::task::Task;
+use crate::items::Items;
 use crate::shape::Reader;
 use crate::tree::{Entry, Node};
 
 pub(crate) use values::project;
 
-/// Runs every check of a pipeline.
-pub(crate) fn run(pipeline: &Pipeline, root: &Node, project: &Project, reader: &mut Reader) {
+/// Runs every check of a pipeline. The items of its matrix, where their list could be read.
+pub(crate) fn run(
+    pipeline: &Pipeline,
+    root: &Node,
+    project: &Project,
+    files: Option<Files<'_>>,
+    texts: &mut Texts,
+    reader: &mut Reader,
+) -> Option<Items> {
     let draft = Draft::new(pipeline, root);
     let graph = graph::check(&draft, reader);
     if let Some(graph) = &graph {
         flow::check(&draft, graph, reader);
     }
-    names::check(&draft, graph.as_ref(), project, reader);
+    let items = matrix::check(&draft, files, texts, reader);
+    names::check(&draft, graph.as_ref(), project, items.as_ref(), reader);
     values::check(&draft, project, reader);
     triggers::check(&draft, reader);
+    items
 }
 
 /// The pipeline beside its tree, tasks by position.

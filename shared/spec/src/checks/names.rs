@@ -11,10 +11,11 @@ use crate::checks::{Draft, DraftTask, webhooks};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::file::kind::Kind;
 use crate::file::project::Project;
+use crate::items::Items;
 use crate::shape::{Reader, TemplateUse};
 
 /// What every template may read besides `params`, `outputs`, `item` and `index`.
-const RUN_NAMES: [&str; 8] = [
+pub(crate) const RUN_NAMES: [&str; 8] = [
     "ds",
     "ds_nodash",
     "logical_date",
@@ -25,8 +26,14 @@ const RUN_NAMES: [&str; 8] = [
     "trigger",
 ];
 
-pub(crate) fn check(draft: &Draft<'_>, graph: Option<&Graph>, project: &Project, reader: &mut Reader) {
-    let checker = Checker { draft, graph, project, before: OnceCell::new() };
+pub(crate) fn check(
+    draft: &Draft<'_>,
+    graph: Option<&Graph>,
+    project: &Project,
+    items: Option<&Items>,
+    reader: &mut Reader,
+) {
+    let checker = Checker { draft, graph, project, items, before: OnceCell::new() };
     for template in std::mem::take(&mut reader.templates) {
         for name in template.template.names() {
             checker.name(&template, name, reader);
@@ -38,6 +45,7 @@ struct Checker<'a> {
     draft: &'a Draft<'a>,
     graph: Option<&'a Graph>,
     project: &'a Project,
+    items: Option<&'a Items>,
     before: OnceCell<Before>,
 }
 
@@ -53,12 +61,18 @@ impl Checker<'_> {
         if name.placeholder {
             match root {
                 "env" => self.env(name, &report, reader),
-                _ => report(
-                    reader,
-                    Code::UnsupportedSetting,
-                    "`matrix` is not supported yet".to_owned(),
-                    "remove it: nothing would fill it".to_owned(),
-                ),
+                _ => {
+                    let word = self.draft.pipeline.matrix.as_ref().map_or("item", |matrix| &matrix.name);
+                    let column = name.path.get(1).map_or("", String::as_str);
+                    report(
+                        reader,
+                        Code::UnknownName,
+                        "the item of a matrix is known to a run, not before".to_owned(),
+                        format!(
+                            "all items share one pipeline: write `{{{{ {word}.{column} }}}}`, without the dollar"
+                        ),
+                    );
+                }
             }
             return;
         }
@@ -84,9 +98,14 @@ impl Checker<'_> {
                 format!("write `${{{{ {} }}}}`, with the dollar", name.dotted()),
             ),
             known if RUN_NAMES.contains(&known) => {}
+            word if self.draft.pipeline.matrix.as_ref().is_some_and(|matrix| *matrix.name == *word) => {
+                self.column(name, &report, reader);
+            }
             unknown => {
-                let known = RUN_NAMES.into_iter().chain(["params", "outputs", "item", "index"]);
-                let help = reader.suggest(unknown, known);
+                let word = self.draft.pipeline.matrix.as_ref().map(|matrix| matrix.name.as_str());
+                let known: Vec<&str> =
+                    RUN_NAMES.into_iter().chain(["params", "outputs", "item", "index"]).chain(word).collect();
+                let help = reader.suggest(unknown, known.iter().copied());
                 report(reader, Code::UnknownName, format!("templates know no `{unknown}`"), help);
             }
         }
@@ -109,6 +128,21 @@ impl Checker<'_> {
             format!("no environment of the project file has a value `{key}`"),
             format!("add it under `environments.<name>.values`; {help}"),
         );
+    }
+
+    /// A column of the matrix, where its list was read.
+    fn column(
+        &self,
+        name: &NameUse,
+        report: &impl Fn(&mut Reader, Code, String, String),
+        reader: &mut Reader,
+    ) {
+        let (Some(items), Some(column)) = (self.items, name.path.get(1)) else { return };
+        if name.optional || items.columns.contains(column) {
+            return;
+        }
+        let help = reader.suggest(column, items.columns.iter().map(String::as_str));
+        report(reader, Code::MatrixColumn, format!("the list of the matrix has no column `{column}`"), help);
     }
 
     fn param(

@@ -31,13 +31,35 @@ pub(crate) fn check(draft: &Draft<'_>, reader: &mut Reader) {
             );
         }
         if let (Some(file), Some(entry)) = (&trigger.file, node.get("file")) {
-            self::file(file, &entry.value, &format!("triggers[{at}].file"), reader);
+            let route = format!("triggers[{at}].file");
+            of_an_item(draft, file, &entry.value, &route, reader);
+            self::file(file, &entry.value, &route, reader);
         }
         if let (Some(hook), Some(entry)) = (&trigger.webhook, node.get("webhook")) {
             let route = format!("triggers[{at}].webhook");
             webhooks::check(draft, hook, &entry.value, &route, &mut taken, reader);
         }
     }
+}
+
+/// A run of a matrix is one of its items', and only such a run is.
+fn of_an_item(draft: &Draft<'_>, trigger: &FileTrigger, node: &Node, route: &str, reader: &mut Reader) {
+    let (span, message, help) = match (&draft.pipeline.matrix, &trigger.item) {
+        (Some(_), None) => (
+            node.span,
+            "nothing says which item of the matrix a file is of",
+            "capture its key: `keys: [\"prices/{ticker}.csv\"]`, `item: \"{ticker}\"`",
+        ),
+        (None, Some(_)) => (
+            node.get("item").map_or(node.span, |entry| entry.value.span),
+            "there is no matrix that has items",
+            "add `matrix: {as: ..., from: ..., key: ...}`, or leave `item` out",
+        ),
+        _ => return,
+    };
+    reader.report(
+        Diagnostic::error(Code::Conflict, span, message.to_owned()).help(help).at(format!("{route}.item")),
+    );
 }
 
 fn file(trigger: &FileTrigger, node: &Node, route: &str, reader: &mut Reader) {
@@ -120,8 +142,9 @@ fn file(trigger: &FileTrigger, node: &Node, route: &str, reader: &mut Reader) {
             "keys",
         );
     }
-    if let Some(date) = &trigger.logical_date {
-        let unknown = match KeyPattern::parse(date) {
+    for (key, template) in [("logical_date", &trigger.logical_date), ("item", &trigger.item)] {
+        let Some(template) = template else { continue };
+        let unknown = match KeyPattern::parse(template) {
             Ok(parsed) => {
                 let names: Vec<String> = parsed.captures().map(|(name, _)| name.to_owned()).collect();
                 names
@@ -129,16 +152,14 @@ fn file(trigger: &FileTrigger, node: &Node, route: &str, reader: &mut Reader) {
                     .find(|name| !common.contains(name))
                     .map(|name| format!("not every pattern captures `{name}`"))
             }
-            Err(problem) => Some(format!("`{date}` cannot be read: {problem}")),
+            Err(problem) => Some(format!("`{template}` cannot be read: {problem}")),
         };
         if let Some(message) = unknown {
-            report(
-                Code::BadKeyPattern,
-                span("logical_date"),
-                message,
-                "name a capture that stands in every pattern of `keys`: `logical_date: \"{date}\"`",
-                "logical_date",
-            );
+            let help = match key {
+                "item" => "name a capture that stands in every pattern of `keys`: `item: \"{ticker}\"`",
+                _ => "name a capture that stands in every pattern of `keys`: `logical_date: \"{date}\"`",
+            };
+            report(Code::BadKeyPattern, span(key), message, help, key);
         }
     }
 }

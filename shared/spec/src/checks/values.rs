@@ -13,7 +13,7 @@ use crate::file::pipeline::{Notifications, Schedule};
 use crate::file::project::Project;
 use crate::file::task::Retry;
 use crate::shape::{Name, Reader};
-use crate::tree::Value;
+use crate::tree::{Entry, Value};
 
 pub(crate) fn check(draft: &Draft<'_>, project: &Project, reader: &mut Reader) {
     for (at, schedule) in draft.pipeline.schedule.iter().enumerate() {
@@ -67,11 +67,31 @@ const SECONDS_PER_MINUTE: u64 = 60;
 
 fn schedule(draft: &Draft<'_>, at: usize, schedule: &Schedule, project: &Project, reader: &mut Reader) {
     let Some(entry) = draft.root.get("schedule") else { return };
+    let cases = entry.value.get("cases").and_then(|cases| cases.value.entries()).unwrap_or_default();
+    for (name, case) in &schedule.cases {
+        if let Some(entry) = cases.iter().find(|entry| entry.key == name.as_str()) {
+            ticking((entry, 0), (entry.key_span, format!("schedule.cases.{name}")), case, project, reader);
+        }
+    }
+    if !schedule.cases.is_empty() || schedule.select.is_some() {
+        return;
+    }
     let (mut span, mut route) = (entry.key_span, "schedule".to_owned());
     if let Value::List(items) = &entry.value.value {
         span = items.get(at).map_or(span, |item| item.span);
         route = format!("schedule[{at}]");
     }
+    ticking((entry, at), (span, route), schedule, project, reader);
+}
+
+/// A schedule that ticks by itself.
+fn ticking(
+    (entry, at): (&Entry, usize),
+    (span, route): (Span, String),
+    schedule: &Schedule,
+    project: &Project,
+    reader: &mut Reader,
+) {
     let ways = [
         schedule.cron.is_some(),
         schedule.rate.is_some(),
@@ -477,6 +497,7 @@ fn rules(check: &Check) -> usize {
         check.regex.is_some(),
         check.referential.is_some(),
         check.expression.is_some(),
+        check.outlier.is_some(),
         check.row_count.is_some(),
         check.null_rate.is_some(),
         check.freshness.is_some(),

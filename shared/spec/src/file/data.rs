@@ -197,6 +197,8 @@ record! {
         referential: Option<Referential> = None;
         /// Expression: SQL that is true for every row.
         expression: Option<Expression> = None;
+        /// Outlier: values that are not far from those before them.
+        outlier: Option<Outlier> = None;
         /// Row count: how many rows there are.
         row_count: Option<RowCount> = None;
         /// Null rate: the greatest share of nulls in a column.
@@ -210,7 +212,7 @@ record! {
 
 impl Check {
     /// The rules of which a check has one.
-    pub(crate) const RULES: [&'static str; 11] = [
+    pub(crate) const RULES: [&'static str; 12] = [
         "not_null",
         "unique",
         "between",
@@ -218,6 +220,7 @@ impl Check {
         "regex",
         "referential",
         "expression",
+        "outlier",
         "row_count",
         "null_rate",
         "freshness",
@@ -322,6 +325,34 @@ record! {
         max_age: Seconds;
         /// At: the instant that age is counted back from; the end of the data interval when it is not said.
         at: Option<Template> = None;
+    }
+}
+
+record! {
+    /// Outlier: a value is not far from those before it, by its modified z-score (median and MAD).
+    pub struct Outlier {
+        /// Column: a number.
+        column: String;
+        /// Order by: the column that orders the rows, such as a date.
+        order_by: String;
+        /// Per: columns whose values tell series apart.
+        per: Vec<String> = Vec::new();
+        /// Window: how many values before a value it is held against.
+        window: u32 = 60, within 3..=10_000;
+        /// Threshold: the score above which, either way, a value is far.
+        threshold: Option<TemplateValue> = None;
+        /// Change: what is measured: the values themselves, or `log`, the logarithm of the ratio to the value before.
+        change: Change = Change::None;
+    }
+}
+
+choice! {
+    /// Change: what is measured of neighbouring values.
+    pub enum Change {
+        /// The values themselves.
+        None = "none";
+        /// The logarithm of the ratio to the value before.
+        Log = "log";
     }
 }
 

@@ -20,18 +20,6 @@ record! {
 }
 
 record! {
-    /// Matrix: one series of runs per item.
-    pub struct Matrix {
-        /// As: the word under which templates read the item.
-        name as "as": Name;
-        /// From: the file of items.
-        from: String;
-        /// Key: the column that identifies an item.
-        key: String;
-    }
-}
-
-record! {
     /// Idempotency: when an earlier result is used again.
     pub struct Idempotency (short "key") {
         /// Key: the name of "the same request".

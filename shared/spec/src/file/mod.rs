@@ -11,6 +11,7 @@ pub mod data;
 pub mod fragment;
 pub mod kind;
 pub mod later;
+pub mod matrix;
 pub mod params;
 pub mod pipeline;
 pub mod project;

@@ -4,7 +4,7 @@ use cauce_model::params::ParamSpec;
 use cauce_model::plan::{Catchup, DeadlineAction, DeadlineFrom, DstGap};
 use indexmap::IndexMap;
 
-use crate::file::later::Matrix;
+use crate::file::matrix::Matrix;
 use crate::file::task::{Defaults, Task};
 use crate::file::trigger::Trigger;
 use crate::shape::{Cron, Moment, Name, Offset, Seconds, Stretch, TimeZoneName, Weekdays, choice, record};
@@ -43,7 +43,7 @@ record! {
         /// Defaults: settings merged into every task, key by key; a task's own value wins.
         defaults: Defaults = Defaults::default();
         /// Matrix: one series of runs per item of a list.
-        matrix: Option<Matrix> = None => later;
+        matrix: Option<Matrix> = None;
         /// Uses: the template that this pipeline fills in.
         uses: Option<Name> = None => later;
         /// With: the values for that template.
@@ -87,9 +87,9 @@ record! {
         /// Off-peak: the only hours in which runs start; the run of a tick outside them waits for the next.
         off_peak: Option<OffPeak> = None;
         /// Select: the column of the matrix that chooses a schedule.
-        select: Option<Name> = None => later;
-        /// Cases: a schedule for each value of that column.
-        cases: IndexMap<String, serde_json::Value> = IndexMap::new() => later;
+        select: Option<Name> = None;
+        /// Cases: a schedule for each value of that column; what stands beside them goes for each.
+        cases: IndexMap<Name, Schedule> = IndexMap::new();
     }
 }
 

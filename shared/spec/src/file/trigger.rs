@@ -29,6 +29,8 @@ record! {
         wait_for: Quorum = Quorum::Any;
         /// Logical date: the run's date, made of captures, such as `{date}`.
         logical_date: Option<String> = None;
+        /// Item: the key of the item of the matrix whose run it is, made of captures, such as `{ticker}`.
+        item: Option<String> = None;
         /// Least bytes: smaller objects start nothing.
         min_bytes: u64 = 0;
         /// Deadline: how long after its first file a set must be complete; then the deadline's channels hear what is missing.

@@ -30,6 +30,7 @@ fn exchange(filters: CalendarFilter) -> CalendarPlan {
 
 fn by_edge(edge: Edge, minutes: i32) -> SchedulePlan {
     SchedulePlan {
+        case: None,
         every: Tick::Calendar { edge, minutes },
         calendar: Some(exchange(CalendarFilter::DataDay)),
         ..planned("0 0 * * *", "UTC")

@@ -16,6 +16,7 @@ use crate::plan::{Catchup, DstGap, SchedulePlan, Tick};
 /// A cron schedule with data intervals and no bounds.
 pub(super) fn planned(cron: &str, timezone: &str) -> SchedulePlan {
     SchedulePlan {
+        case: None,
         every: Tick::Cron(cron.to_owned()),
         timezone: timezone.to_owned(),
         data_interval: true,
