@@ -10,6 +10,7 @@
 mod harness;
 
 mod approvals;
+mod cerverus;
 mod datavision;
 mod endings;
 mod interruption;

@@ -63,6 +63,8 @@ pub enum RowRule {
     Referential(Reference),
     /// SQL is true.
     Expression(Expression),
+    /// A value is not far from those before it.
+    Outlier(Outlier),
 }
 
 /// What must hold for the table.
@@ -131,6 +133,48 @@ pub struct Expression {
     pub sql: String,
     /// Values bound to its `$name` places.
     pub params: IndexMap<String, Value>,
+}
+
+/// The measure of `outlier`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outlier {
+    /// The column.
+    pub column: String,
+    /// The column that orders the rows.
+    pub order_by: String,
+    /// Columns whose values tell series apart.
+    #[serde(default)]
+    pub per: Vec<String>,
+    /// How many values before a value it is held against.
+    #[serde(default = "sixty")]
+    pub window: usize,
+    /// The modified z-score above which, either way, it is far.
+    #[serde(default = "three_and_a_half")]
+    pub threshold: f64,
+    /// What is measured of neighbouring values.
+    #[serde(default)]
+    pub change: Change,
+}
+
+const fn sixty() -> usize {
+    60
+}
+
+/// What the score's authors recommend.
+const fn three_and_a_half() -> f64 {
+    3.5
+}
+
+/// What `outlier` measures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// The values themselves.
+    #[default]
+    None,
+    /// The logarithm of the ratio to the value before: returns.
+    Log,
 }
 
 /// The bounds of `row_count`.
@@ -265,6 +309,16 @@ fn rule(key: &str, value: Value) -> std::result::Result<(Rule, String), String> 
             let rule = expression(value)?;
             row(RowRule::Expression(rule.clone()), &[rule.sql])
         }
+        "outlier" => {
+            let rule: Outlier = read(value)?;
+            if !(3..=10_000).contains(&rule.window) {
+                return Err(format!("window is {}; it must be from 3 to 10000", rule.window));
+            }
+            if !rule.threshold.is_finite() || rule.threshold <= 0.0 {
+                return Err(format!("threshold is {}; it must be greater than 0", rule.threshold));
+            }
+            row(RowRule::Outlier(rule.clone()), &[rule.column])
+        }
         "row_count" => {
             let rule: Bounds = read(value)?;
             if rule.min.is_none() && rule.max.is_none() {
@@ -285,7 +339,7 @@ fn rule(key: &str, value: Value) -> std::result::Result<(Rule, String), String> 
         "schema" => Ok((Rule::Table(TableRule::Schema(read(value)?)), String::new())),
         other => Err(format!(
             "`{other}` is not a check; there are not_null, unique, between, in_set, regex, referential, expression, \
-             row_count, null_rate, freshness, schema"
+             outlier, row_count, null_rate, freshness, schema"
         )),
     }
 }

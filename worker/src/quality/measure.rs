@@ -1,5 +1,7 @@
 //! From checks to figures: truth columns on the rows, one aggregate over them, one finding per check.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::JoinType;
 use datafusion::error::DataFusionError;
@@ -17,7 +19,7 @@ use serde_json::Value;
 
 use crate::failure::{Failure, Result};
 use crate::quality::checks::{Check, Columns, Freshness, RowRule, Rule, Severity, TableRule};
-use crate::quality::{Finding, reference_table};
+use crate::quality::{Finding, outlier, reference_table};
 use crate::rows::inputs::scan;
 use crate::session::Session;
 use crate::sql::bind;
@@ -72,6 +74,18 @@ pub async fn flag(session: &Session, source: DataFrame, checks: &[Check]) -> Res
                 let counted = frame.window(vec![window]).map_err(wrong)?;
                 (counted, all_present(columns).and(ident(same).gt(lit(1i64))))
             }
+            RowRule::Outlier(rule) => {
+                let far = format!("{ADDED}far_{number}");
+                let function = Arc::new(outlier::window_function(rule));
+                let value = cast(ident(&rule.column), DataType::Float64);
+                let window = Expr::from(WindowFunction::new(function, vec![value]))
+                    .partition_by(rule.per.iter().map(ident).collect())
+                    .order_by(vec![ident(&rule.order_by).sort(true, false)])
+                    .build()
+                    .map_err(wrong)?
+                    .alias(&far);
+                (frame.window(vec![window]).map_err(wrong)?, ident(far))
+            }
             other => {
                 let violates = violates(session, &frame, other).map_err(wrong)?;
                 (frame, violates)
@@ -124,8 +138,8 @@ fn violates(
             let holds = exprs.into_iter().next().unwrap_or_else(|| lit(false)).unalias();
             holds.is_not_true()
         }
-        RowRule::Unique(_) | RowRule::Referential(_) => {
-            unreachable!("`flag` adds the columns these two need and builds their condition itself")
+        RowRule::Unique(_) | RowRule::Referential(_) | RowRule::Outlier(_) => {
+            unreachable!("`flag` adds the columns these need and builds their conditions itself")
         }
     })
 }

@@ -5,6 +5,7 @@
 
 pub mod checks;
 pub mod measure;
+pub mod outlier;
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::json::WriterBuilder;
