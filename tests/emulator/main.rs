@@ -24,6 +24,7 @@ mod deployed;
 mod deploys;
 mod evidence;
 mod faults;
+mod matrix;
 mod sales;
 mod timeouts;
 mod tools;
@@ -45,6 +46,7 @@ type Scenario = (&'static str, fn(&Deployed));
 const SCENARIOS: &[&[Scenario]] = &[
     sales::SCENARIOS,
     ways_in::SCENARIOS,
+    matrix::SCENARIOS,
     commands::SCENARIOS,
     faults::SCENARIOS,
     approvals::SCENARIOS,

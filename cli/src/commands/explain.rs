@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure};
 use crate::suggest::nearest;
 
 /// The page of every diagnostic code.
-const PAGES: [(&str, &str); 52] = [
+const PAGES: [(&str, &str); 61] = [
     ("C001", include_str!("../../../docs/errors/C001.md")),
     ("C002", include_str!("../../../docs/errors/C002.md")),
     ("C003", include_str!("../../../docs/errors/C003.md")),
@@ -60,6 +60,15 @@ const PAGES: [(&str, &str); 52] = [
     ("C407", include_str!("../../../docs/errors/C407.md")),
     ("C408", include_str!("../../../docs/errors/C408.md")),
     ("C409", include_str!("../../../docs/errors/C409.md")),
+    ("C501", include_str!("../../../docs/errors/C501.md")),
+    ("C502", include_str!("../../../docs/errors/C502.md")),
+    ("C503", include_str!("../../../docs/errors/C503.md")),
+    ("C504", include_str!("../../../docs/errors/C504.md")),
+    ("C511", include_str!("../../../docs/errors/C511.md")),
+    ("C512", include_str!("../../../docs/errors/C512.md")),
+    ("C513", include_str!("../../../docs/errors/C513.md")),
+    ("C514", include_str!("../../../docs/errors/C514.md")),
+    ("C515", include_str!("../../../docs/errors/C515.md")),
     ("C901", include_str!("../../../docs/errors/C901.md")),
     ("C902", include_str!("../../../docs/errors/C902.md")),
 ];

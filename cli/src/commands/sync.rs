@@ -56,8 +56,8 @@ pub(crate) fn sync(args: &SyncArgs, context: &Context) -> Result<Exit, Failure> 
             let name = one.compiled.plan.pipeline.as_str();
             documents.push(document(name, &found));
             rows(name, &found, &mut table);
-            let verb = if args.dry_run { "would be" } else { "are" };
-            context.output.talk(&format!("{name}: {}", words(&found, verb)));
+            let would = if args.dry_run { "would be " } else { "" };
+            context.output.talk(&format!("{name}: {}", words(&found, would)));
         }
         Ok::<_, Failure>(())
     })?;
@@ -86,11 +86,7 @@ pub(super) fn after_deploy(folder: &ProjectFolder, context: &Context) -> Result<
     context.block_on(async {
         for one in &loaded {
             let found = apply(&actor, one, false, context).await?;
-            context.output.talk(&format!(
-                "items of {}: {}",
-                one.compiled.plan.pipeline,
-                words(&found, "are")
-            ));
+            context.output.talk(&format!("items of {}: {}", one.compiled.plan.pipeline, words(&found, "")));
         }
         Ok(())
     })
@@ -135,12 +131,12 @@ pub(crate) fn listed(items: &Items) -> Vec<Listed> {
     items.items.iter().map(one).collect()
 }
 
-fn words(found: &Difference, verb: &str) -> String {
+fn words(found: &Difference, would: &str) -> String {
     let (added, changed, removed) = (found.added.len(), found.changed.len(), found.removed.len());
     if added + changed + removed == 0 {
         return "nothing differs".to_owned();
     }
-    format!("{added} {verb} added, {changed} changed, {removed} removed")
+    format!("{added} {would}added, {changed} changed, {removed} removed")
 }
 
 fn document(pipeline: &str, found: &Difference) -> Json {

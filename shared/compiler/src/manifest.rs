@@ -274,6 +274,7 @@ mod tests {
             bucket: "${{ env.landing }}".into(),
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
             all: true,
+            item: None,
             logical_date: None,
             min_bytes: 0,
             deadline_seconds: None,

@@ -113,6 +113,9 @@ pub enum Liveness {
     Closed(ExecutionEnd),
 }
 
+/// Which page: partition, prefix, and where it begins.
+pub type PageAt = (String, String, Option<String>);
+
 /// What the decision has been shown so far.
 #[derive(Default)]
 pub struct View {
@@ -121,7 +124,7 @@ pub struct View {
     /// Ranges by partition and prefix.
     pub ranges: BTreeMap<(String, String), Vec<Item>>,
     /// Pages by partition, prefix and where they begin, each with where the next one does.
-    pub pages: BTreeMap<(String, String, Option<String>), (Vec<Item>, Option<String>)>,
+    pub pages: BTreeMap<PageAt, (Vec<Item>, Option<String>)>,
     /// Outcomes of updates by name: the new item, or `None` when a condition did not hold.
     pub updates: BTreeMap<String, Option<Item>>,
     /// Plans by version.

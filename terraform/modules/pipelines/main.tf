@@ -164,7 +164,7 @@ resource "aws_scheduler_schedule" "this" {
     : "${substr(replace(each.key, "/", "-"), 0, local.name_max - 9)}-${substr(sha256(each.key), 0, 8)}"
   )
   group_name                   = var.control_plane.scheduler.group
-  description                  = "Runs of ${each.value.pipeline}"
+  description                  = "Runs of ${each.value.pipeline}${try(" for items of case ${each.value.case}", "")}"
   schedule_expression          = each.value.expression
   schedule_expression_timezone = try(each.value.timezone, "UTC")
   start_date                   = try(each.value.start, null)

@@ -108,6 +108,7 @@ pub(crate) fn mixed() -> Plan {
         ],
     );
     plan.schedules = vec![SchedulePlan {
+        case: None,
         every: Tick::Cron("0 2 * * *".to_owned()),
         timezone: "UTC".to_owned(),
         data_interval: true,
