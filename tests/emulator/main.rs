@@ -24,7 +24,6 @@ mod deployed;
 mod deploys;
 mod evidence;
 mod faults;
-mod matrix;
 mod sales;
 mod timeouts;
 mod tools;
@@ -46,7 +45,6 @@ type Scenario = (&'static str, fn(&Deployed));
 const SCENARIOS: &[&[Scenario]] = &[
     sales::SCENARIOS,
     ways_in::SCENARIOS,
-    matrix::SCENARIOS,
     commands::SCENARIOS,
     faults::SCENARIOS,
     approvals::SCENARIOS,
