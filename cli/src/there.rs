@@ -7,7 +7,8 @@ use std::cell::OnceCell;
 use std::fmt;
 
 use cauce_aws::{Adapters, AdaptersError, Connect, Connection};
-use cauce_driver::{Driver, DriverError, Ports};
+use cauce_driver::{Driver, DriverError, Ports, payload};
+use cauce_engine::command::Event;
 use cauce_engine::{Command, Decision, Patience, Reply, Settings};
 use cauce_model::Instant;
 use cauce_spec::Project;
@@ -44,6 +45,8 @@ pub(crate) struct Names {
     pub(crate) cluster: String,
     /// The URL of the queue of notices.
     pub(crate) notices: String,
+    /// The URL of the queue of events that may start runs.
+    pub(crate) triggers: String,
     /// The URL of the queue of dead letters.
     pub(crate) dead_letters: String,
     /// What the names of the pipelines' log groups begin with; the pipeline follows.
@@ -66,6 +69,13 @@ impl Ports for Outside {
     /// This process is gone before a timer rings: what is due lies in the store's due list, where the
     /// sweep finds it.
     fn at(&self, _at: Instant, _command: Command) {}
+
+    async fn post(&self, event: &Event) {
+        let Some(body) = payload::posted(event) else { return };
+        if let Err(error) = self.adapters.triggers().send(&body).await {
+            self.output.warn(&error.to_string());
+        }
+    }
 
     fn decided(&self, _command: &Command, _decision: &Decision) {}
 
@@ -123,6 +133,7 @@ impl There {
                 documents: format!("s3://{}", names.bucket),
                 cluster: names.cluster.clone(),
                 notices: names.notices.clone(),
+                triggers: names.triggers.clone(),
                 dead_letters: names.dead_letters.clone(),
                 log: "info".to_owned(),
             };
@@ -260,6 +271,7 @@ impl Names {
             documents: None,
             cluster: None,
             notices: None,
+            triggers: None,
             dead_letters: None,
             logs: None,
         });
@@ -289,6 +301,7 @@ impl Names {
             table: other.table.unwrap_or_else(|| format!("{prefix}-store")),
             bucket: other.documents.unwrap_or_else(|| format!("{prefix}-documents-{account}")),
             notices: other.notices.unwrap_or_else(|| queue("notices")),
+            triggers: other.triggers.unwrap_or_else(|| queue("triggers")),
             dead_letters: other.dead_letters.unwrap_or_else(|| queue("dead-letters")),
             logs: other.logs.unwrap_or_else(|| format!("/cauce/{prefix}")),
             cluster,
@@ -344,6 +357,7 @@ mod tests {
             documents: None,
             cluster: Some("arn:aws:ecs:eu-west-1:1:cluster/shared".into()),
             notices: None,
+            triggers: None,
             dead_letters: None,
             logs: None,
         };

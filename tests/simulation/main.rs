@@ -4,6 +4,8 @@
 #![expect(clippy::print_stderr, reason = "what cannot run here is said")]
 
 mod approvals;
+mod datasets;
+mod datasets_model;
 mod deployments;
 mod events;
 mod faults;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use cauce_engine::moment;
+use cauce_model::dataset::DatasetTriggerPlan;
 use cauce_model::params::ParamSpec;
 use cauce_model::plan::{
     CalendarPlan, Catchup, DeadlineAction, DeadlineFrom, Edge, FileTriggerPlan, Plan, SchedulePlan, TaskPlan,
@@ -182,12 +183,18 @@ fn starts(plan: &Plan) -> Vec<String> {
             let address = cauce_engine::webhook::address(&plan.pipeline, hook.path.as_deref());
             format!("POST /{address}, signed as {} does", hook.style.as_str())
         }
+        TriggerPlan::Dataset(dataset) => datasets(dataset),
     });
     let mut ways: Vec<String> = schedules.chain(triggers).collect();
     if ways.is_empty() {
         ways.push("when somebody starts it".to_owned());
     }
     ways
+}
+
+fn datasets(trigger: &DatasetTriggerPlan) -> String {
+    let each = if trigger.partitioned_by.is_some() { ", a run for each day" } else { "" };
+    format!("an update of {}{each}", trigger.on)
 }
 
 fn schedule(schedule: &SchedulePlan) -> String {

@@ -1,6 +1,6 @@
 //! Bringing a host together: its world from the state folder, its pipelines from their files.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
@@ -167,6 +167,7 @@ fn assembled(
         images: Rc::new(RefCell::new(images(folder))),
         claims: RefCell::default(),
         visits,
+        hears: Cell::new(false),
     };
     // Jitter differs between processes, so that two of them do not keep step.
     let seed = u64::from(std::process::id());

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
 
-use cauce_engine::command::{Begin, Existing, Trigger};
+use cauce_engine::command::{Begin, Event, Existing, Trigger};
 use cauce_engine::prepared::ScriptedAnswer;
 use cauce_engine::trigger::NewRun;
 use cauce_engine::{Command, Decision, Effect, Reply};
@@ -117,7 +117,12 @@ fn told(command: &Command, decision: &Decision) -> Vec<Json> {
                     format!("notify {}: {}", notice.channel, notice.subject),
                 );
             }
-            Effect::Refuse { .. } | Effect::Answer { .. } | Effect::Command(_) => {}
+            Effect::Post(Event::Dataset { dataset }) => line("update", None, format!("update {dataset}")),
+            Effect::Refuse { .. }
+            | Effect::Answer { .. }
+            | Effect::Command(_)
+            | Effect::Each { .. }
+            | Effect::Post(_) => {}
             Effect::Start { name, .. } => line("start", None, format!("start the run's execution {name}")),
             Effect::Stop { name, .. } => line("stop", None, format!("stop the execution {name}")),
             Effect::StopProgram { id, .. } => line("stop", None, format!("stop the program {id}")),

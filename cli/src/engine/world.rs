@@ -1,10 +1,11 @@
 //! One machine as a host's world: SQLite, folders, processes, the system's clock.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use cauce_engine::command::Event;
 use cauce_engine::{Command, Decision};
 use cauce_host::World;
 use cauce_local::clock::SystemClock;
@@ -39,6 +40,9 @@ pub(crate) struct Machine {
     pub(crate) claims: RefCell<BTreeMap<RunKey, RunLock>>,
     /// A process that stays only for a decision drives no run that follows from it: those are kept here.
     pub(crate) visits: Option<RefCell<Vec<RunKey>>>,
+    /// Whether events that its decisions post are decided here: a service does, which starts other pipelines
+    /// too; a process of one command leaves them in the store.
+    pub(crate) hears: Cell<bool>,
 }
 
 impl Machine {
@@ -114,6 +118,9 @@ impl World for Machine {
         let left = at.micros_since(self.clock.now()).max(0).unsigned_abs();
         #[expect(clippy::disallowed_methods, reason = "this is the timer that everything else waits with")]
         tokio::time::sleep(Duration::from_micros(left)).await;
+    }
+    fn hears(&self, _event: &Event) -> bool {
+        self.hears.get()
     }
     fn decided(&self, command: &Command, decision: &Decision) {
         (self.watch)(command, decision);

@@ -7,7 +7,7 @@ use crate::environment::Environment;
 use crate::logs::Logs;
 use crate::machines::StepFunctions;
 use crate::objects::S3Objects;
-use crate::queues::{DeadLetters, QueueNotifier};
+use crate::queues::{DeadLetters, QueueNotifier, Triggers};
 use crate::quotas::Quotas;
 use crate::table::DynamoTable;
 use cauce_ports::Services;
@@ -26,6 +26,7 @@ pub struct Adapters {
     compute: Fargate,
     notifier: QueueNotifier,
     dead_letters: DeadLetters,
+    triggers: Triggers,
     clock: SystemClock,
     ids: UlidIds,
 }
@@ -62,6 +63,7 @@ impl Adapters {
             compute: Fargate::new(&connection, environment.cluster.clone()),
             notifier: QueueNotifier::new(&connection, environment.notices.clone()),
             dead_letters: DeadLetters::new(&connection, environment.dead_letters.clone()),
+            triggers: Triggers::new(&connection, environment.triggers.clone()),
             clock: SystemClock,
             ids: UlidIds::new().map_err(AdaptersError::Randomness)?,
             environment,
@@ -82,6 +84,11 @@ impl Adapters {
     /// Where messages go that nobody could work on.
     pub const fn dead_letters(&self) -> &DeadLetters {
         &self.dead_letters
+    }
+
+    /// The queue of events that may start runs.
+    pub const fn triggers(&self) -> &Triggers {
+        &self.triggers
     }
 
     /// Unique names.

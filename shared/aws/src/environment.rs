@@ -12,6 +12,8 @@ pub mod variables {
     pub const CLUSTER: &str = "CAUCE_CLUSTER";
     /// The URL of the queue that notices wait in.
     pub const NOTICES: &str = "CAUCE_NOTICES";
+    /// The URL of the queue of events that may start runs.
+    pub const TRIGGERS: &str = "CAUCE_TRIGGERS";
     /// The URL of the queue for what nobody could work on.
     pub const DEAD_LETTERS: &str = "CAUCE_DEAD_LETTERS";
     /// The least level that is logged: `error`, `warn`, `info`, `debug` or `trace`. May be absent.
@@ -35,6 +37,8 @@ pub struct Environment {
     pub cluster: String,
     /// The URL of the queue that notices wait in.
     pub notices: String,
+    /// The URL of the queue of events that may start runs.
+    pub triggers: String,
     /// The URL of the queue for what nobody could work on.
     pub dead_letters: String,
     /// The least level that is logged.
@@ -80,6 +84,7 @@ impl Environment {
             documents: need(variables::DOCUMENTS).trim_end_matches('/').to_owned(),
             cluster: need(variables::CLUSTER),
             notices: need(variables::NOTICES),
+            triggers: need(variables::TRIGGERS),
             dead_letters: need(variables::DEAD_LETTERS),
             log: lookup(variables::LOG)
                 .filter(|level| !level.is_empty())

@@ -1,4 +1,5 @@
-//! The queues: notices on their way to their channels, and what nobody could work on.
+//! The queues: notices on their way to their channels, events that decisions post, and what nobody could
+//! work on.
 
 use crate::connect::Connection;
 use crate::failure::{Failure, Kind};
@@ -55,6 +56,39 @@ fn failed(channel: String, failure: &Failure) -> NotifyError {
 fn allowed(text: &str) -> String {
     let takes = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     text.chars().map(|c| if takes(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+}
+
+/// Puts events into the queue that the function `trigger-run` reads. Who sends one has what it tells of in
+/// the store, among what is due: one that is lost costs time.
+#[derive(Clone, Debug)]
+pub struct Triggers {
+    client: Client,
+    queue: String,
+}
+
+/// An event could not be put into its queue.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("an event could not be put into the queue of triggers; the sweep finds what it tells of: {0}")]
+pub struct TriggersError(pub String);
+
+impl Triggers {
+    /// They go to the queue with this URL.
+    pub fn new(connection: &Connection, queue: impl Into<String>) -> Self {
+        Self { client: Client::new(connection.config()), queue: queue.into() }
+    }
+
+    /// Sends an event; a repeat makes another, which finds nothing new.
+    ///
+    /// # Errors
+    /// The queue did not take it.
+    pub async fn send(&self, event: &cauce_model::Json) -> Result<(), TriggersError> {
+        let call =
+            self.client.send_message().queue_url(&self.queue).message_body(allowed(&event.to_string()));
+        match call.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(TriggersError(Failure::of(&error).text())),
+        }
+    }
 }
 
 /// Where messages go that nobody could work on, each with the reason.

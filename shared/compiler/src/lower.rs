@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bits::{descending, insert, words_for};
 use cauce_model::Json;
+use cauce_model::dataset::{Condition, DatasetTriggerPlan, Partitioning, normal_template};
 use cauce_model::ids::sha256_hex;
 use cauce_model::matrix::MatrixPlan;
 use cauce_model::plan::{
@@ -14,6 +15,7 @@ use cauce_model::plan::{
 };
 use cauce_model::webhook::WebhookPlan;
 use cauce_spec::file::calendar::Calendar;
+use cauce_spec::file::dataset::{DatasetCondition, DatasetPartition, DatasetTrigger};
 use cauce_spec::file::kind::{self as spec, Branch, Resources};
 use cauce_spec::file::matrix::Per;
 use cauce_spec::file::pipeline::{self, DataInterval, Notifications, Schedule};
@@ -116,6 +118,9 @@ fn schedules(pipeline: &Pipeline, project: &Project) -> Vec<SchedulePlan> {
 }
 
 fn trigger(trigger: &Trigger) -> Option<TriggerPlan> {
+    if let Some(dataset) = &trigger.dataset {
+        return Some(TriggerPlan::Dataset(self::dataset(dataset)));
+    }
     // The checks refuse a trigger that says nothing, and those that a later release brings.
     if let Some(hook) = &trigger.webhook {
         return Some(TriggerPlan::Webhook(WebhookPlan {
@@ -140,6 +145,23 @@ fn trigger(trigger: &Trigger) -> Option<TriggerPlan> {
         settle_seconds: file.settle.map(|settle| settle.0),
         batch: file.batch,
     }))
+}
+
+fn dataset(trigger: &DatasetTrigger) -> DatasetTriggerPlan {
+    fn condition(given: &DatasetCondition) -> Condition {
+        let inner = |inner: &[DatasetCondition]| inner.iter().map(condition).collect();
+        match given {
+            DatasetCondition::Dataset(name) => Condition::Dataset(normal_template(name.source())),
+            DatasetCondition::Any(any) => Condition::Any(inner(any)),
+            DatasetCondition::All(all) => Condition::All(inner(all)),
+        }
+    }
+    DatasetTriggerPlan {
+        on: condition(&trigger.condition()),
+        partitioned_by: trigger.partitioned_by.map(|DatasetPartition::Day| Partitioning::Day),
+        fresh_within_seconds: trigger.fresh_within.map(|within| within.0),
+        deadline_seconds: trigger.deadline.map(|deadline| deadline.0),
+    }
 }
 
 fn schedule(schedule: &Schedule, project: &Project) -> Option<SchedulePlan> {

@@ -121,6 +121,11 @@ pub enum ManifestTrigger {
         /// The references of the secrets that it is checked with.
         secrets: Vec<String>,
     },
+    /// Updates of datasets. Nothing is to be made for it: the functions tell each other.
+    Dataset {
+        /// The names, ascending; `${{ env.x }}` stays in them.
+        datasets: Vec<String>,
+    },
 }
 
 impl ManifestTrigger {
@@ -135,6 +140,9 @@ impl ManifestTrigger {
                     style: hook.style.as_str().to_owned(),
                     secrets: secrets.into_iter().flatten().cloned().collect(),
                 }
+            }
+            TriggerPlan::Dataset(dataset) => {
+                Self::Dataset { datasets: dataset.on.names().into_iter().map(str::to_owned).collect() }
             }
         }
     }

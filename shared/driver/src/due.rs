@@ -1,8 +1,11 @@
-//! The list of what is due at a moment: deadlines, sets of files, clocks, ticks that are handed out. Other events are redelivered until
+//! The list of what is due at a moment: deadlines, sets of files, datasets, clocks, ticks that are handed
+//! out. Other events are redelivered until
 //! they are decided, and a generation that waits for the present one's end is found with its run.
 
 use crate::{Driver, DriverError, Ports};
 use cauce_engine::Command;
+use cauce_engine::command::Event;
+use cauce_model::dataset::{ConsumerRecord, DatasetRecord};
 use cauce_model::event::{ClockRecord, SetRecord};
 use cauce_model::matrix::FanRecord;
 use cauce_model::record::DUE_LIST;
@@ -56,6 +59,12 @@ fn command(item: &Item) -> Option<Command> {
             schedule: text("schedule")?.to_owned(),
             scheduled_at: Instant::parse(text("scheduled_at")?).ok()?,
         }),
+        DatasetRecord::COMMAND => {
+            Some(Command::Event(Box::new(Event::Dataset { dataset: text("dataset")?.to_owned() })))
+        }
+        ConsumerRecord::COMMAND => {
+            Some(Command::Event(Box::new(Event::Consumer { pipeline: text("pipeline")?.to_owned() })))
+        }
         ClockRecord::COMMAND => Some(Command::Ticks { pipeline: text("pipeline")?.to_owned() }),
         _ => None,
     }

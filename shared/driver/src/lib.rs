@@ -39,6 +39,7 @@ pub use items::Synced;
 
 pub use plans::{Plans, plan_uri};
 
+use cauce_engine::command::Event;
 use cauce_engine::{Command, Decision, Effect, Reply, Settings, View, decide};
 use cauce_model::ids::sha256_hex;
 use cauce_model::record::RunRecord;
@@ -68,6 +69,8 @@ pub trait Ports {
     /// Wakes somebody at that moment to decide this. Losing it loses time only: what is due is in
     /// the store's due list.
     fn at(&self, at: Instant, command: Command);
+    /// Has an event decided by whoever hears events. Losing it loses time only, as above.
+    fn post(&self, event: &Event) -> impl Future<Output = ()>;
     /// Sees every decision once it is written. For people: progress, `--dry-run`, logs.
     fn decided(&self, command: &Command, decision: &Decision);
     /// Hears of trouble that does not stop the work, such as a channel that does not answer.

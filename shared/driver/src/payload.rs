@@ -6,6 +6,7 @@ use cauce_engine::command::{Ask, Begin, Close, Deploy, Event, Finish, Open, Outc
 use cauce_model::event::Object;
 use cauce_model::record::CANARY_PERCENT_MAX;
 use cauce_model::{Deployment, Instant, Json, RunKey};
+use serde_json::json;
 
 /// The functions that states call, with the placeholder of each in a definition.
 pub const FUNCTIONS: [(&str, &str); 5] = [
@@ -154,7 +155,8 @@ pub fn pools(payload: &Json) -> Result<Command, PayloadError> {
 }
 
 /// Reads an event that may start runs, as trigger-run receives it: a tick of EventBridge Scheduler
-/// (`{"source": "cauce.schedule", "detail": {"pipeline", "schedule", "scheduled_at"}}`), or S3's own event.
+/// (`{"source": "cauce.schedule", "detail": {"pipeline", "schedule", "scheduled_at"}}`), S3's own event, or what
+/// [`posted`] makes.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
 ///
 /// # Errors
@@ -171,6 +173,8 @@ pub fn event(payload: &Json) -> Result<Command, PayloadError> {
             schedule: reader.text("schedule")?,
             scheduled_at: reader.moment("scheduled_at")?,
         },
+        "cauce.dataset" => Event::Dataset { dataset: reader.text("dataset")? },
+        "cauce.consumer" => Event::Consumer { pipeline: reader.text("pipeline")? },
         "aws.s3" => {
             let bucket = Reader { function, payload: detail.get("bucket").unwrap_or(&none) };
             let object = Reader { function, payload: detail.get("object").unwrap_or(&none) };
@@ -188,6 +192,19 @@ pub fn event(payload: &Json) -> Result<Command, PayloadError> {
         other => return Err(PayloadError::NoFunction(format!("{function} for {other}"))),
     };
     Ok(Command::Event(Box::new(event)))
+}
+
+/// An event that a decision posts, as trigger-run receives it. Ticks and objects come from elsewhere.
+pub fn posted(event: &Event) -> Option<Json> {
+    match event {
+        Event::Dataset { dataset } => {
+            Some(json!({"source": "cauce.dataset", "detail": {"dataset": dataset}}))
+        }
+        Event::Consumer { pipeline } => {
+            Some(json!({"source": "cauce.consumer", "detail": {"pipeline": pipeline}}))
+        }
+        Event::Tick { .. } | Event::Object(_) | Event::Webhook(_) => None,
+    }
 }
 
 struct Reader<'a> {
@@ -250,7 +267,15 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    #[test]
+    fn what_is_posted_is_read_again() {
+        let (dataset, pipeline) = ("s3://lake/gold".to_owned(), "sales".to_owned());
+        for posted in [Event::Dataset { dataset }, Event::Consumer { pipeline }] {
+            let read = event(&super::posted(&posted).unwrap()).unwrap();
+            assert_eq!(read, Command::Event(Box::new(posted)));
+        }
+    }
 
     #[test]
     fn a_begin_is_read_with_and_without_its_index_and_a_wait_by_its_fence() {

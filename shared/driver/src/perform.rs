@@ -5,6 +5,7 @@ use cauce_engine::command::{ExecutionEnd, Observed};
 use cauce_engine::{Command, Effect};
 use cauce_model::{Json, RunKey};
 use cauce_ports::{Answer, Compute, Notifier, Services, Started, StateMachineError, StateMachines};
+use futures_util::future::join_all;
 
 impl<P: Ports> Driver<P> {
     pub(crate) async fn effect(&self, effect: &Effect) -> Result<(), DriverError> {
@@ -40,6 +41,16 @@ impl<P: Ports> Driver<P> {
                 self.patient(|| self.services().machines().stop(machine, name, error, cause)).await
             }
             Effect::StopProgram { id, reason } => Ok(self.services().compute().stop(id, reason).await?),
+            Effect::Each { commands, then } => {
+                // One that cannot be done stops no other.
+                let outcomes = join_all(commands.iter().map(|command| self.follow(command))).await;
+                outcomes.into_iter().collect::<Result<(), DriverError>>()?;
+                self.follow(then).await
+            }
+            Effect::Post(event) => {
+                self.ports().post(event).await;
+                Ok(())
+            }
             Effect::At { at, command } => {
                 self.ports().at(*at, (**command).clone());
                 Ok(())

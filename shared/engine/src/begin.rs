@@ -11,7 +11,7 @@ use crate::slots;
 use crate::status::{Upstreams, effective, load_run, load_task, upstreams};
 use crate::stop::Stop;
 use crate::view::Liveness;
-use crate::{Settings, View, approval, gate, launch};
+use crate::{Settings, View, approval, datasets, gate, launch};
 use cauce_model::ids::{child_execution_name, sha256_hex};
 use cauce_model::plan::{MapPlan, TaskKind};
 use cauce_model::record::{OutputRecord, Record, TaskRecord, run_item, task_item};
@@ -158,6 +158,11 @@ fn fresh(
             Err(error) => return Ok(misconfigured(begin, case, error)),
         }
     }
+    if begin.index.is_none()
+        && let Err(error) = datasets::render(&mut case, &renderer)
+    {
+        return Ok(misconfigured(begin, case, error));
+    }
     if let Some(map) = map.filter(|_| begin.index.is_none()) {
         return Ok(expand(begin, settings, case, map, &renderer));
     }
@@ -200,6 +205,7 @@ fn fresh(
                 Ok(launched(begin, settings, case, request, decision))
             }
             Ok(kinds::PipelineStart::Ended(mut decision)) => {
+                datasets::wrote(&mut case, &mut decision, view)?;
                 decision.writes.append(&mut held);
                 let answer = with_answer(begin, &case, Decision::default());
                 decision.effects.extend(answer.effects);
@@ -215,7 +221,10 @@ fn fresh(
         },
         TaskKind::WaitFor(wait) => match kinds::wait_for(view, &mut case, wait, &renderer)? {
             Err(error) => Ok(misconfigured(begin, case, error)),
-            Ok(kinds::Look::Ended(decision)) => Ok(with_answer(begin, &case, decision)),
+            Ok(kinds::Look::Ended(mut decision)) => {
+                datasets::wrote(&mut case, &mut decision, view)?;
+                Ok(with_answer(begin, &case, decision))
+            }
             Ok(kinds::Look::Again { seconds, mut decision }) => {
                 decision.effects.push(Effect::Refuse {
                     token: begin.token.clone(),
@@ -227,7 +236,10 @@ fn fresh(
         },
         kind => match kinds::inline(view, settings, &mut case, kind, &renderer)? {
             Err(error) => Ok(misconfigured(begin, case, error)),
-            Ok(decision) => Ok(with_answer(begin, &case, decision)),
+            Ok(mut decision) => {
+                datasets::wrote(&mut case, &mut decision, view)?;
+                Ok(with_answer(begin, &case, decision))
+            }
         },
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::command::{Canary, CanaryStep, Decision, Reply};
 use crate::stop::Stop;
-use crate::{View, event};
+use crate::{View, deploy, event};
 use cauce_model::deployment::VersionRecord;
 use cauce_model::item::Expect;
 use cauce_model::plan::Plan;
@@ -82,5 +82,6 @@ pub(crate) fn decide(request: &Canary, view: &View, now: Instant) -> Result<Deci
     } else {
         vec![Write::Put { item: record.row(), expect }, entry.write()]
     };
-    Ok(Decision { writes, reply, ..Decision::default() })
+    let effects = vec![deploy::subscribe(name)];
+    Ok(Decision { writes, effects, reply, ..Decision::default() })
 }

@@ -295,6 +295,7 @@ fn after_close(run: &RunRecord) -> Vec<Effect> {
             .map(|notice| Effect::Deliver { key: key.clone(), notice: Box::new(notice.clone()) }),
     );
     effects.extend(crate::event::wish(run));
+    effects.extend(crate::consumers::ended(run));
     effects
 }
 

@@ -126,6 +126,27 @@ pub enum Command {
         /// The set's name.
         set: String,
     },
+    /// Somebody outside has updated a dataset.
+    Update {
+        /// Its name.
+        dataset: String,
+        /// The day of the data.
+        partition: Option<String>,
+        /// Who says so.
+        by: Option<String>,
+    },
+    /// Everybody was told of the updates of a dataset whom it starts.
+    Told {
+        /// The dataset.
+        dataset: String,
+        /// Up to which update.
+        number: u64,
+    },
+    /// Which datasets shall start a pipeline, as it is deployed now?
+    Subscribe {
+        /// The pipeline.
+        pipeline: String,
+    },
     /// A run ended on which a further generation waits.
     Again {
         /// Which run.
@@ -180,6 +201,9 @@ impl Command {
             Self::Sync(_) => "sync",
             Self::File { .. } => "file",
             Self::Set { .. } => "set",
+            Self::Update { .. } => "update",
+            Self::Told { .. } => "told",
+            Self::Subscribe { .. } => "subscribe",
             Self::Again { .. } => "again",
             Self::Deploy(_) => "deploy",
             Self::Canary(_) => "canary",
@@ -253,6 +277,16 @@ pub enum Event {
     Object(Object),
     /// A webhook was called.
     Webhook(crate::webhook::Webhook),
+    /// A dataset was updated.
+    Dataset {
+        /// Its name.
+        dataset: String,
+    },
+    /// Something may be new for a pipeline that datasets start.
+    Consumer {
+        /// The pipeline.
+        pipeline: String,
+    },
 }
 
 /// A pipeline version was deployed.
@@ -676,6 +710,16 @@ pub enum Effect {
         /// Why, in words.
         reason: String,
     },
+    /// Decide these, in no particular order; once all of them are, decide the last.
+    Each {
+        /// What.
+        commands: Vec<Command>,
+        /// What follows all of them.
+        then: Box<Command>,
+    },
+    /// Have this decided by whoever hears events, apart from this one's caller. It is in the store's due list
+    /// too, so losing it loses time only.
+    Post(Event),
     /// Decide this at that moment. It is in the store's due list too, so losing it loses time only.
     At {
         /// When.

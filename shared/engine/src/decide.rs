@@ -4,8 +4,8 @@ use crate::command::{Command, Decision};
 use crate::stop::Stop;
 use crate::{Need, Settings, View};
 use crate::{
-    approval, begin, canary, close, deploy, event, files, finish, gate, matrix, observed, open, operate,
-    reclaim, reconcile, sets, slots, ticks, trigger,
+    approval, begin, canary, close, consumers, datasets, deploy, event, files, finish, gate, matrix,
+    observed, open, operate, reclaim, reconcile, sets, slots, ticks, trigger,
 };
 use cauce_model::Instant;
 
@@ -44,6 +44,11 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Sync(request) => matrix::sync(request, view, now),
         Command::File { pipeline, object } => files::file(pipeline, object, view, settings, now),
         Command::Set { pipeline, set } => sets::due(pipeline, set, view, settings, now),
+        Command::Update { dataset, partition, by } => {
+            datasets::update(dataset, partition.as_deref(), by.as_deref(), view, now)
+        }
+        Command::Told { dataset, number } => datasets::told(dataset, *number, view),
+        Command::Subscribe { pipeline } => consumers::subscribe(pipeline, view, settings, now),
         Command::Again { run_key } => event::again(run_key, view, now),
         Command::Deploy(request) => deploy::deploy(request, view, settings, now),
         Command::Canary(request) => canary::decide(request, view, now),

@@ -5,10 +5,10 @@
 //! Documents first, then one write: a deployment that cannot be finished changes nothing, and one that
 //! is repeated changes nothing more. Two at the same time: the later write counts, whole.
 
-use crate::command::{Decision, Deploy, Reply};
+use crate::command::{Command, Decision, Deploy, Effect, Reply};
 use crate::stop::Stop;
 use crate::view::Document;
-use crate::{Settings, View, canary, files, ticks};
+use crate::{Settings, View, canary, consumers, files, ticks};
 use cauce_model::deployment::{DEPLOYMENT_SCHEMA, PLAN_BYTES_MAX, VersionRecord, plan_uri, version_item};
 use cauce_model::event::{InterestRecord, clock_item, interest_item};
 use cauce_model::ids::is_name;
@@ -46,7 +46,9 @@ pub(crate) fn deploy(
         .map_err(|error| rejected(format!("{} is not a plan: {error}", request.plan)))?;
     check_plan(&plan, deployment, &request.plan)?;
 
-    let interests = interests(&plan, &settings.pinned(deployment))?;
+    let pinned = settings.pinned(deployment);
+    let interests = interests(&plan, &pinned)?;
+    consumers::filled(&plan, &pinned).map_err(rejected)?;
     view.want([key.clone(), clock_item(&deployment.pipeline)])?;
     let item = view.item(&key)?;
     let known = item.map(PipelineRecord::from_item).transpose()?;
@@ -82,7 +84,9 @@ pub(crate) fn deploy(
     }
     let reply = Reply::Ok(reply);
     let (clock, wake) = ticks::deployed(&plan, record.paused, view, settings, now)?;
-    let effects = wake.into_iter().collect();
+    let mut effects: Vec<Effect> = wake.into_iter().collect();
+    // Also where nothing changes: a crash may have come before it.
+    effects.push(subscribe(&record.pipeline));
     // A record that an older version wrote has no place in the list of pipelines yet.
     let is_listed = item.is_some_and(|item| item.index.is_some());
     if known.as_ref() == Some(&record) && is_listed {
@@ -131,7 +135,8 @@ pub(crate) fn undeploy(
     let answer = |status: &str| Reply::Ok(json!({"pipeline": deployment.pipeline, "status": status}));
     let key = pipeline_item(&deployment.pipeline);
     let Some(item) = view.item(&key)? else {
-        return Ok(Decision { reply: answer("absent"), ..Decision::default() });
+        let effects = vec![subscribe(&deployment.pipeline)];
+        return Ok(Decision { effects, reply: answer("absent"), ..Decision::default() });
     };
     let known = PipelineRecord::from_item(item)?;
     let uri = deployment.uri(&settings.documents);
@@ -147,7 +152,13 @@ pub(crate) fn undeploy(
         Write::Delete { key: clock_item(&deployment.pipeline), expect: Expect::Any },
         entry.write(),
     ]);
-    Ok(Decision { writes, reply: answer("undeployed"), ..Decision::default() })
+    let effects = vec![subscribe(&deployment.pipeline)];
+    Ok(Decision { writes, effects, reply: answer("undeployed"), ..Decision::default() })
+}
+
+/// Has a pipeline listen to the datasets that start it as it is deployed, and to no others.
+pub(crate) fn subscribe(pipeline: &str) -> Effect {
+    Effect::Command(Box::new(Command::Subscribe { pipeline: pipeline.to_owned() }))
 }
 
 /// The patterns of keys that a plan waits for, by bucket.

@@ -4,7 +4,7 @@ use crate::classify::Failure;
 use crate::command::{Decision, Effect};
 use crate::retry::{self, Next};
 use crate::status::Loaded;
-use crate::{Prepared, gate, slots};
+use crate::{Prepared, datasets, gate, slots};
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{TaskIndex, TaskPlan};
 use cauce_model::record::{
@@ -63,6 +63,7 @@ impl<'a> Case<'a> {
                 effects.push(slots::give_back(&pool, "", 0));
             }
         }
+        effects.extend(datasets::posts(record));
         effects.extend(self.after_retry());
         effects
     }

@@ -6,7 +6,7 @@ use crate::command::{Again, Command, Decision, Effect, Event, Existing, Reply, T
 use crate::schedule::{Dating, Schedule};
 use crate::stop::Stop;
 use crate::trigger::{self, NewRun, Refusal};
-use crate::{Settings, View, files, matrix, webhook};
+use crate::{Settings, View, consumers, datasets, files, matrix, webhook};
 use cauce_model::event::{Became, LedgerRecord, ledger_item};
 use cauce_model::ids::{RunRef, sha256_hex};
 use cauce_model::item::Expect;
@@ -31,6 +31,8 @@ pub(crate) fn decide(
         }
         Event::Object(object) => files::object(object, view, now),
         Event::Webhook(hook) => webhook::decide(hook, view, now),
+        Event::Dataset { dataset } => datasets::tell(dataset, view),
+        Event::Consumer { pipeline } => consumers::consume(pipeline, view, settings, now),
     }
 }
 

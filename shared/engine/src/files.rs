@@ -264,8 +264,13 @@ fn met<'a>(prepared: &'a Prepared, object: &Object, settings: &Settings) -> Resu
 
 /// The bucket of a trigger in an environment.
 pub(crate) fn bucket(trigger: &FileTriggerPlan, settings: &Settings) -> Result<String, String> {
+    filled_in(&trigger.bucket, settings)
+}
+
+/// A text that is known before there is a run, with the environment's values filled in.
+pub(crate) fn filled_in(text: &str, settings: &Settings) -> Result<String, String> {
     let context = Context::new(&Map::new());
-    Renderer { context: &context, settings }.text(&trigger.bucket).map_err(|error| error.0)
+    Renderer { context: &context, settings }.text(text).map_err(|error| error.0)
 }
 
 /// What an arrival is beside the newest known of its key; `None` when it is newer.

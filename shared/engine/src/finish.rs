@@ -8,7 +8,7 @@ use crate::ending::Case;
 use crate::retry::Next;
 use crate::status::{load_run, load_task, task_records};
 use crate::stop::Stop;
-use crate::{Settings, View, approval, launch, observed};
+use crate::{Settings, View, approval, datasets, launch, observed};
 use cauce_model::plan::{ReturnType, TaskKind, TaskPlan};
 use cauce_model::record::{OutputRecord, TASK_PREFIX, TaskRecord, run_item, run_partition, task_item};
 use cauce_model::services::Service;
@@ -108,6 +108,7 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
     let failure = match &finish.outcome {
         outcome if let Some(asked) = asked => match approval::settle(&mut case, asked, outcome) {
             Ok(mut decision) => {
+                datasets::wrote(&mut case, &mut decision, view)?;
                 decision.writes.extend(audited);
                 decision.reply = reply(&case, None);
                 return Ok(decision);
@@ -259,6 +260,7 @@ fn succeed(case: &mut Case<'_>, view: &View, result: &Json) -> Result<Result<Dec
         attempt.exit_code = Some(0);
     }
     let mut decision = case.end(TaskStatus::Success, None);
+    datasets::wrote(case, &mut decision, view)?;
     decision.documents.extend(document);
     decision.reply = reply(case, None);
     Ok(Ok(decision))
@@ -334,6 +336,7 @@ fn join(mut case: Case<'_>, view: &View, settings: &Settings) -> Result<Decision
             (failed > 0).then(|| format!("{failed} of {count} items failed, {tolerated} are tolerated"));
         case.end(TaskStatus::Success, note)
     };
+    datasets::wrote(&mut case, &mut decision, view)?;
     decision.documents.extend(document);
     decision.reply = reply(&case, None);
     Ok(decision)

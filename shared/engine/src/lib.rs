@@ -77,6 +77,10 @@ pub mod webhook;
 
 mod sets;
 
+mod datasets;
+
+mod consumers;
+
 mod ticks;
 
 pub mod matrix;

@@ -5,7 +5,7 @@ use crate::ending::{Case, notice};
 use crate::status::{effective, load_run, load_task, task_records};
 use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
-use crate::{Settings, View, close, ticks};
+use crate::{Settings, View, close, consumers, ticks};
 use cauce_model::item::Expect;
 use cauce_model::plan::DeadlineAction;
 use cauce_model::record::{
@@ -87,6 +87,7 @@ pub(crate) fn cancel(
             run.ended_at = Some(now);
             run.message = Some(reason.to_owned());
             decision.effects.extend(crate::event::wish(&run));
+            decision.effects.extend(consumers::ended(&run));
         }
         decision.writes.push(Write::Put { item: run_row(&run), expect });
     }
@@ -154,6 +155,12 @@ pub(crate) fn pause(pause: &Pause, view: &View, now: Instant) -> Result<Decision
         && let Some((clock, look)) = ticks::unpaused(&pause.pipeline, view, now)?
     {
         writes.push(clock);
+        effects.push(look);
+    }
+    if !pause.paused
+        && let Some((consumer, look)) = consumers::unpaused(&pause.pipeline, view, now)?
+    {
+        writes.push(consumer);
         effects.push(look);
     }
     Ok(Decision { writes, effects, reply, ..Decision::default() })

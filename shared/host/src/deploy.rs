@@ -2,7 +2,7 @@
 
 use crate::{Host, HostError, World};
 use cauce_driver::{DriverError, plan_uri};
-use cauce_engine::Prepared;
+use cauce_engine::{Command, Prepared};
 use cauce_model::deployment::{VersionRecord, version_item};
 use cauce_model::item::{Expect, Item, Write};
 use cauce_model::plan::Plan;
@@ -60,7 +60,11 @@ impl<W: World + 'static> Host<W> {
     pub async fn deploy(&self, deployment: &Deployment) -> Result<(), HostError> {
         let fatal = |error: DriverError| HostError::Fatal(crate::run::with_sources(&error));
         let record = self.load(deployment).await?;
-        let Some(kept) = self.write_record(record).await.map_err(fatal)? else { return Ok(()) };
+        let subscribe = Command::Subscribe { pipeline: record.pipeline.clone() };
+        let kept = self.write_record(record).await.map_err(fatal)?;
+        // What is deployed listens, whichever version that is.
+        self.execute(&subscribe).await.map_err(fatal)?;
+        let Some(kept) = kept else { return Ok(()) };
         if kept.version != deployment.version {
             self.write_version(deployment).await.map_err(fatal)?;
             // Tasks of this one's runs may start that one.

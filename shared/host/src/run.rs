@@ -4,6 +4,7 @@ use crate::calls::{self, Done};
 use crate::state::{Engine, Live, Past};
 use crate::{Machines, World};
 use cauce_driver::{Driver, DriverError, Ports};
+use cauce_engine::command::Event;
 use cauce_engine::{Command, Decision, Reply, Settings};
 use cauce_interpreter::{Ended, Request, Status};
 use cauce_model::{Instant, RunKey};
@@ -80,6 +81,12 @@ impl<W: World> Ports for HostPorts<W> {
     }
     fn at(&self, at: Instant, command: Command) {
         self.engine.state.borrow_mut().set_timer(at, command);
+    }
+    async fn post(&self, event: &Event) {
+        if self.world.hears(event) {
+            let command = Command::Event(Box::new(event.clone()));
+            self.engine.state.borrow_mut().set_timer(self.world.clock().now(), command);
+        }
     }
     fn decided(&self, command: &Command, decision: &Decision) {
         self.world.decided(command, decision);

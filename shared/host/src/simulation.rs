@@ -2,6 +2,7 @@
 //! the next moment at which anything happens, and nothing called outside.
 
 use crate::World;
+use cauce_engine::command::Event;
 use cauce_engine::{Command, Decision};
 use cauce_model::record::Notice;
 use cauce_model::{FailureClass, Instant, Json, RunKey};
@@ -522,6 +523,8 @@ pub struct Simulated<T, O> {
     /// Sees decisions.
     #[expect(clippy::type_complexity, reason = "a hook is spelled out where it is kept")]
     pub on_decision: Option<Box<dyn Fn(&Command, &Decision)>>,
+    /// Says whether an event that is posted is heard.
+    pub on_post: Option<Box<dyn Fn(&Event) -> bool>>,
     /// Troubles heard of.
     pub warnings: RefCell<Vec<String>>,
 }
@@ -538,6 +541,7 @@ impl<T: Table, O: Objects + Clone> Simulated<T, O> {
             clock,
             programs,
             on_decision: None,
+            on_post: None,
             warnings: RefCell::default(),
         }
     }
@@ -567,6 +571,9 @@ impl<T: Table, O: Objects> World for Simulated<T, O> {
     }
     async fn until(&self, at: Instant) {
         self.clock.until(at).await;
+    }
+    fn hears(&self, event: &Event) -> bool {
+        self.on_post.as_ref().is_none_or(|hook| hook(event))
     }
     fn decided(&self, command: &Command, decision: &Decision) {
         if let Some(hook) = &self.on_decision {

@@ -1,5 +1,6 @@
 //! The outside of a host.
 
+use cauce_engine::command::Event;
 use cauce_engine::{Command, Decision};
 use cauce_model::plan::Plan;
 use cauce_model::{Instant, RunKey};
@@ -32,6 +33,11 @@ pub trait World {
     /// Ends at that moment, or soon after. In virtual time the moment comes once nothing else can
     /// happen before it.
     fn until(&self, at: Instant) -> impl Future<Output = ()>;
+    /// Whether somebody here hears an event that a decision posts. Without, it lies in the store until
+    /// somebody looks for what is due.
+    fn hears(&self, _event: &Event) -> bool {
+        true
+    }
     /// Sees every decision once it is written.
     fn decided(&self, command: &Command, decision: &Decision);
     /// Hears of trouble that does not stop the work.

@@ -1,7 +1,8 @@
 //! The adapters as a driver's outside.
 
 use cauce_aws::Adapters;
-use cauce_driver::Ports;
+use cauce_driver::{Ports, payload};
+use cauce_engine::command::Event;
 use cauce_engine::{Command, Decision};
 use cauce_model::Instant;
 
@@ -26,6 +27,13 @@ impl Ports for Deployed {
     /// A function is gone before a timer rings: what is due lies in the store's due list, and the
     /// sweep finds it there.
     fn at(&self, _at: Instant, _command: Command) {}
+
+    async fn post(&self, event: &Event) {
+        let Some(body) = payload::posted(event) else { return };
+        if let Err(error) = self.adapters.triggers().send(&body).await {
+            tracing::warn!("{error}");
+        }
+    }
 
     fn decided(&self, command: &Command, decision: &Decision) {
         // A command's own words would tell parameters and tokens; its kind is enough to follow a run.

@@ -33,6 +33,8 @@ pub mod webhook;
 
 pub mod access;
 
+pub mod dataset;
+
 pub mod matrix;
 
 pub mod pattern;

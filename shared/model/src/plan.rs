@@ -5,6 +5,7 @@
 //! a run can fill is a Jinja template as written in the pipeline file.
 
 use crate::Json;
+use crate::dataset::DatasetTriggerPlan;
 use crate::matrix::MatrixPlan;
 use crate::params::ParamSpec;
 use crate::rule::TriggerRule;
@@ -73,6 +74,11 @@ impl Plan {
     pub fn index_of(&self, task: &str) -> Option<TaskIndex> {
         self.tasks.iter().position(|t| t.name == task).map(|i| i as TaskIndex)
     }
+
+    /// The datasets that start it.
+    pub fn dataset_trigger(&self) -> Option<&DatasetTriggerPlan> {
+        self.triggers.iter().find_map(TriggerPlan::dataset)
+    }
 }
 
 /// An event that starts runs.
@@ -83,6 +89,8 @@ pub enum TriggerPlan {
     File(FileTriggerPlan),
     /// A signed call.
     Webhook(crate::webhook::WebhookPlan),
+    /// Updates of datasets.
+    Dataset(DatasetTriggerPlan),
 }
 
 impl TriggerPlan {
@@ -90,7 +98,15 @@ impl TriggerPlan {
     pub const fn file(&self) -> Option<&FileTriggerPlan> {
         match self {
             Self::File(file) => Some(file),
-            Self::Webhook(_) => None,
+            Self::Webhook(_) | Self::Dataset(_) => None,
+        }
+    }
+
+    /// What it waits for, when that is datasets.
+    pub const fn dataset(&self) -> Option<&DatasetTriggerPlan> {
+        match self {
+            Self::Dataset(dataset) => Some(dataset),
+            Self::File(_) | Self::Webhook(_) => None,
         }
     }
 }

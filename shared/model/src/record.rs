@@ -438,6 +438,9 @@ pub struct TaskRecord {
     /// For an approval: what is asked, and what was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalRecord>,
+    /// The datasets that it writes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub datasets: Vec<WrittenRecord>,
     /// Notices not yet delivered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outbox: Vec<Notice>,
@@ -474,9 +477,21 @@ impl TaskRecord {
             item_hash: None,
             started_run: None,
             approval: None,
+            datasets: Vec::new(),
             outbox: Vec::new(),
         }
     }
+}
+
+/// A dataset that a task writes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenRecord {
+    /// Its name.
+    pub dataset: String,
+    /// The number of the update; absent before the task has succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
 }
 
 /// A question to a person, and its answer. An answer is written once and stands: whatever becomes of the

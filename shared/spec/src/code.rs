@@ -71,6 +71,8 @@ codes! {
     BadKeyPattern = "C114",
     /// Hours of a day cannot be read.
     BadHours = "C115",
+    /// The name of a dataset cannot be read.
+    BadDataset = "C116",
     // The graph of tasks.
     /// A task named here does not exist.
     UnknownTask = "C201",

@@ -2,6 +2,7 @@
 //! only hear answers, and documents in memory. The decisions and the loop around them are real.
 
 use cauce_driver::Ports;
+use cauce_engine::command::Event;
 use cauce_engine::{Command, Decision};
 use cauce_model::record::Notice;
 use cauce_model::{Instant, Json, RunKey};
@@ -103,6 +104,7 @@ impl<T: Table> Ports for Stage<T> {
     fn at(&self, at: Instant, command: Command) {
         self.timers.borrow_mut().push((at, command));
     }
+    async fn post(&self, _event: &Event) {}
     fn decided(&self, _: &Command, _: &Decision) {}
     fn warn(&self, message: &str) {
         panic!("{message}");

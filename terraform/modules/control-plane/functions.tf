@@ -55,6 +55,7 @@ resource "aws_lambda_function" "this" {
         CAUCE_DOCUMENTS    = local.documents_uri
         CAUCE_CLUSTER      = aws_ecs_cluster.this.arn
         CAUCE_NOTICES      = aws_sqs_queue.this["notices"].url
+        CAUCE_TRIGGERS     = aws_sqs_queue.this["triggers"].url
         CAUCE_DEAD_LETTERS = aws_sqs_queue.dead_letters.url
         CAUCE_LOG          = var.log_level
       },

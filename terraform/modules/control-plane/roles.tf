@@ -39,6 +39,8 @@ locals {
     ]
     stop_tasks = [{ actions = ["ecs:StopTask"], resources = [local.ecs_tasks] }]
 
+    # An update of a dataset starts other pipelines: whom, trigger-run decides.
+    post         = [{ actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.this["triggers"].arn] }]
     notices      = [{ actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.this["notices"].arn] }]
     dead_letters = [{ actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.dead_letters.arn] }]
 
@@ -60,14 +62,14 @@ locals {
   # queue bury what nobody can read; and Lambda hands over what failed of asynchronous ones with their own role.
   # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
   deciding = ["table", "documents", "answer"]
-  ending   = concat(local.deciding, ["start", "describe", "notices"])
+  ending   = concat(local.deciding, ["start", "describe", "notices", "post"])
 
   allowed = {
-    trigger-run  = ["table", "documents", "start", "describe", "dead_letters", "take_triggers"]
+    trigger-run  = ["table", "documents", "start", "describe", "dead_letters", "take_triggers", "post", "notices"]
     open-run     = local.deciding
-    begin-task   = concat(local.deciding, ["describe", "notices", "lake"])
+    begin-task   = concat(local.deciding, ["describe", "notices", "lake", "post"])
     expand-map   = concat(local.deciding, ["describe"])
-    finish-task  = concat(local.deciding, ["notices"])
+    finish-task  = concat(local.deciding, ["notices", "post"])
     close-run    = local.ending
     record-event = concat(local.ending, ["dead_letters", "stop", "stop_tasks", "take_events"])
     sweep        = concat(local.ending, ["dead_letters", "stop", "find_tasks", "stop_tasks"])

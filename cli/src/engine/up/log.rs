@@ -120,6 +120,7 @@ impl Log {
         let what = match entry.kind.as_str() {
             "schedule" => format!("tick {} of {}", time::moment(entry.at), text("schedule")),
             "file" => format!("file s3://{}/{}", text("bucket"), text("key")),
+            "dataset" => format!("update {} of {}", entry.event["number"], text("dataset")),
             kind => kind.to_owned(),
         };
         let became = match (&entry.run, entry.became) {

@@ -44,6 +44,7 @@ pub(crate) fn up(args: &UpArgs, context: &Context) -> Result<Exit, Failure> {
     let watched = Rc::clone(&log);
     let watch = Box::new(move |command: &_, decision: &_| watched.decided(command, decision));
     let Local { host, state } = local(&folder, context, args.host_credentials, watch)?;
+    host.world().hears.set(true);
     context.block_on(async {
         let Some(_lock) = claim(&state, args.standby, &log).await? else { return Ok(Exit::Good) };
         log.say("starting", &format!("cauce up on {}", folder.root.display()));

@@ -1,6 +1,7 @@
 //! What types cannot say: the graph, the names in templates, values that depend on each other.
 
 mod calendars;
+mod datasets;
 mod flow;
 mod graph;
 pub(crate) mod matrix;
@@ -43,6 +44,7 @@ pub(crate) fn run(
     names::check(&draft, graph.as_ref(), project, items.as_ref(), reader);
     values::check(&draft, project, reader);
     triggers::check(&draft, reader);
+    datasets::of_tasks(&draft, reader);
     items
 }
 

@@ -192,12 +192,16 @@ impl Checker<'_> {
                 format!("`{}` is not mapped, so there is no `{root}`", task.name),
                 "add `map: {over: ...}` to the task".to_owned(),
             );
-        } else if place.starts_with("map") || place == "if" {
+        } else if place.starts_with("map") || place == "if" || place.starts_with("writes") {
             report(
                 reader,
                 Code::ItemOutsideMap,
                 format!("`{root}` has no value here: this is read once, before there are items"),
-                "filter the list itself: `map: {over: \"{{ ... | selectattr(...) }}\"}`".to_owned(),
+                match place.starts_with("writes") {
+                    true => "name what all items write together: it is updated once, when all have succeeded",
+                    false => "filter the list itself: `map: {over: \"{{ ... | selectattr(...) }}\"}`",
+                }
+                .to_owned(),
             );
         }
     }

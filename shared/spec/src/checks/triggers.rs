@@ -1,10 +1,10 @@
-//! File triggers: their patterns, and what a set of files has in common.
+//! Triggers: the patterns of files, and what a set of them has in common; datasets are next door.
 
 use std::collections::BTreeSet;
 
 use cauce_model::pattern::KeyPattern;
 
-use crate::checks::{Draft, webhooks};
+use crate::checks::{Draft, datasets, webhooks};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::file::trigger::{FileTrigger, Quorum};
 use crate::shape::Reader;
@@ -38,6 +38,11 @@ pub(crate) fn check(draft: &Draft<'_>, reader: &mut Reader) {
         if let (Some(hook), Some(entry)) = (&trigger.webhook, node.get("webhook")) {
             let route = format!("triggers[{at}].webhook");
             webhooks::check(draft, hook, &entry.value, &route, &mut taken, reader);
+        }
+        if let (Some(dataset), Some(entry)) = (&trigger.dataset, node.get("dataset")) {
+            let first = draft.pipeline.triggers[..at].iter().all(|before| before.dataset.is_none());
+            let place = (format!("triggers[{at}].dataset"), first);
+            datasets::trigger(dataset, &entry.value, (&place.0, place.1), draft, reader);
         }
     }
 }

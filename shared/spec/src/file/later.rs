@@ -8,18 +8,6 @@ use serde_json::Value as Json;
 use crate::shape::{Name, Seconds, choice, record};
 
 record! {
-    /// Dataset trigger: updates of datasets.
-    pub struct DatasetTrigger {
-        /// Any: one update of one of these datasets starts a run.
-        any: Vec<String> = Vec::new();
-        /// All: a run starts once each of these was updated.
-        all: Vec<String> = Vec::new();
-        /// Partitioned by: `day` runs once per changed partition.
-        partitioned_by: Option<String> = None;
-    }
-}
-
-record! {
     /// Idempotency: when an earlier result is used again.
     pub struct Idempotency (short "key") {
         /// Key: the name of "the same request".

@@ -8,6 +8,7 @@ pub mod access;
 pub mod calendar;
 pub mod channel;
 pub mod data;
+pub mod dataset;
 pub mod fragment;
 pub mod kind;
 pub mod later;

@@ -130,6 +130,8 @@ record! {
         cluster: Option<String> = None;
         /// Notices: the URL of the queue of notices.
         notices: Option<String> = None;
+        /// Triggers: the URL of the queue of events that may start runs.
+        triggers: Option<String> = None;
         /// Dead letters: the URL of the queue for what nobody could work on.
         dead_letters: Option<String> = None;
         /// Logs: what the names of the log groups of tasks begin with; the pipeline follows.

@@ -2,7 +2,7 @@
 
 use cauce_template::Template;
 
-use crate::file::later::DatasetTrigger;
+use crate::file::dataset::DatasetTrigger;
 use crate::file::webhook::WebhookTrigger;
 use crate::shape::{Seconds, choice, record};
 
@@ -12,7 +12,7 @@ record! {
         /// File: objects that arrive in a bucket.
         file: Option<FileTrigger> = None;
         /// Dataset: datasets that other tasks write.
-        dataset: Option<DatasetTrigger> = None => later;
+        dataset: Option<DatasetTrigger> = None;
         /// Webhook: a signed call from outside.
         webhook: Option<WebhookTrigger> = None;
     }
