@@ -95,6 +95,8 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Show the events that may start runs, and what became of each.
     Triggers(TriggersArgs),
+    /// List datasets: who writes each, whom it starts, its last update, and what those who wait still lack.
+    Datasets(DatasetsArgs),
     /// Say what a pipeline costs on AWS: forecast, and what its runs of a month took.
     Cost(CostArgs),
     /// Deploy the pipelines of the project to an environment: checks, build, images, Terraform.
@@ -177,8 +179,12 @@ pub(crate) struct DocsArgs {
 /// `cauce graph`
 #[derive(Debug, Args)]
 pub(crate) struct GraphArgs {
-    /// The pipeline file.
-    pub(crate) file: PathBuf,
+    /// The pipeline file; with --datasets, a folder of the project.
+    #[arg(required_unless_present = "datasets")]
+    pub(crate) file: Option<PathBuf>,
+    /// Draw the pipelines of the project and the datasets between them.
+    #[arg(long)]
+    pub(crate) datasets: bool,
     /// How to draw it.
     #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid)]
     pub(crate) format: GraphFormat,
@@ -555,6 +561,33 @@ pub(crate) struct TriggersArgs {
 pub(crate) enum TriggersStep {
     /// Look into the buckets of a pipeline's file triggers, and treat what nobody told of as arrived now.
     Scan(ScanArgs),
+}
+
+/// `cauce datasets`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct DatasetsArgs {
+    #[command(subcommand)]
+    pub(crate) step: Option<DatasetsStep>,
+    /// Only this one.
+    pub(crate) name: Option<String>,
+}
+
+/// The steps of `cauce datasets`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatasetsStep {
+    /// Say that something outside has written a dataset: whom it starts is started.
+    Update(UpdateArgs),
+}
+
+/// `cauce datasets update`
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// The dataset's name.
+    pub(crate) name: String,
+    /// The day of the data, such as 1997-01-05.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) partition: Option<String>,
 }
 
 /// `cauce triggers scan`

@@ -26,6 +26,8 @@ mod there;
 
 mod commands;
 
+mod datasets;
+
 mod progress;
 
 mod suggest;
@@ -115,6 +117,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Why(args) => commands::why::why(args, context),
         Command::Pools(args) => commands::pools::pools(args, context),
         Command::Triggers(args) => commands::triggers::triggers(args, context),
+        Command::Datasets(args) => commands::datasets::datasets(args, context),
         Command::Audit(args) => commands::audit::audit(args, context),
         Command::Cost(args) => commands::cost::cost(args, context),
         Command::Deploy(args) => commands::deploy::deploy(args, context),

@@ -14,13 +14,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use cauce_driver::look::{self, LATEST, Named, Pool, RunTasks, texts};
-use cauce_driver::plan_uri;
+use cauce_driver::{look_datasets, plan_uri};
 use cauce_engine::{Prepared, slots};
 use cauce_local::clock::SystemClock;
 use cauce_local::objects::FolderObjects;
 use cauce_local::sqlite::SqliteTable;
 use cauce_local::state::StateDir;
 use cauce_model::audit::audit_partition;
+use cauce_model::dataset::{ConsumerRecord, DatasetRecord, WaitingRecord};
 use cauce_model::event::{LedgerRecord, ledger_partition};
 use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskPlan};
 use cauce_model::record::{
@@ -248,6 +249,33 @@ impl Store {
     /// A table that cannot be read.
     pub(crate) async fn pipeline(&self, name: &str) -> Result<Option<PipelineRecord>, Failure> {
         Ok(look::pipeline(&self.table, name).await?)
+    }
+
+    /// A dataset, once it was updated.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn dataset(&self, name: &str) -> Result<Option<DatasetRecord>, Failure> {
+        Ok(look_datasets::dataset(&self.table, name).await?)
+    }
+
+    /// The names of all datasets that were ever updated.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn datasets(&self) -> Result<Vec<String>, Failure> {
+        Ok(look_datasets::datasets(&self.table).await?)
+    }
+
+    /// A pipeline that datasets start, with what waits for it.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn consumer(
+        &self,
+        pipeline: &str,
+    ) -> Result<Option<(ConsumerRecord, Vec<WaitingRecord>)>, Failure> {
+        Ok(look_datasets::consumer(&self.table, pipeline).await?)
     }
 
     /// The pipelines that are deployed, by name.

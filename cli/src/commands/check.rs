@@ -1,5 +1,6 @@
 //! `cauce check`: everything that is wrong with any number of files, at once.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use crate::args::CheckArgs;
 use crate::context::Context;
+use crate::datasets::Datasets;
 use crate::error::{Exit, Failure};
 use crate::output::{Tone, paint};
 use crate::project::{self, ProjectFolder};
@@ -69,6 +71,7 @@ pub(crate) fn check(args: &CheckArgs, context: &Context) -> Result<Exit, Failure
         warn_of_elsewhere(&checked, context);
         if around.folder.file.is_some() {
             warn_of_strangers(&checked, &around.known, context);
+            warn_of_datasets(&checked, around, context)?;
         }
     }
     if context.json {
@@ -81,6 +84,8 @@ pub(crate) fn check(args: &CheckArgs, context: &Context) -> Result<Exit, Failure
 struct Around {
     folder: ProjectFolder,
     known: Vec<String>,
+    /// The datasets of all of them, once somebody asked.
+    datasets: OnceCell<Datasets>,
 }
 
 impl Around {
@@ -89,7 +94,7 @@ impl Around {
         let around = || {
             let folder = ProjectFolder::around(folder, context)?;
             let known = folder.pipelines()?.into_iter().map(|found| found.name).collect();
-            Ok::<_, Failure>(Self { folder, known })
+            Ok::<_, Failure>(Self { folder, known, datasets: OnceCell::new() })
         };
         match around() {
             Ok(around) => Some(around),
@@ -289,6 +294,37 @@ fn warn_of_strangers(checked: &Checked, known: &[String], context: &Context) {
             "{file}: tasks.{task} starts the pipeline '{other}', which no file of the project defines{near}"
         ));
     }
+}
+
+/// A dataset that starts a pipeline is written by another one of the project, or by somebody outside; and
+/// pipelines that start each other in a circle never come to rest.
+fn warn_of_datasets(checked: &Checked, around: &Around, context: &Context) -> Result<(), Failure> {
+    let Some(compiled) = checked.compiled.as_ref().filter(|found| found.plan.dataset_trigger().is_some())
+    else {
+        return Ok(());
+    };
+    if around.datasets.get().is_none() {
+        let plans = super::datasets::plans(&around.folder, context)?;
+        let values = around.folder.values(&context.env)?;
+        around.datasets.get_or_init(|| Datasets::of(plans, &values));
+    }
+    let Some(datasets) = around.datasets.get() else { return Ok(()) };
+    let file = &checked.shown;
+    for (dataset, near) in datasets.strangers(&compiled.plan) {
+        let near = match near {
+            Some(near) => format!("; did you mean '{near}'?"),
+            None => "; if something outside does, have it say 'cauce datasets update'".to_owned(),
+        };
+        context
+            .output
+            .warn(&format!("{file}: triggers: no task of the project writes the dataset '{dataset}'{near}"));
+    }
+    if let Some(circle) = datasets.circle(&compiled.plan.pipeline) {
+        context
+            .output
+            .warn(&format!("{file}: triggers: it starts itself, in a circle: {}", circle.join(" -> ")));
+    }
+    Ok(())
 }
 
 /// `1 task`, `2 tasks`.

@@ -1,5 +1,6 @@
 //! `cauce docs`: a page in Markdown for each pipeline, from its file alone.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use cauce_engine::moment;
@@ -19,6 +20,7 @@ use super::check::files_of;
 use super::graph;
 use crate::args::DocsArgs;
 use crate::context::Context;
+use crate::datasets::Datasets;
 use crate::error::{Exit, Failure};
 use crate::project::{self, Loaded};
 use crate::time::duration;
@@ -33,8 +35,13 @@ pub(crate) fn docs(args: &DocsArgs, context: &Context) -> Result<Exit, Failure> 
     }
     loaded.sort_by(|a, b| a.compiled.plan.pipeline.cmp(&b.compiled.plan.pipeline));
     super::build::refuse_repeats(&loaded)?;
-    let pages: Vec<(&str, String)> =
-        loaded.iter().map(|one| (one.compiled.plan.pipeline.as_str(), page(one, context))).collect();
+    let plans = loaded.iter().map(|one| one.compiled.plan.clone()).collect();
+    let values = loaded.first().map(|one| one.folder.values(&context.env)).transpose()?.unwrap_or_default();
+    let datasets = Datasets::of(plans, &values);
+    let pages: Vec<(&str, String)> = loaded
+        .iter()
+        .map(|one| (one.compiled.plan.pipeline.as_str(), page(one, &data(one, &datasets), context)))
+        .collect();
     if context.json {
         let documents: Vec<Json> =
             pages.iter().map(|(name, text)| json!({"pipeline": name, "markdown": text})).collect();
@@ -53,6 +60,33 @@ pub(crate) fn docs(args: &DocsArgs, context: &Context) -> Result<Exit, Failure> 
         context.output.data(texts.join("\n"))?;
     }
     Ok(Exit::Good)
+}
+
+/// The datasets that a pipeline has to do with, and who else has; empty without any.
+fn data(loaded: &Loaded, datasets: &Datasets) -> String {
+    let own = &loaded.compiled.plan.pipeline;
+    let known = datasets.pipelines();
+    let of = |who: &String| who.split('.').next().unwrap_or_default().to_owned();
+    let linked = |who: &BTreeSet<String>| {
+        let link = |who: &String| match known.contains(of(who).as_str()) && of(who) != *own {
+            true => format!("[{who}]({}.md)", of(who)),
+            false => format!("`{who}`"),
+        };
+        who.iter().map(link).collect::<Vec<_>>().join(", ")
+    };
+    let mut out = String::new();
+    for (name, uses) in &datasets.by_name {
+        let mut all = uses.writers.iter().chain(&uses.readers).chain(&uses.starts);
+        if all.any(|who| of(who) == *own) {
+            let cells =
+                [&format!("`{name}`"), &linked(&uses.writers), &linked(&uses.readers), &linked(&uses.starts)];
+            row(&mut out, &cells.map(String::as_str));
+        }
+    }
+    if out.is_empty() {
+        return out;
+    }
+    format!("| dataset | written by | read by | starts |\n|---|---|---|---|\n{out}")
 }
 
 fn index(loaded: &[Loaded]) -> String {
@@ -76,7 +110,7 @@ fn index(loaded: &[Loaded]) -> String {
     out
 }
 
-fn page(loaded: &Loaded, context: &Context) -> String {
+fn page(loaded: &Loaded, data: &str, context: &Context) -> String {
     let (plan, file) = (&loaded.compiled.plan, &loaded.pipeline);
     let mut out = format!("# {}\n\n", plan.pipeline);
     for text in [&file.description, &file.docs].into_iter().flatten() {
@@ -102,6 +136,10 @@ fn page(loaded: &Loaded, context: &Context) -> String {
             let meaning = spec.description.as_deref().unwrap_or_default();
             row(&mut out, &[&format!("`{name}`"), spec.kind.as_str(), &default, &allowed(spec), meaning]);
         }
+    }
+    if !data.is_empty() {
+        section(&mut out, "Datasets");
+        out.push_str(data);
     }
     section(&mut out, "Tasks");
     let _ = write!(out, "```mermaid\n{}```\n\n", graph::mermaid(plan));

@@ -24,6 +24,8 @@ pub(crate) mod audit;
 
 pub(crate) mod triggers;
 
+pub(crate) mod datasets;
+
 pub(crate) mod show;
 pub(crate) mod sync;
 

@@ -13,6 +13,7 @@ use cauce_ports::Clock;
 use serde_json::{Map, json};
 
 use super::check::count;
+use super::datasets::Waits;
 use crate::args::WhyArgs;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
@@ -25,6 +26,9 @@ const NAMED_MAX: usize = 6;
 
 pub(crate) fn why(args: &WhyArgs, context: &Context) -> Result<Exit, Failure> {
     let store = Store::require(context)?;
+    if let Some(exit) = of_consumer(args, &store, context)? {
+        return Ok(exit);
+    }
     context.block_on(async {
         let run = store.find(&args.run).await?;
         let view = store.view(run).await?;
@@ -75,6 +79,23 @@ pub(crate) fn why(args: &WhyArgs, context: &Context) -> Result<Exit, Failure> {
         }
         Ok(Exit::Good)
     })
+}
+
+/// Why a pipeline that datasets start has not started, when its name is asked for.
+fn of_consumer(args: &WhyArgs, store: &Store, context: &Context) -> Result<Option<Exit>, Failure> {
+    if args.run.contains('/') || args.task.is_some() {
+        return Ok(None);
+    }
+    let Some((consumer, waiting)) = context.block_on(store.consumer(&args.run))? else { return Ok(None) };
+    let waits = Waits { consumer: &consumer, waiting: &waiting, now: SystemClock.now() };
+    let because = waits.lines();
+    if context.json {
+        context.output.json(&json!({"schema": 1, "pipeline": consumer.pipeline, "because": because}))?;
+    } else {
+        let name = paint(&consumer.pipeline, Tone::Strong, context.output.data_colour());
+        paragraph(&format!("{name} is started by datasets"), &because, context)?;
+    }
+    Ok(Some(Exit::Good))
 }
 
 fn paragraph(heading: &str, because: &[String], context: &Context) -> Result<(), Failure> {

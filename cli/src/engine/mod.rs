@@ -10,6 +10,8 @@ mod actor;
 
 mod assemble;
 
+mod consumers;
+
 mod world;
 
 mod dates;
@@ -37,6 +39,7 @@ mod simulate;
 pub(crate) use actor::Actor;
 pub(crate) use again::{rerun, resume};
 pub(crate) use backfill::backfill;
+pub(crate) use consumers::subscribe_all;
 pub(crate) use follow::deployed;
 pub(crate) use item::of_file as item_of_file;
 pub(crate) use operate::{answer, cancel, mark};

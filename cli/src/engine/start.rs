@@ -18,6 +18,7 @@ use crate::commands::show::tasks;
 use crate::context::Context;
 use crate::engine::actor::{accept, find_run};
 use crate::engine::assemble::{Local, deployment, local, resize, started_pipelines};
+use crate::engine::consumers::{subscribe_all, tell_updates, updates};
 use crate::engine::dates::{self, new_run};
 use crate::engine::item;
 use crate::engine::simulate;
@@ -102,6 +103,9 @@ pub(crate) fn prepare(
         accept(local.host.execute(&resize(&loaded.folder)).await?)?;
         for compiled in others.iter().chain([&loaded.compiled]) {
             local.host.deploy(&deployment(compiled)?).await?;
+        }
+        if others.iter().chain([&loaded.compiled]).any(|compiled| updates(&compiled.plan)) {
+            subscribe_all(&local, &loaded.folder, context).await?;
         }
         Ok(())
     })?;
@@ -225,7 +229,9 @@ pub(crate) async fn finish(
         }
         return Ok(Exit::Interrupted);
     }
-    conclude(&Store::at(local.state.clone())?, names, context).await
+    let exit = conclude(&Store::at(local.state.clone())?, names, context).await?;
+    tell_updates(local, names, context).await?;
+    Ok(exit)
 }
 
 /// Tells how runs ended that have, wherever they ran.

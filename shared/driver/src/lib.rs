@@ -30,6 +30,8 @@ mod items;
 
 pub mod look;
 
+pub mod look_datasets;
+
 pub mod ask;
 
 pub use due::Due;

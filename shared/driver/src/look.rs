@@ -310,6 +310,7 @@ impl RunTasks {
     ) -> Result<Json, LookError> {
         let run = &self.run;
         let mut tasks = Map::new();
+        let mut datasets = Vec::new();
         for (plan, status, record) in self.each() {
             let current = record.filter(|_| status != TaskStatus::Waiting);
             let output = match current.and_then(|record| record.output.as_ref()) {
@@ -344,6 +345,12 @@ impl RunTasks {
             if plan.map.is_some() {
                 task["items"] = self.items_document(&plan.name, &place);
             }
+            for written in current.iter().flat_map(|record| &record.datasets) {
+                if let Some(number) = written.number {
+                    let update = json!({"dataset": written.dataset, "number": number, "task": plan.name});
+                    datasets.push(update);
+                }
+            }
             tasks.insert(plan.name.clone(), task);
         }
         Ok(json!({
@@ -365,6 +372,7 @@ impl RunTasks {
             "ended_at": run.ended_at,
             "message": run.message,
             "history": run.history,
+            "datasets": datasets,
             "tasks": tasks,
         }))
     }

@@ -1,5 +1,6 @@
-//! `cauce graph`: a pipeline as a drawing, in three languages.
+//! `cauce graph`: a pipeline as a drawing, in three languages; or all pipelines and the datasets between them.
 
+mod datasets;
 mod layout;
 mod svg;
 mod text;
@@ -28,6 +29,8 @@ pub(crate) struct Drawing {
 
 /// A task as it is drawn.
 struct Node {
+    /// What drawings in words call it.
+    id: String,
     name: String,
     /// What it does and when, in a few words.
     note: String,
@@ -49,6 +52,8 @@ enum Shape {
     Wait,
     /// It is done by the engine itself.
     Light,
+    /// It is data.
+    Data,
 }
 
 /// That one task needs another.
@@ -60,8 +65,11 @@ struct Edge {
 }
 
 pub(crate) fn graph(args: &GraphArgs, context: &Context) -> Result<Exit, Failure> {
-    let loaded = project::load(&args.file, context)?;
-    let drawing = Drawing::of(&loaded.compiled.plan);
+    let drawing = match &args.file {
+        file if args.datasets => datasets::drawing(file.as_deref(), context)?,
+        Some(file) => Drawing::of(&project::load(file, context)?.compiled.plan),
+        None => return Err(Failure::bad_input("no pipeline file is named")),
+    };
     if context.json {
         context.output.json(&drawing.document())?;
         return Ok(Exit::Good);
@@ -166,7 +174,7 @@ impl Node {
             add("gate");
         }
         let shape = if task.map.is_some() { Shape::Mapped } else { shape };
-        Self { name: task.name.clone(), note, shape, gated: task.gate.is_some() }
+        Self { id: task.name.clone(), name: task.name.clone(), note, shape, gated: task.gate.is_some() }
     }
 }
 
@@ -178,6 +186,7 @@ impl Shape {
             Self::Branch => "branch",
             Self::Wait => "wait",
             Self::Light => "light",
+            Self::Data => "data",
         }
     }
 }

@@ -175,6 +175,14 @@ impl Page {
             }
             Shape::Wait => rect(left, top, CARD_HEIGHT / 2.0),
             Shape::Light => rect(left, top, 14.0),
+            // A drum lying on its side.
+            Shape::Data => format!(
+                "<path d=\"M{0:.1} {top:.1}H{1:.1}C{right:.1} {top:.1} {right:.1} {bottom:.1} {1:.1} {bottom:.1}H{0:.1}\
+                 C{left:.1} {bottom:.1} {left:.1} {top:.1} {0:.1} {top:.1}C{2:.1} {top:.1} {2:.1} {bottom:.1} {0:.1} {bottom:.1}\" {paint}/>",
+                left + 8.0,
+                right - 8.0,
+                left + 16.0
+            ),
         };
         let centre = (left + right) / 2.0;
         let (name_y, note_y) = (middle - 3.0, middle + 12.0);

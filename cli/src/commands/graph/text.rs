@@ -11,10 +11,12 @@ pub(super) const fn colours(shape: Shape) -> (&'static str, &'static str, &'stat
         Shape::Branch => ("#fef3c7", "#d97706", "#0f172a"),
         Shape::Wait => ("#ede9fe", "#7c3aed", "#0f172a"),
         Shape::Light => ("#e5e7eb", "#6b7280", "#0f172a"),
+        Shape::Data => ("#ccfbf1", "#0d9488", "#0f172a"),
     }
 }
 
-const SHAPES: [Shape; 5] = [Shape::Work, Shape::Mapped, Shape::Branch, Shape::Wait, Shape::Light];
+const SHAPES: [Shape; 6] =
+    [Shape::Work, Shape::Mapped, Shape::Branch, Shape::Wait, Shape::Light, Shape::Data];
 
 /// Mermaid: <https://mermaid.js.org/syntax/flowchart.html>.
 pub(super) fn mermaid(drawing: &Drawing) -> String {
@@ -26,8 +28,9 @@ pub(super) fn mermaid(drawing: &Drawing) -> String {
             Shape::Branch => ("{", "}"),
             Shape::Wait => ("([", "])"),
             Shape::Light => ("(", ")"),
+            Shape::Data => ("[(", ")]"),
         };
-        let label = format!("{}<br/><small>{}</small>", node.name, quoted(&node.note));
+        let label = format!("{}<br/><small>{}</small>", quoted(&node.name), quoted(&node.note));
         out.push_str(&format!("  {}{open}\"{label}\"{close}:::{}\n", id(node), class(node)));
     }
     for edge in &drawing.edges {
@@ -56,7 +59,7 @@ pub(super) fn mermaid(drawing: &Drawing) -> String {
 
 /// Some task names are words of Mermaid (`end`); an identifier that begins with `t_` is none.
 fn id(node: &Node) -> String {
-    format!("t_{}", node.name)
+    format!("t_{}", node.id)
 }
 
 fn class(node: &Node) -> String {
@@ -87,19 +90,20 @@ pub(super) fn dot(drawing: &Drawing) -> String {
             Shape::Mapped => ("box", ", peripheries=2"),
             Shape::Branch => ("diamond", ""),
             Shape::Light => ("ellipse", ""),
+            Shape::Data => ("cylinder", ""),
         };
         let style = match (node.gated, node.shape) {
             (true, _) => ", style=\"filled,dashed\", penwidth=2",
-            (false, Shape::Branch | Shape::Light) => ", style=\"filled\"",
+            (false, Shape::Branch | Shape::Light | Shape::Data) => ", style=\"filled\"",
             (false, _) => "",
         };
         out.push_str(&format!(
             "  \"{}\" [label=\"{}\\n{}\", shape={shape}{more}, fillcolor=\"{fill}\", color=\"{stroke}\", fontcolor=\"{letters}\"{style}];\n",
-            node.name, node.name, escaped(&node.note)
+            node.id, escaped(&node.name), escaped(&node.note)
         ));
     }
     for edge in &drawing.edges {
-        let (from, to) = (&drawing.nodes[edge.from].name, &drawing.nodes[edge.to].name);
+        let (from, to) = (&drawing.nodes[edge.from].id, &drawing.nodes[edge.to].id);
         let label =
             edge.choice.as_ref().map(|choice| format!(" [style=dashed, label=\"{}\"]", escaped(choice)));
         out.push_str(&format!("  \"{from}\" -> \"{to}\"{};\n", label.unwrap_or_default()));
