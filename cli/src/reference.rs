@@ -25,7 +25,8 @@ fn page() -> String {
 
 fn describe(command: &clap::Command, parent: &str, out: &mut String) {
     let name = format!("{parent} {}", command.get_name());
-    let does_something = named(command).any(|option| !option.is_global_set());
+    let does_something =
+        named(command).any(|option| !option.is_global_set()) || command.get_positionals().next().is_some();
     if does_something || !command.has_subcommands() {
         describe_itself(command, &name, out);
     }

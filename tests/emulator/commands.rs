@@ -21,9 +21,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 
 /// What the program answered.
 pub(crate) struct Answer {
-    code: Option<i32>,
-    data: String,
-    talk: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) data: String,
+    pub(crate) talk: String,
 }
 
 impl Answer {

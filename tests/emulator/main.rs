@@ -20,6 +20,7 @@ mod api;
 mod approvals;
 mod cloud;
 mod commands;
+mod datasets;
 mod deployed;
 mod deploys;
 mod evidence;
@@ -45,6 +46,7 @@ type Scenario = (&'static str, fn(&Deployed));
 const SCENARIOS: &[&[Scenario]] = &[
     sales::SCENARIOS,
     ways_in::SCENARIOS,
+    datasets::SCENARIOS,
     commands::SCENARIOS,
     faults::SCENARIOS,
     approvals::SCENARIOS,

@@ -1,13 +1,14 @@
 //! Pipelines that datasets start, on this machine: they are made known before anything is updated, so that an
 //! update waits for them although one command starts no other pipeline.
 
+use cauce_driver::look::range;
 use cauce_model::RunRef;
 use cauce_model::dataset::{READER_PREFIX, dataset_partition};
 use cauce_model::plan::Plan;
+use cauce_model::record::{Record, TASK_PREFIX, TaskRecord, run_partition};
 use cauce_ports::Table;
 
 use crate::context::Context;
-use crate::engine::actor::find_tasks;
 use crate::engine::assemble::{Local, deployment};
 use crate::error::Failure;
 use crate::project::{self, ProjectFolder};
@@ -52,7 +53,11 @@ pub(crate) async fn tell_updates(local: &Local, names: &[RunRef], context: &Cont
     let table = &local.host.world().table;
     let mut told: Vec<String> = Vec::new();
     for name in names {
-        for written in find_tasks(table, &name.key()).await?.into_iter().flat_map(|task| task.datasets) {
+        let mut updates = Vec::new();
+        for item in range(table, &run_partition(&name.key()), TASK_PREFIX).await? {
+            updates.extend(TaskRecord::from_item(&item)?.datasets);
+        }
+        for written in updates {
             if written.number.is_none() || told.contains(&written.dataset) {
                 continue;
             }

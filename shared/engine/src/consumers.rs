@@ -447,7 +447,7 @@ impl Round<'_> {
         };
         let detail = self.detail(what, partition, updates);
         let newest = updates.last().map(|update| format!("{}#{}", update.dataset, update.number));
-        let cause = TriggerRecord { kind: TriggerKind::Dataset, by: newest, detail: detail.0 };
+        let cause = TriggerRecord { kind: TriggerKind::Dataset, by: newest, detail: detail.0, item: None };
         let mut decision = match new {
             Ok(new) => start(entry, self.deployed, new, cause, existing, self.view, self.now)?,
             Err(problem) => crate::event::rejected(entry, problem),
