@@ -4,6 +4,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::harness::{Project, Started, is_alive, skipped};
+use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
@@ -159,6 +160,106 @@ fn files_that_change_are_deployed_and_broken_ones_are_told_of_once() {
     std::fs::remove_file(project.path("p.yaml")).unwrap();
     service.hears("q: no file defines it any more");
     project.cauce(&["trigger", "q"]).exits(2).says("is not deployed");
+    service.signal(Signal::TERM);
+    service.answer().exits(0);
+}
+
+/// Starts once for each file below `in/`, and writes its key down.
+const FILED: &str = r#"
+pipeline: f
+triggers:
+  - file: {bucket: drop, keys: ["in/{name}.csv"]}
+max_active_runs: 300
+tasks:
+  note: {container: {image: host, command: [sh, -c, "echo \"$0\" >> seen", "{{ trigger.events[0].key }}"]}}
+"#;
+
+fn seen(project: &Project) -> Vec<String> {
+    let mut seen = project.lines("seen");
+    seen.sort();
+    seen
+}
+
+fn ended(service: &mut Started, runs: usize) {
+    for _ in 0..runs {
+        service.hears(" success");
+    }
+}
+
+#[test]
+fn a_file_that_arrives_is_a_run_once_it_is_complete_and_never_twice() {
+    let project = Project::of(FILED);
+    let drop = |key: &str| project.path(&format!(".cauce/objects/drop/{key}"));
+    // There before anybody watched: found by looking, once it has stood for a while.
+    project.write(".cauce/objects/drop/in/early.csv", "1");
+    let mut service = ready(&project);
+    ended(&mut service, 1);
+    // Keys as people write them, in folders that were not there.
+    project.write(".cauce/objects/drop/in/a b+c ñ.csv", "1");
+    project.write(".cauce/objects/drop/in/not-wanted.txt", "1");
+    ended(&mut service, 1);
+    // Half a file is none: it counts when its writer closes it.
+    let mut half = std::fs::File::create(drop("in/half.csv")).unwrap();
+    half.write_all(b"one,").unwrap();
+    half.sync_all().unwrap();
+    project.write(".cauce/objects/drop/in/whole.csv", "1");
+    ended(&mut service, 1);
+    assert_eq!(seen(&project), ["in/a b+c ñ.csv", "in/early.csv", "in/whole.csv"]);
+    half.write_all(b"two").unwrap();
+    std::mem::drop(half);
+    ended(&mut service, 1);
+    // Renamed into its place, with a time of long ago.
+    project.write("aside.csv", "1");
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    std::fs::File::options().write(true).open(project.path("aside.csv")).unwrap().set_modified(old).unwrap();
+    std::fs::rename(project.path("aside.csv"), drop("in/moved.csv")).unwrap();
+    ended(&mut service, 1);
+    // Other content is another arrival.
+    project.write(".cauce/objects/drop/in/whole.csv", "2");
+    ended(&mut service, 1);
+    let all =
+        ["in/a b+c ñ.csv", "in/early.csv", "in/half.csv", "in/moved.csv", "in/whole.csv", "in/whole.csv"];
+    assert_eq!(seen(&project), all);
+    // Asked to look, nobody finds anything new; nor does the next service.
+    project.cauce(&["triggers", "scan", "f"]).exits(0).says("5 duplicate");
+    service.signal(Signal::KILL);
+    service.answer();
+    project.write(".cauce/objects/drop/in/meanwhile.csv", "1");
+    let mut service = ready(&project);
+    ended(&mut service, 1);
+    service.signal(Signal::TERM);
+    service.answer().exits(0);
+    assert_eq!(seen(&project).len(), all.len() + 1);
+}
+
+#[test]
+fn many_files_told_twice_through_a_death_are_one_run_each() {
+    const FILES: usize = 120;
+    let project = Project::of(FILED);
+    let put = |number: usize| {
+        let path = project.path(&format!(".cauce/objects/drop/in/{number}.csv"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, number.to_string()).unwrap();
+        if number % 3 == 0 {
+            // Opened for writing and closed: the system tells again, of the same content.
+            std::mem::drop(std::fs::File::options().append(true).open(&path).unwrap());
+        }
+    };
+    let mut service = ready(&project);
+    // In an order that has nothing to do with their names.
+    let order: Vec<usize> = (0..FILES).map(|number| number * 77 % FILES).collect();
+    order[..FILES / 2].iter().copied().for_each(put);
+    ended(&mut service, 20);
+    service.signal(Signal::KILL);
+    service.answer();
+    order[FILES / 2..].iter().copied().for_each(put);
+    let mut service = ready(&project);
+    // Runs that were under way go on; a file that is told again starts nothing.
+    while project.lines("seen").iter().collect::<std::collections::BTreeSet<_>>().len() < FILES {
+        service.hears(" success");
+    }
+    let runs = project.cauce(&["runs", "--limit", "1000", "--json"]).exits(0).json();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), FILES);
     service.signal(Signal::TERM);
     service.answer().exits(0);
 }

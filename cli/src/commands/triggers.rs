@@ -1,7 +1,6 @@
 //! `cauce triggers`: what became of the events that may start runs.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use cauce_engine::Command;
 use cauce_local::clock::SystemClock;
@@ -18,6 +17,7 @@ use crate::context::Context;
 use crate::engine::{Actor, deployed};
 use crate::error::{Exit, Failure};
 use crate::output::Table;
+use crate::project::ProjectFolder;
 use crate::store::{Store, say_nothing_yet};
 use crate::time;
 
@@ -34,37 +34,17 @@ pub(crate) fn triggers(args: &TriggersArgs, context: &Context) -> Result<Exit, F
 
 /// Looks for files that fit, and has each decided on as if it had just been told of.
 fn scan(args: &ScanArgs, context: &Context) -> Result<Exit, Failure> {
-    let Some(there) = context.there()? else {
-        return Err(Failure::bad_input("nothing waits for files on this machine")
-            .help("name an environment with --env; here: cauce run FILE --logical-date D"));
-    };
-    let actor = Actor::There(Rc::clone(&there));
+    let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
+    let actor = Actor::open(&folder, context, Box::new(|_, _| {}))?;
+    actor.is_served()?;
     let counts = context.block_on(async {
         let record = deployed(&actor.store()?, &args.pipeline, context).await?;
         let prepared = actor.plan(&record.pipeline, &record.version).await?;
-        let objects = there.adapters().objects();
         let mut found: BTreeMap<String, Object> = BTreeMap::new();
         for (bucket, pattern) in patterns(&record, &prepared.plan) {
-            let prefix = format!("s3://{bucket}/{}", pattern.literal_prefix());
-            for info in
-                objects.list(&prefix, SCANNED_MAX).await.map_err(|error| Failure::from_error(&error))?
-            {
-                let Some(key) = info.uri.strip_prefix(&format!("s3://{bucket}/")).map(str::to_owned) else {
-                    continue;
-                };
-                if pattern.matches(&key).is_some() {
-                    let object = Object {
-                        bucket: bucket.clone(),
-                        key,
-                        version_id: None,
-                        etag: info.etag,
-                        sequencer: None,
-                        size: info.bytes,
-                        at: info.modified_at,
-                    };
-                    found.insert(info.uri, object);
-                }
-            }
+            let objects = look(&actor, &bucket, pattern.literal_prefix()).await?;
+            let fits = objects.into_iter().filter(|object| pattern.matches(&object.key).is_some());
+            found.extend(fits.map(|object| (format!("s3://{bucket}/{}", object.key), object)));
         }
         // In the order in which they came.
         let mut found: Vec<Object> = found.into_values().collect();
@@ -91,6 +71,35 @@ fn scan(args: &ScanArgs, context: &Context) -> Result<Exit, Failure> {
         context.output.talk(&format!("{}: {told}", args.pipeline));
     }
     Ok(Exit::Good)
+}
+
+/// What stands in a bucket below a prefix.
+async fn look(actor: &Actor, bucket: &str, prefix: &str) -> Result<Vec<Object>, Failure> {
+    let there = match actor {
+        // As the watch would tell of it.
+        Actor::Here(local) => {
+            let found = local.host.world().objects.arrivals(bucket, prefix);
+            return found.map_err(|error| Failure::from_error(&error));
+        }
+        Actor::There(there) => there,
+    };
+    let listed = there.adapters().objects().list(&format!("s3://{bucket}/{prefix}"), SCANNED_MAX).await;
+    let listed = listed.map_err(|error| Failure::from_error(&error))?;
+    let root = format!("s3://{bucket}/");
+    Ok(listed
+        .into_iter()
+        .filter_map(|info| {
+            Some(Object {
+                bucket: bucket.to_owned(),
+                key: info.uri.strip_prefix(&root)?.to_owned(),
+                version_id: None,
+                etag: info.etag,
+                sequencer: None,
+                size: info.bytes,
+                at: info.modified_at,
+            })
+        })
+        .collect())
 }
 
 /// The patterns of a pipeline's file triggers, with each of its buckets. What lies in the wrong one is

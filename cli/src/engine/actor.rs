@@ -64,6 +64,24 @@ impl Actor {
         accept(reply)
     }
 
+    /// Whether somebody runs what is decided here: on this machine that takes a service.
+    ///
+    /// # Errors
+    /// Nobody does.
+    pub(crate) fn is_served(&self) -> Result<(), Failure> {
+        match self {
+            Self::Here(local) if !local.state.is_served()? => {
+                let state = local.state.root().display();
+                let failure = format!("no 'cauce up' runs on {state}, and none else would run it");
+                Err(Failure::bad_input(failure).help(
+                    "start it: cauce up; or run the pipeline in this process: cauce run FILE; \
+                     or name an environment with --env",
+                ))
+            }
+            Self::Here(_) | Self::There(_) => Ok(()),
+        }
+    }
+
     /// Claims a run for this process while it drives it. There, nobody drives a run but its own
     /// execution: the conditions of the store's writes decide between two people.
     ///

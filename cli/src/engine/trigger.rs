@@ -21,13 +21,7 @@ use crate::project::ProjectFolder;
 pub(crate) fn trigger(args: &TriggerArgs, context: &Context) -> Result<Exit, Failure> {
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
     let actor = Actor::open(&folder, context, Box::new(|_, _| {}))?;
-    if let Actor::Here(local) = &actor
-        && !local.state.is_served()?
-    {
-        let state = local.state.root().display();
-        return Err(Failure::bad_input(format!("no 'cauce up' runs on {state}, and none else would run it"))
-            .help("start it: cauce up; or run the pipeline in this process: cauce run FILE; or name an environment with --env"));
-    }
+    actor.is_served()?;
     context.block_on(async {
         let record = deployed(&actor.store()?, &args.pipeline, context).await?;
         let on_trial = record.canary.as_ref().filter(|_| args.canary).map(|canary| &*canary.of.version);

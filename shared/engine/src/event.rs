@@ -54,17 +54,9 @@ pub(crate) fn tick_entry(
     scheduled_at: Instant,
     now: Instant,
 ) -> LedgerRecord {
-    LedgerRecord {
-        at: scheduled_at,
-        decided_at: now,
-        kind: "schedule".to_owned(),
-        identity: tick_identity(pipeline, case, scheduled_at),
-        pipeline: Some(pipeline.to_owned()),
-        event: json!({"schedule": schedule, "scheduled_at": scheduled_at}),
-        became: Became::Rejected,
-        reason: None,
-        run: None,
-    }
+    let event = json!({"schedule": schedule, "scheduled_at": scheduled_at});
+    let identity = tick_identity(pipeline, case, scheduled_at);
+    LedgerRecord::new((scheduled_at, now), "schedule", identity, Some(pipeline), event)
 }
 
 pub(crate) fn tick(
@@ -188,6 +180,18 @@ fn heard(
 /// A pipeline's record, if it is deployed.
 pub(crate) fn deployed(pipeline: &str, view: &View) -> Result<Option<PipelineRecord>, Stop> {
     Ok(view.item(&pipeline_item(pipeline))?.map(PipelineRecord::from_item).transpose()?)
+}
+
+/// The settings that a deployed pipeline's triggers are read with: those that its deployment pins, if it has one.
+pub(crate) fn pinned<'a>(
+    deployed: &PipelineRecord,
+    view: &'a View,
+    settings: &'a Settings,
+) -> Result<&'a Settings, Stop> {
+    match &deployed.deployment {
+        Some(uri) => Ok(view.deployment(uri)?),
+        None => Ok(settings),
+    }
 }
 
 /// What follows from an event that was decided before: its execution is started again in case it was

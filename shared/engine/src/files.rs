@@ -5,7 +5,7 @@
 
 use crate::command::{Again, Command, Decision, Effect, Existing, Reply};
 use crate::context::Renderer;
-use crate::event::{booked, deployed, rejected, repeated, start};
+use crate::event::{booked, deployed, pinned, rejected, repeated, start};
 use crate::stop::Stop;
 use crate::trigger::{self, NewRun, run_row};
 use crate::{Prepared, Settings, View, matrix, sets};
@@ -26,20 +26,10 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// Events that a run's trigger lists; of further ones it gives the number.
-const EVENTS_LISTED_MAX: usize = 32;
+pub(crate) const LISTED_MAX: usize = 32;
 
 fn entry(object: &Object, pipeline: Option<&str>, now: Instant) -> LedgerRecord {
-    LedgerRecord {
-        at: object.at,
-        decided_at: now,
-        kind: "file".to_owned(),
-        identity: object.identity(),
-        pipeline: pipeline.map(str::to_owned),
-        event: json!(object),
-        became: Became::Rejected,
-        reason: None,
-        run: None,
-    }
+    LedgerRecord::new((object.at, now), "file", object.identity(), pipeline, json!(object))
 }
 
 /// An object arrived: every pipeline that wants it decides for itself.
@@ -95,10 +85,7 @@ pub(crate) fn file(
     let Some(deployed) = deployed(pipeline, view)? else {
         return Ok(rejected(entry, format!("there is no pipeline '{pipeline}'")));
     };
-    let settings = match &deployed.deployment {
-        Some(uri) => view.deployment(uri)?,
-        None => settings,
-    };
+    let settings = pinned(&deployed, view, settings)?;
     let prepared = view.plan(pipeline, &deployed.version)?;
     let met = match met(&prepared, object, settings) {
         Ok(Some(met)) => met,
@@ -200,7 +187,7 @@ impl Arrival<'_> {
         let item = item.zip(self.prepared.plan.matrix.as_ref()).map(|(item, matrix)| item.of_run(matrix));
         let mut detail = detail(&files.events, 0, &files.captures);
         if let Some((uri, count)) = &files.uri {
-            detail["more_events"] = json!(count - files.events.len().min(EVENTS_LISTED_MAX));
+            detail["more_events"] = json!(count - files.events.len().min(LISTED_MAX));
             detail["events_uris"] = json!([uri]);
         }
         let cause = TriggerRecord { kind: TriggerKind::File, by: Some(files.by), detail, item };
@@ -319,7 +306,7 @@ fn filled(template: &str, captures: &BTreeMap<String, String>) -> String {
 
 /// What templates read as `trigger`: the newest events, how many more there were, and the captures.
 fn detail(events: &[Object], more: usize, captures: &BTreeMap<String, String>) -> Json {
-    let listed = events.len().min(EVENTS_LISTED_MAX);
+    let listed = events.len().min(LISTED_MAX);
     let more = more + events.len() - listed;
     let mut detail = Map::new();
     detail.insert("events".into(), json!(events[events.len() - listed..]));

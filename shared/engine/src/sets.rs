@@ -5,8 +5,8 @@
 //! only check that the collection has not been closed meanwhile.
 
 use crate::command::{Command, Decision, Effect, Reply};
-use crate::event::{booked, deployed};
-use crate::files::{Arrival, Files, Met, Taken, by};
+use crate::event::{booked, deployed, pinned};
+use crate::files::{Arrival, Files, LISTED_MAX, Met, Taken, by};
 use crate::stop::Stop;
 use crate::{Settings, View};
 use cauce_model::event::{Became, Firing, LedgerRecord, MemberRecord, Object, SetRecord, members, set_item};
@@ -20,9 +20,6 @@ use serde_json::json;
 
 /// Most files of one run where nobody says how many.
 const FILES_MAX: usize = 10_000;
-
-/// Files of a collection that its run's trigger lists; all of them are in a document.
-const LISTED_MAX: usize = 32;
 
 /// A set is named by its trigger and by what its files have in common.
 fn name(met: &Met<'_>) -> String {
@@ -172,10 +169,7 @@ pub(crate) fn due(
     let Some(deployed) = deployed(pipeline, view)? else {
         return Ok(Decision { writes: vec![Write::Delete { key, expect }], ..Decision::default() });
     };
-    let settings = match &deployed.deployment {
-        Some(uri) => view.deployment(uri)?,
-        None => settings,
-    };
+    let settings = pinned(&deployed, view, settings)?;
     let prepared = view.plan(pipeline, &deployed.version)?;
     let Some(TriggerPlan::File(trigger)) = prepared.plan.triggers.get(record.trigger) else {
         // What is deployed now waits for nothing there.
@@ -210,17 +204,9 @@ struct Due<'a> {
 impl Due<'_> {
     /// The ledger's entry of a set, which is an event of its own.
     fn entry(&self, set: &SetRecord, what: &Json, at: Instant, files: usize) -> LedgerRecord {
-        LedgerRecord {
-            at,
-            decided_at: self.arrival.now,
-            kind: "set".to_owned(),
-            identity: sha256_hex(json!([set.pipeline, set.set, what]).to_string()),
-            pipeline: Some(set.pipeline.clone()),
-            event: json!({"captures": set.captures, "files": files}),
-            became: Became::Rejected,
-            reason: None,
-            run: None,
-        }
+        let identity = sha256_hex(json!([set.pipeline, set.set, what]).to_string());
+        let event = json!({"captures": set.captures, "files": files});
+        LedgerRecord::new((at, self.arrival.now), "set", identity, Some(&set.pipeline), event)
     }
 
     fn and_set(self, mut decision: Decision, set: &SetRecord) -> Decision {

@@ -74,17 +74,13 @@ pub fn address(pipeline: &str, path: Option<&str>) -> String {
 }
 
 pub(crate) fn decide(hook: &Webhook, view: &View, now: Instant) -> Result<Decision, Stop> {
-    let mut entry = LedgerRecord {
-        at: hook.at,
-        decided_at: now,
-        kind: "webhook".to_owned(),
-        identity: hook.identity.clone(),
-        pipeline: Some(hook.pipeline.clone()),
-        event: event(hook),
-        became: Became::Rejected,
-        reason: None,
-        run: None,
-    };
+    let mut entry = LedgerRecord::new(
+        (hook.at, now),
+        "webhook",
+        hook.identity.clone(),
+        Some(&hook.pipeline),
+        event(hook),
+    );
     let body = match &hook.call {
         Call::Genuine(body) => body,
         Call::Refused(why) => {

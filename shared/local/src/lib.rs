@@ -10,6 +10,8 @@
 
 pub mod state;
 
+pub mod watch;
+
 mod rows;
 
 pub mod memory;

@@ -334,6 +334,27 @@ pub fn ledger_partition(day: &str) -> String {
 }
 
 impl LedgerRecord {
+    /// An event's entry before it is known what becomes of it.
+    pub fn new(
+        (at, decided_at): (Instant, Instant),
+        kind: &str,
+        identity: String,
+        pipeline: Option<&str>,
+        event: Json,
+    ) -> Self {
+        Self {
+            at,
+            decided_at,
+            kind: kind.to_owned(),
+            identity,
+            pipeline: pipeline.map(str::to_owned),
+            event,
+            became: Became::Rejected,
+            reason: None,
+            run: None,
+        }
+    }
+
     /// The write that appends it, or that replaces what a pause left. Who finds another there decides
     /// anew, as for a repeat.
     pub fn write(&self, expect: Expect) -> Write {

@@ -1,7 +1,7 @@
 //! The files of a project as a service sees them: what they offer, and when that may have changed.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -9,13 +9,17 @@ use std::time::{Duration, SystemTime};
 use cauce_engine::matrix::Listed;
 use cauce_host::Deployment;
 use cauce_host::service::{Offer, Project, Told};
+use cauce_local::clock::SystemClock;
 use cauce_local::notify::Channels;
+use cauce_local::watch::Arrivals;
+use cauce_model::event::Object;
 
 use super::log::Log;
 use crate::commands::sync::listed;
 use crate::context::Context;
 use crate::engine::assemble::{channels, deployment, images};
 use crate::engine::world::Machine;
+use crate::error::{Failure, with_sources};
 use crate::project::{self, Found, ProjectFolder};
 
 /// How often the files are looked at. Editors write a file in several steps: what is read is one that has not
@@ -32,6 +36,7 @@ pub(super) struct Files {
     log: Rc<Log>,
     channels: Channels,
     images: Rc<RefCell<BTreeMap<String, String>>>,
+    arrivals: Arrivals<SystemClock>,
     /// What was read last, and the files that it depends on.
     known: RefCell<Known>,
 }
@@ -59,9 +64,20 @@ fn stamp(path: &Path) -> Stamp {
 }
 
 impl Files {
-    pub(super) fn new(dir: PathBuf, world: &Machine, log: Rc<Log>, context: Context) -> Self {
+    /// The files of the project around a folder.
+    ///
+    /// # Errors
+    /// A system that watches no folders.
+    pub(super) fn new(
+        dir: PathBuf,
+        world: &Machine,
+        log: Rc<Log>,
+        context: Context,
+    ) -> Result<Self, Failure> {
         let (channels, images) = (world.channels.clone(), Rc::clone(&world.images));
-        Self { dir, context, log, channels, images, known: RefCell::default() }
+        let arrivals = Arrivals::new(world.objects.clone(), SystemClock);
+        let arrivals = arrivals.map_err(|error| Failure::from_error(&error))?;
+        Ok(Self { dir, context, log, channels, images, arrivals, known: RefCell::default() })
     }
 
     /// Everything that the offer depends on, with what tells its change.
@@ -98,7 +114,7 @@ impl Project for Files {
         let stamps = self.stamps();
         self.known.borrow_mut().stamps = stamps;
         let folder = ProjectFolder::silently(&self.dir, &self.context)?;
-        let words = |failure: crate::error::Failure| failure.message;
+        let words = |failure: Failure| failure.message;
         let values = folder.values(&self.context.env).map_err(words)?;
         self.channels.replace(channels(&folder, &values).map_err(words)?);
         self.images.replace(images(&folder));
@@ -145,6 +161,16 @@ impl Project for Files {
             }
             before = Some(now);
         }
+    }
+
+    fn watch(&self, buckets: &BTreeSet<String>) {
+        for error in self.arrivals.watch(buckets) {
+            self.context.output.warn(&with_sources(&error));
+        }
+    }
+
+    async fn arrived(&self) -> Vec<Object> {
+        self.arrivals.next().await
     }
 
     fn tell(&self, told: &Told) {

@@ -48,7 +48,7 @@ pub(crate) fn up(args: &UpArgs, context: &Context) -> Result<Exit, Failure> {
     context.block_on(async {
         let Some(_lock) = claim(&state, args.standby, &log).await? else { return Ok(Exit::Good) };
         log.say("starting", &format!("cauce up on {}", folder.root.display()));
-        let project = Files::new(dir, host.world(), Rc::clone(&log), context.clone());
+        let project = Files::new(dir, host.world(), Rc::clone(&log), context.clone())?;
         let service = Service::new(host, project, inbox, Pace::default());
         let outcome = service.run(signalled()).await;
         // Also after a failure of the store: programs do not outlive their engine.

@@ -155,6 +155,13 @@ impl<W: World + 'static, P: Project> Service<W, P> {
                 Err(error) => self.trouble(&format!("{} could not be undeployed", record.pipeline), &error),
             }
         }
+        let wanted = match self.host.pipelines().await {
+            Ok(records) => self.want(&records).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = wanted {
+            self.trouble("what pipelines wait for could not be read", &error);
+        }
     }
 
     /// Makes the items of a matrix those of its list, if that is another than before. Returns what is wrong.

@@ -16,6 +16,8 @@ mod deploy;
 
 mod due;
 
+mod files;
+
 mod letters;
 
 mod requests;
@@ -26,10 +28,11 @@ use crate::World;
 use crate::run::{Host, HostError, with_sources};
 use cauce_driver::{Budget, DriverError};
 use cauce_engine::Command;
+use cauce_model::event::Object;
 use cauce_model::record::{ACTIVE_LIST, RunRecord};
 use cauce_model::{Instant, Json, RunKey, RunStatus};
 use cauce_ports::{Clock, Table};
-use futures_util::future::{Either, join5, select};
+use futures_util::future::{Either, join, join5, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +58,14 @@ pub trait Project {
     fn read(&self) -> Result<Offer, String>;
     /// Waits until the project may offer something else.
     fn changed(&self) -> impl Future<Output = ()>;
+    /// From now on arrivals in these buckets count, and no others. What is in a new one already has arrived
+    /// too.
+    fn watch(&self, _: &BTreeSet<String>) {}
+    /// Waits for files that arrived in the watched buckets. Any of them may be told of any number of times, and
+    /// never before it is complete.
+    fn arrived(&self) -> impl Future<Output = Vec<Object>> {
+        std::future::pending()
+    }
     /// Something happened that a person cares for.
     fn tell(&self, told: &Told);
 }
@@ -151,6 +162,7 @@ pub struct Service<W: World, P> {
     deployed: RefCell<BTreeMap<String, String>>,
     /// The items that are stored, by pipeline.
     synced: RefCell<BTreeMap<String, Vec<cauce_engine::matrix::Listed>>>,
+    wanted: RefCell<files::Wanted>,
 }
 
 impl<W: World + 'static, P: Project> Service<W, P> {
@@ -165,6 +177,7 @@ impl<W: World + 'static, P: Project> Service<W, P> {
             problems: RefCell::default(),
             deployed: RefCell::default(),
             synced: RefCell::default(),
+            wanted: RefCell::default(),
         }
     }
 
@@ -188,9 +201,10 @@ impl<W: World + 'static, P: Project> Service<W, P> {
             let host = self.host.serve();
             let work = async {
                 self.begin().await;
-                let time = self.keep_time();
+                let time = join(self.keep_time(), self.keep_receiving());
                 join5(time, self.keep_sweeping(), self.keep_looking(), self.keep_deployed(), self.answer())
                     .await
+                    .0
                     .0
             };
             match select(pin!(work), pin!(host)).await {

@@ -17,6 +17,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tempfile::NamedTempFile;
@@ -54,6 +55,8 @@ pub(crate) struct Found {
     pub(crate) key: String,
     pub(crate) bytes: u64,
     pub(crate) modified: SystemTime,
+    /// When the system last changed its entry, in microseconds since 1970.
+    pub(crate) changed_micros: i64,
     pub(crate) etag: String,
 }
 
@@ -84,6 +87,20 @@ impl Folder {
             path.push(part);
         }
         Some(path)
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The bucket and key of a file; `None` for one that is no object.
+    pub(crate) fn key_of(&self, path: &Path) -> Option<(String, String)> {
+        let mut parts = path.strip_prefix(&self.root).ok()?.iter().map(|part| part.to_str());
+        let bucket = parts.next()??;
+        let key: Option<Vec<String>> = parts.map(|part| unescape(part?)).collect();
+        let key = key?.join("/");
+        (is_bucket(bucket) && !key.is_empty()).then(|| (bucket.to_owned(), key))
     }
 
     /// Opens an object for reading; `None` when there is none.
@@ -323,11 +340,12 @@ fn found(key: String, metadata: &fs::Metadata) -> io::Result<Option<Found>> {
     let modified = metadata.modified()?;
     let nanos = modified.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     // Every put makes a new file, so its number, time and size change with every new content.
-    let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+    let inode = metadata.ino();
     Ok(Some(Found {
         key,
         bytes: metadata.len(),
         modified,
+        changed_micros: metadata.ctime() * 1_000_000 + metadata.ctime_nsec() / 1000,
         etag: format!("{inode:x}-{nanos:x}-{:x}", metadata.len()),
     }))
 }
@@ -434,6 +452,7 @@ mod tests {
         }
         for key in KEYS {
             let path = folder.path("lake", key).unwrap();
+            assert_eq!(folder.key_of(&path), Some(("lake".to_owned(), key.to_owned())));
             assert_eq!(fs::read(path).unwrap(), key.as_bytes(), "{key}");
         }
         let mut expected: Vec<String> = KEYS.iter().map(|key| (*key).to_owned()).collect();

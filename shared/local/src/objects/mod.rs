@@ -1,6 +1,8 @@
 //! Objects in folders: `s3://bucket/key` below the state folder, `file:///path` and plain paths
 //! where they say.
 
+mod arrivals;
+
 pub(crate) mod folder;
 
 use cauce_model::Instant;
