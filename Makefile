@@ -73,6 +73,7 @@ $(VENVS)/ministack.stamp: infra/emulator/requirements.txt
 $(VENVS)/awscli.stamp: infra/emulator/awscli.txt
 $(VENVS)/moto.stamp: infra/tools/moto.txt
 $(VENVS)/checkov.stamp: infra/tools/checkov.txt
+$(VENVS)/schemathesis.stamp: infra/tools/schemathesis.txt
 $(VENVS)/%.stamp:
 	@mkdir -p $(VENVS) && rm -rf $(VENVS)/$* && python3 -m venv $(VENVS)/$* && $(VENVS)/$*/$(PIP) -r $< && touch $@ || \
 		{ rm -rf $(VENVS)/$*; echo "$*: cannot be installed from the package index; is the network there?" >&2; exit 1; }
@@ -84,14 +85,16 @@ $(NODE_TOOLS)/stamp: infra/tools/asl-validator/package-lock.json
 		{ rm -rf $(NODE_TOOLS); echo "asl-validator: cannot be installed; are npm and the network there?" >&2; exit 1; }
 
 .PHONY: tools
-tools: ## install what tests use beside Rust, pinned by hash: the emulated cloud, AWS CLI, moto, asl-validator
-	@$(MAKE) --no-print-directory --silent --keep-going $(foreach tool,ministack awscli moto,$(VENVS)/$(tool).stamp) $(NODE_TOOLS)/stamp || \
+tools: ## install what tests use beside Rust, pinned by hash: the emulated cloud, AWS CLI, moto, schemathesis, asl-validator
+	@$(MAKE) --no-print-directory --silent --keep-going $(foreach tool,ministack awscli moto schemathesis,$(VENVS)/$(tool).stamp) $(NODE_TOOLS)/stamp || \
 		echo "tests that need them will say that they are skipped"
 
-FUNCTIONS := trigger-run open-run begin-task expand-map finish-task close-run record-event sweep notify
+FUNCTIONS := trigger-run open-run begin-task expand-map finish-task close-run record-event sweep notify api
+# The package of a function has its name; that of `api` is the library of the interface.
+FUNCTION_PACKAGES := $(patsubst %,-p cauce-%,$(patsubst api,api-function,$(FUNCTIONS)))
 .PHONY: package
 package: ## build the Lambda functions small and zip each into $(CARGO_TARGET_DIR)/functions
-	$(CARGO) build --locked --profile lambda $(FUNCTIONS:%=-p cauce-%)
+	$(CARGO) build --locked --profile lambda $(FUNCTION_PACKAGES)
 	python3 infra/package.py --strip --bin-dir $(CARGO_TARGET_DIR)/lambda --out $(CARGO_TARGET_DIR)/functions $(FUNCTIONS)
 
 .PHONY: e2e

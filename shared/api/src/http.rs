@@ -196,3 +196,16 @@ fn respond(answer: Answer) -> Response<Body> {
     }
     response
 }
+
+/// Answers on a socket until told to stop; what is being answered then still is.
+///
+/// # Errors
+/// The socket.
+#[cfg(feature = "serve")]
+pub async fn listen(
+    listener: tokio::net::TcpListener,
+    front: Front,
+    stop: impl std::future::Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(front)).with_graceful_shutdown(stop).await
+}

@@ -28,8 +28,12 @@ mod throttle;
 #[cfg(test)]
 mod openapi;
 
+pub use axum::body::{Body, to_bytes};
+pub use axum::http as message;
 pub use cauce_model::access::{Access, AccessKey, Scope};
-pub use desk::Desk;
+pub use desk::{Desk, Memory};
+#[cfg(feature = "serve")]
+pub use http::listen;
 pub use http::{BODY_MAX, Front, HOOK_BODY_MAX, Inbox, front, router};
 pub use place::{LogPart, LogRequest, Place, Trouble};
 pub use routes::{Operation, ROUTES, Route, Verb};

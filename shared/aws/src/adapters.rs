@@ -2,7 +2,7 @@
 
 use crate::compute::Fargate;
 use crate::connect::{Connect, ConnectError, Connection};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Secrets};
 use crate::environment::Environment;
 use crate::logs::Logs;
 use crate::machines::StepFunctions;
@@ -99,6 +99,11 @@ impl Adapters {
     /// What delivers notices to their channels: for the function `notify`.
     pub fn delivery(&self) -> Delivery {
         Delivery::new(&self.connection)
+    }
+
+    /// The values of secrets.
+    pub fn secrets(&self) -> Secrets {
+        Secrets::new(&self.connection)
     }
 
     /// The logs of tasks and functions.

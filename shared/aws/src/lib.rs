@@ -41,4 +41,5 @@ mod signed;
 
 pub use adapters::{Adapters, AdaptersError};
 pub use connect::{Connect, ConnectError, Connection};
+pub use delivery::Secrets;
 pub use environment::{Environment, MissingVariables, variables};

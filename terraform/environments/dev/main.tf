@@ -48,6 +48,9 @@ module "control_plane" {
   notify_identity_arns   = module.notifications.identity_arns
   notify_secret_arns     = var.notify_secret_arns
   reserved_concurrency   = var.reserved_concurrency
+  api_enabled            = var.api_enabled
+  api_keys               = try(jsondecode(file("${var.build_dir}/project.json")).api, {})
+  api_secret_arns        = var.api_secret_arns
   extra_environment      = var.extra_environment
   sweep_enabled          = var.sweep_enabled
   log_retention_days     = 30

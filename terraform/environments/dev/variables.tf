@@ -177,3 +177,15 @@ variable "sweep_enabled" {
   type        = bool
   default     = true
 }
+
+variable "api_enabled" {
+  description = "Serve the HTTP interface: runs, approvals, metrics, webhooks. Reached from the internet, guarded by keys and signatures."
+  type        = bool
+  default     = false
+}
+
+variable "api_secret_arns" {
+  description = "Secrets of the HTTP interface: tokens of its keys, keys of webhooks."
+  type        = list(string)
+  default     = []
+}

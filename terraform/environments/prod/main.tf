@@ -52,6 +52,9 @@ module "control_plane" {
   notify_identity_arns   = module.notifications.identity_arns
   notify_secret_arns     = var.notify_secret_arns
   reserved_concurrency   = var.reserved_concurrency
+  api_enabled            = var.api_enabled
+  api_keys               = try(jsondecode(file("${var.build_dir}/project.json")).api, {})
+  api_secret_arns        = var.api_secret_arns
   log_retention_days     = var.log_retention_days
   deletion_protection    = true
   point_in_time_recovery = true

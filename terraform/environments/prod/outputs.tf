@@ -62,3 +62,8 @@ output "idle_usd_month" {
   description = "What this deployment costs in a month in which nothing runs, in US dollars at list prices of us-east-1."
   value       = local.idle_usd_month
 }
+
+output "api_url" {
+  description = "The address of the HTTP interface, or null."
+  value       = module.control_plane.api_url
+}

@@ -171,3 +171,15 @@ variable "log_retention_days" {
   type        = number
   default     = 365
 }
+
+variable "api_enabled" {
+  description = "Serve the HTTP interface: runs, approvals, metrics, webhooks. Reached from the internet, guarded by keys and signatures."
+  type        = bool
+  default     = false
+}
+
+variable "api_secret_arns" {
+  description = "Secrets of the HTTP interface: tokens of its keys, keys of webhooks."
+  type        = list(string)
+  default     = []
+}

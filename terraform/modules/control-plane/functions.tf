@@ -1,7 +1,9 @@
 # The functions. Each has a role of its own (roles.tf) and a package `<functions_dir>/<function>.zip`.
 
 locals {
-  functions = {
+  functions = merge(local.always, var.api_enabled ? { api = { timeout_seconds = 29, memory_mb = 256 } } : {})
+
+  always = {
     # Events to at most one run. Scheduler and the triggers queue call it.
     trigger-run = { timeout_seconds = 60, memory_mb = 256 } # hands a tick out to the items of a matrix
     # Called by states: a wait would be billed in Step Functions and here, so they answer fast or not at all.

@@ -79,3 +79,8 @@ output "log_retention_days" {
   description = "Days that logs are kept."
   value       = var.log_retention_days
 }
+
+output "api_url" {
+  description = "The address of the HTTP interface, or null."
+  value       = one([for api in aws_apigatewayv2_api.this : api.api_endpoint])
+}

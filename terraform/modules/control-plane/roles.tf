@@ -51,7 +51,11 @@ locals {
     mail    = length(var.notify_identity_arns) == 0 ? [] : [{ actions = ["ses:SendEmail"], resources = var.notify_identity_arns }]
     publish = length(var.notify_topic_arns) == 0 ? [] : [{ actions = ["sns:Publish"], resources = var.notify_topic_arns }]
     secrets = length(var.notify_secret_arns) == 0 ? [] : [{ actions = ["secretsmanager:GetSecretValue"], resources = var.notify_secret_arns }]
-    bus     = length(var.notify_event_bus_arns) == 0 ? [] : [{ actions = ["events:PutEvents"], resources = var.notify_event_bus_arns }]
+    # The values of its keys and of webhooks' keys, and the logs of tasks.
+    api_secrets = length(var.api_secret_arns) == 0 ? [] : [{ actions = ["secretsmanager:GetSecretValue"], resources = var.api_secret_arns }]
+    task_logs   = [{ actions = ["logs:GetLogEvents"], resources = ["arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/cauce/${var.name}/*:*"] }]
+
+    bus = length(var.notify_event_bus_arns) == 0 ? [] : [{ actions = ["events:PutEvents"], resources = var.notify_event_bus_arns }]
   }
 
   receive   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
@@ -73,6 +77,7 @@ locals {
     close-run    = local.ending
     record-event = concat(local.ending, ["dead_letters", "stop", "stop_tasks", "take_events"])
     sweep        = concat(local.ending, ["dead_letters", "stop", "find_tasks", "stop_tasks"])
+    api          = concat(local.ending, ["stop", "stop_tasks", "task_logs", "api_secrets"])
     notify       = ["channels", "dead_letters", "take_notices", "mail", "publish", "secrets", "bus"]
   }
 }

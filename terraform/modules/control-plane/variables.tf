@@ -67,7 +67,7 @@ variable "reserved_concurrency" {
   default     = {}
 
   validation {
-    condition     = alltrue([for function, count in var.reserved_concurrency : contains(["trigger-run", "open-run", "begin-task", "expand-map", "finish-task", "close-run", "record-event", "sweep", "notify"], function) && count >= -1])
+    condition     = alltrue([for function, count in var.reserved_concurrency : contains(["trigger-run", "open-run", "begin-task", "expand-map", "finish-task", "close-run", "record-event", "sweep", "notify", "api"], function) && count >= -1])
     error_message = "reserved_concurrency names functions (trigger-run, finish-task, sweep, ...) and their counts, -1 or more."
   }
 }
@@ -187,4 +187,33 @@ variable "extra_environment" {
   description = "Further environment variables of the functions, such as AWS_ENDPOINT_URL for an emulated cloud."
   type        = map(string)
   default     = {}
+}
+
+variable "api_enabled" {
+  description = "Serve the HTTP interface: runs, approvals, metrics and webhooks. It is reached from the internet; keys and signatures guard it. Nothing of it is billed by the hour."
+  type        = bool
+  default     = false
+}
+
+variable "api_keys" {
+  description = "Keys of the HTTP interface (`api` of cauce.yaml): scopes, and references of secrets. The function reads them as the document `api.json`."
+  type        = any
+  default     = {}
+}
+
+variable "api_secret_arns" {
+  description = "Secrets that the HTTP interface reads: tokens of its keys, keys of webhooks. An ARN may end in `-??????`."
+  type        = list(string)
+  default     = []
+}
+
+variable "api_rate" {
+  description = "Requests per second that the HTTP interface takes, and how many may come at once."
+  type        = object({ per_second = number, burst = number })
+  default     = { per_second = 20, burst = 40 }
+
+  validation {
+    condition     = var.api_rate.per_second >= 1 && var.api_rate.burst >= 1
+    error_message = "api_rate takes at least one request per second."
+  }
 }

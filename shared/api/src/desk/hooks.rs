@@ -136,7 +136,7 @@ impl<P: Place> Desk<P> {
     ) -> Result<(), Failed> {
         let at = minute(self.now());
         let identity = sha256_hex(json!(["refused", path, why, at]).to_string());
-        if !self.throttle.borrow_mut().first(at, identity.clone()) {
+        if !self.memory.throttle.borrow_mut().first(at, identity.clone()) {
             return Ok(());
         }
         let call = Webhook {

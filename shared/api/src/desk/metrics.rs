@@ -72,7 +72,7 @@ impl<P: Place> Desk<P> {
             }
         }
         head(&mut text, "cauce_api_requests_total", "counter", "Requests answered by this process.");
-        for ((operation, class), count) in self.answered.borrow().iter() {
+        for ((operation, class), count) in self.memory.answered.borrow().iter() {
             let class = format!("{class}xx");
             line(
                 &mut text,

@@ -27,6 +27,7 @@ use gate::Caller;
 use serde_json::json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use tower::ServiceExt;
 
 /// Requests that are worked on at once.
@@ -38,6 +39,12 @@ const DESCRIPTION: &str = include_str!("../../../../docs/reference/openapi.json"
 /// What answers requests.
 pub struct Desk<P> {
     place: P,
+    memory: Rc<Memory>,
+}
+
+/// What a process keeps between requests. A new process begins without it.
+#[derive(Default)]
+pub struct Memory {
     throttle: RefCell<Throttle>,
     /// Requests by operation and the first digit of their status, since this process began.
     answered: RefCell<BTreeMap<(&'static str, u16), u64>>,
@@ -47,8 +54,8 @@ pub struct Desk<P> {
 
 impl<P: Place> Desk<P> {
     /// A desk at this place.
-    pub fn new(place: P) -> Self {
-        Self { place, throttle: RefCell::default(), answered: RefCell::default(), ready: RefCell::default() }
+    pub const fn new(place: P, memory: Rc<Memory>) -> Self {
+        Self { place, memory }
     }
 
     /// Answers requests until no router is left that could bring one.
@@ -97,7 +104,12 @@ impl<P: Place> Desk<P> {
                 problem.answer()
             }
         };
-        *self.answered.borrow_mut().entry((request.operation.name(), answer.status / 100)).or_default() += 1;
+        *self
+            .memory
+            .answered
+            .borrow_mut()
+            .entry((request.operation.name(), answer.status / 100))
+            .or_default() += 1;
         answer
     }
 
@@ -143,7 +155,7 @@ impl<P: Place> Desk<P> {
     async fn refused(&self, operation: Operation, status: u16, caller: Option<&Caller>) {
         let now = self.now();
         let by = caller.map_or("", |caller| caller.name.as_str());
-        if !self.throttle.borrow_mut().first(now, format!("{by} {} {status}", operation.name())) {
+        if !self.memory.throttle.borrow_mut().first(now, format!("{by} {} {status}", operation.name())) {
             return;
         }
         let mut entry = AuditRecord::new(minute(now), "refuse");

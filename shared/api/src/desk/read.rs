@@ -29,13 +29,13 @@ const READY_FOR_MICROS: i64 = MICROS;
 impl<P: Place> Desk<P> {
     pub(super) async fn is_ready(&self) -> Result<Answer, Failed> {
         let now = self.now();
-        let known = *self.ready.borrow();
+        let known = *self.memory.ready.borrow();
         let answers = match known {
             // Anybody may ask, as often as they like: the store is asked once a second.
             Some((at, answers)) if now.micros_since(at).abs() < READY_FOR_MICROS => answers,
             _ => {
                 let answers = self.place.table().get(&pipeline_item("ready")).await.is_ok();
-                *self.ready.borrow_mut() = Some((now, answers));
+                *self.memory.ready.borrow_mut() = Some((now, answers));
                 answers
             }
         };

@@ -278,6 +278,7 @@ fn given(request: &Request) -> Json {
 fn idempotency_key(request: &Request) -> Result<Option<&str>, Problem> {
     let Some(value) = request.headers.get("idempotency-key") else { return Ok(None) };
     let text = value.to_str().ok().filter(|text| !text.is_empty() && text.len() <= KEY_BYTES_MAX);
+    let text = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
     text.map(Some).ok_or_else(|| {
         let help = format!("give 1 to {KEY_BYTES_MAX} visible characters, such as a UUID");
         Problem::malformed("the idempotency key cannot be used", help)

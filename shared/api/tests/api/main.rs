@@ -10,3 +10,5 @@ mod keys;
 mod runs;
 
 mod hooks;
+
+mod schemathesis;

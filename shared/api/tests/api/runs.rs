@@ -75,7 +75,7 @@ fn the_same_key_is_the_same_run_and_no_other_request() {
     // A run that somebody else made is not this request's.
     send("ops", "nightly", "k3", &json!({"logical_date": "2024-05-05"})).problem(409);
     send("ops", "nightly", "k3", &json!({"logical_date": "2024-05-05"})).problem(409);
-    for bad in ["", &"x".repeat(256)] {
+    for bad in ["", " ", "a b", &"x".repeat(256)] {
         send("ops", "sales", bad, &body).problem(400);
     }
 }

@@ -282,7 +282,7 @@ pub(crate) struct Api<'a>(Desk<&'a Here>);
 
 impl<'a> Api<'a> {
     pub(crate) fn new(here: &'a Here) -> Self {
-        Self(Desk::new(here))
+        Self(Desk::new(here, Rc::default()))
     }
 
     pub(crate) fn send(&self, request: Request<Body>) -> Told {

@@ -12,7 +12,7 @@ mod secrets;
 mod words;
 
 pub use channels::{Channel, Channels, ChannelsError, DOCUMENT};
-pub use secrets::{SECRET_PREFIX, SecretError};
+pub use secrets::{SECRET_PREFIX, SecretError, Secrets};
 
 use crate::connect::Connection;
 use crate::failure::{Failure, Kind};
@@ -21,7 +21,7 @@ use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
 use cauce_model::record::Notice;
 use cauce_ports::NotifyError;
 use http::{Post, Poster};
-use secrets::{Secrets, Value};
+use secrets::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
 

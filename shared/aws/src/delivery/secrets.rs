@@ -88,18 +88,32 @@ impl SecretError {
 }
 
 /// Values of secrets, kept for minutes.
-pub(super) struct Secrets {
+pub struct Secrets {
     client: Client,
     clock: SystemClock,
     kept: Mutex<BTreeMap<String, (Instant, String)>>,
 }
 
 impl Secrets {
-    pub(super) fn new(connection: &Connection) -> Self {
+    /// The values that this connection may read. Calls nothing.
+    pub fn new(connection: &Connection) -> Self {
         Self {
             client: Client::new(connection.config()),
             clock: SystemClock,
             kept: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// The text of a secret; `None` when there is none that we may read.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub async fn text(&self, reference: &str) -> Result<Option<String>, SecretError> {
+        match self.resolve(reference).await {
+            Ok(value) if value.secret => Ok(Some(value.text)),
+            Ok(_) => Ok(None),
+            Err(error) if error.is_for_good() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
