@@ -49,6 +49,7 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
     (
         "cauce",
         &[
+            "cauce-api",
             "cauce-model",
             "cauce-template",
             "cauce-spec",

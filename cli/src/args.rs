@@ -260,6 +260,9 @@ pub(crate) struct UpArgs {
     /// Where another one runs already: wait for its end, then take over.
     #[arg(long)]
     pub(crate) standby: bool,
+    /// Serve the HTTP interface (API, webhooks, metrics) on this address, such as 127.0.0.1:8080.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
     /// Let tasks reach the real AWS with the caller's credentials.
     #[arg(long)]
     pub(crate) host_credentials: bool,

@@ -144,6 +144,16 @@ impl Store {
         }
     }
 
+    /// The table.
+    pub(crate) const fn table(&self) -> &AnyTable {
+        &self.table
+    }
+
+    /// The documents.
+    pub(crate) const fn objects(&self) -> &AnyObjects {
+        &self.objects
+    }
+
     /// Opens the store, for commands that name a run.
     ///
     /// # Errors

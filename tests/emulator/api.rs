@@ -74,6 +74,26 @@ impl Api {
         serde_json::from_str(&text).unwrap_or(Json::Null)
     }
 
+    /// Sends a request to an address: GET, or POST where there is a body. Its status and document.
+    pub(crate) fn request(&self, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> (u16, Json) {
+        let answer = match body {
+            None => {
+                let request = self.agent.get(url);
+                headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).call()
+            }
+            Some(body) => {
+                let request = self.agent.post(url);
+                headers
+                    .iter()
+                    .fold(request, |request, (name, value)| request.header(*name, *value))
+                    .send(body)
+            }
+        };
+        let mut answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Json::String(text)))
+    }
+
     pub(crate) fn put_object(&self, bucket: &str, key: &str, bytes: &[u8]) {
         let url = format!("{}/{bucket}/{}", self.endpoint, encoded(key));
         let answer = self.agent.put(&url).send(bytes).unwrap_or_else(|error| panic!("{url}: {error}"));

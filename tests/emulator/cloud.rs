@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// Every function, by the name of its program.
-pub(crate) const FUNCTIONS: [&str; 9] = [
+pub(crate) const FUNCTIONS: [&str; 10] = [
     "trigger-run",
     "open-run",
     "begin-task",
@@ -20,6 +20,7 @@ pub(crate) const FUNCTIONS: [&str; 9] = [
     "record-event",
     "sweep",
     "notify",
+    "api",
 ];
 
 /// A cloud, in a folder of its own.
@@ -230,6 +231,7 @@ pub(crate) fn state_key(environment: &str) -> String {
 /// Keeps the state as users do, in a bucket with a lock, and points everything at the cloud.
 fn override_file(endpoint: &str, environment: &str) -> Json {
     let services = [
+        "apigatewayv2",
         "applicationautoscaling",
         "budgets",
         "cloudwatch",

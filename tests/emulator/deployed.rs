@@ -3,8 +3,8 @@
 use crate::Scenario;
 use crate::api::{ACCOUNT, Api, REGION, until};
 use crate::cloud::{Cloud, STATES, copy, text};
-use crate::evidence;
 use crate::tools::repository;
+use crate::{evidence, http};
 use cauce_model::RunKey;
 use serde_json::{Value as Json, json};
 use std::fs;
@@ -50,6 +50,7 @@ impl Deployed {
                            "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]});
         let role = ["iam", "create-role", "--role-name", REPORTING, "--assume-role-policy-document"];
         cloud.aws(&[&role[..], &[&trust.to_string()]].concat());
+        http::secrets(&cloud);
         let here = cloud.folder().to_owned();
         let deployed = Self::tree(cloud, &here);
         deployed.deploy_all(&[]);
@@ -301,7 +302,7 @@ fn project(folder: &Path) -> PathBuf {
     let text = text.replace("local: []}", "local: [], build: image}");
     fs::create_dir(folder.join("image")).unwrap();
     fs::write(folder.join("image/Dockerfile"), "FROM scratch\n").unwrap();
-    fs::write(file, text + "\npools: {narrow: {slots: 1}}\n").unwrap();
+    fs::write(file, text + "\npools: {narrow: {slots: 1}}\n" + http::KEYS).unwrap();
     fs::write(folder.join("vast.yaml"), vast()).unwrap();
     folder.to_owned()
 }
@@ -323,6 +324,8 @@ fn variables() -> Json {
         "buckets": {"landing": {"name": LANDING}, "lake": {"name": LAKE}},
         "alarm_mails": ["data@example.com"],
         "task_roles": [{"arn": format!("arn:aws:iam::{ACCOUNT}:role/{REPORTING}")}],
+        "api_enabled": true,
+        "api_secret_arns": http::secret_arns(),
         // Swept when a scenario says so.
         "sweep_enabled": false,
     })

@@ -25,6 +25,7 @@ mod deployed;
 mod deploys;
 mod evidence;
 mod faults;
+mod http;
 mod sales;
 mod timeouts;
 mod tools;
@@ -50,6 +51,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     commands::SCENARIOS,
     faults::SCENARIOS,
     approvals::SCENARIOS,
+    http::SCENARIOS,
     timeouts::SCENARIOS,
     deploys::SCENARIOS,
     upkeep::SCENARIOS,

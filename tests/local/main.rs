@@ -13,6 +13,7 @@ mod approvals;
 mod cerverus;
 mod datavision;
 mod endings;
+mod http;
 mod interruption;
 mod outputs;
 mod pools;

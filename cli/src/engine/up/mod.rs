@@ -1,6 +1,8 @@
 //! `cauce up`: the service of this machine. The loop is `cauce_host::service`; here it gets its world, the
 //! project's files and somebody to talk to.
 
+mod api;
+
 mod files;
 
 mod log;
@@ -19,6 +21,7 @@ use crate::engine::assemble::{Local, local};
 use crate::engine::start::signalled;
 use crate::error::{Exit, Failure};
 use crate::project::ProjectFolder;
+use api::Api;
 use files::Files;
 use log::Log;
 
@@ -48,9 +51,19 @@ pub(crate) fn up(args: &UpArgs, context: &Context) -> Result<Exit, Failure> {
     context.block_on(async {
         let Some(_lock) = claim(&state, args.standby, &log).await? else { return Ok(Exit::Good) };
         log.say("starting", &format!("cauce up on {}", folder.root.display()));
+        let api = match args.listen {
+            Some(address) => {
+                Some(Api::open(address, dir.clone(), state.clone(), requests.clone(), &log, context).await?)
+            }
+            None => None,
+        };
         let project = Files::new(dir, host.world(), Rc::clone(&log), context.clone())?;
         let service = Service::new(host, project, inbox, Pace::default());
-        let outcome = service.run(signalled()).await;
+        let outcome = tokio::select! {
+            biased;
+            outcome = service.run(signalled()) => outcome.map_err(Failure::from),
+            failure = serve(api) => Err(failure),
+        };
         // Also after a failure of the store: programs do not outlive their engine.
         log.say("stopping", "stopping; what is under way goes on with the next 'cauce up'");
         ready::stopping(context);
@@ -59,6 +72,14 @@ pub(crate) fn up(args: &UpArgs, context: &Context) -> Result<Exit, Failure> {
         outcome?;
         Ok(Exit::Good)
     })
+}
+
+/// Answers requests, where anybody may send some.
+async fn serve(api: Option<Api>) -> Failure {
+    match api {
+        Some(api) => api.serve().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Claims the folder for this process. `None`: told to stop while it stood by.
