@@ -53,12 +53,13 @@ fn as_ops(deployed: &Deployed, path: &str, body: Option<&Json>) -> (u16, Json) {
 }
 
 fn runs(deployed: &Deployed) {
+    let before = deployed.executions("hooked").len();
     assert_eq!(send(deployed, "/healthz", &[], None).0, 200);
     assert_eq!(send(deployed, "/readyz", &[], None).0, 200);
     let path = "/v1/pipelines/hooked/runs";
     assert_eq!(send(deployed, path, &[("content-type", "application/json")], Some("{}")).0, 401);
     assert_eq!(as_ops(deployed, path, Some(&json!({"params": {"region": "MARS"}}))).0, 422);
-    assert_eq!(deployed.executions("hooked").len(), 0);
+    assert_eq!(deployed.executions("hooked").len(), before);
     let (status, run) = as_ops(deployed, path, Some(&json!({"params": {"region": "LATAM"}})));
     assert_eq!(status, 201, "{run}");
     let id = run["run_id"].as_str().unwrap();
@@ -70,8 +71,17 @@ fn runs(deployed: &Deployed) {
     // The same document as `cauce show --json` gives.
     let (_, shown) = as_ops(deployed, &format!("{path}/{id}"), None);
     assert_eq!(shown, ended);
-    let (_, listed) = as_ops(deployed, "/v1/runs?pipeline=hooked", None);
-    assert_eq!(listed["runs"][0]["run_id"], id);
+    let (_, listed) = as_ops(deployed, "/v1/runs?pipeline=hooked&limit=500", None);
+    let listed = listed["runs"].as_array().unwrap();
+    assert!(listed.iter().any(|run| run["run_id"] == id), "{listed:?}");
+
+    let (_, run) = as_ops(deployed, "/v1/pipelines/talking/runs", Some(&json!({})));
+    let id = run["run_id"].as_str().unwrap();
+    deployed.run_ended(&format!("talking/{id}"));
+    let (status, log) =
+        as_ops(deployed, &format!("/v1/pipelines/talking/runs/{id}/tasks/says/log?attempt=1"), None);
+    assert_eq!(status, 200, "{log}");
+    assert!(log["text"].as_str().unwrap().contains(&format!("attempt 1 of {id}")), "{log}");
 
     let (_, run) = as_ops(deployed, "/v1/pipelines/asking/runs", Some(&json!({})));
     let asking = format!("/v1/pipelines/asking/runs/{}", run["run_id"].as_str().unwrap());

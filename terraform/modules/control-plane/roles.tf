@@ -77,7 +77,7 @@ locals {
     close-run    = local.ending
     record-event = concat(local.ending, ["dead_letters", "stop", "stop_tasks", "take_events"])
     sweep        = concat(local.ending, ["dead_letters", "stop", "find_tasks", "stop_tasks"])
-    api          = concat(local.ending, ["stop", "stop_tasks", "task_logs", "api_secrets"])
+    api          = concat(local.ending, ["stop", "task_logs", "api_secrets"])
     notify       = ["channels", "dead_letters", "take_notices", "mail", "publish", "secrets", "bus"]
   }
 }
