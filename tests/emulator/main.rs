@@ -26,6 +26,7 @@ mod deploys;
 mod evidence;
 mod faults;
 mod http;
+mod matrix;
 mod sales;
 mod timeouts;
 mod tools;
@@ -48,6 +49,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     sales::SCENARIOS,
     ways_in::SCENARIOS,
     datasets::SCENARIOS,
+    matrix::SCENARIOS,
     commands::SCENARIOS,
     faults::SCENARIOS,
     approvals::SCENARIOS,
