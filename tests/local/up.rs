@@ -240,7 +240,7 @@ fn many_files_told_twice_through_a_death_are_one_run_each() {
         let path = project.path(&format!(".cauce/objects/drop/in/{number}.csv"));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, number.to_string()).unwrap();
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             // Opened for writing and closed: the system tells again, of the same content.
             std::mem::drop(std::fs::File::options().append(true).open(&path).unwrap());
         }
