@@ -35,8 +35,7 @@ pub(crate) fn triggers(args: &TriggersArgs, context: &Context) -> Result<Exit, F
 /// Looks for files that fit, and has each decided on as if it had just been told of.
 fn scan(args: &ScanArgs, context: &Context) -> Result<Exit, Failure> {
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
-    let actor = Actor::open(&folder, context, Box::new(|_, _| {}))?;
-    actor.is_served()?;
+    let actor = Actor::served(&folder, context, Box::new(|_, _| {}))?;
     let counts = context.block_on(async {
         let record = deployed(&actor.store()?, &args.pipeline, context).await?;
         let prepared = actor.plan(&record.pipeline, &record.version).await?;

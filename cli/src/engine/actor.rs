@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use cauce_engine::{Command, Prepared, Reply};
 use cauce_host::service::Letter;
+use cauce_local::state::StateDir;
 use cauce_model::ids::RunRef;
 use cauce_model::record::{Record, RunRecord, run_item};
 use cauce_model::{Json, RunKey};
@@ -42,6 +43,23 @@ impl Actor {
         })
     }
 
+    /// As [`Actor::open`], where somebody else runs what is decided here: on this machine that takes a
+    /// service.
+    ///
+    /// # Errors
+    /// Also that nobody does.
+    pub(crate) fn served(folder: &ProjectFolder, context: &Context, watch: Watch) -> Result<Self, Failure> {
+        if context.there()?.is_none() && !StateDir::is_served(&folder.state_dir)? {
+            let state = folder.state_dir.display();
+            let failure = format!("no 'cauce up' runs on {state}, and none else would run it");
+            return Err(Failure::bad_input(failure).help(
+                "start it: cauce up; or run the pipeline in this process: cauce run FILE; \
+                 or name an environment with --env",
+            ));
+        }
+        Self::open(folder, context, watch)
+    }
+
     /// Carries out a command; a refusal is bad input.
     ///
     /// # Errors
@@ -62,24 +80,6 @@ impl Actor {
             Self::There(there) => there.execute(command).await?,
         };
         accept(reply)
-    }
-
-    /// Whether somebody runs what is decided here: on this machine that takes a service.
-    ///
-    /// # Errors
-    /// Nobody does.
-    pub(crate) fn is_served(&self) -> Result<(), Failure> {
-        match self {
-            Self::Here(local) if !local.state.is_served()? => {
-                let state = local.state.root().display();
-                let failure = format!("no 'cauce up' runs on {state}, and none else would run it");
-                Err(Failure::bad_input(failure).help(
-                    "start it: cauce up; or run the pipeline in this process: cauce run FILE; \
-                     or name an environment with --env",
-                ))
-            }
-            Self::Here(_) | Self::There(_) => Ok(()),
-        }
     }
 
     /// Claims a run for this process while it drives it. There, nobody drives a run but its own

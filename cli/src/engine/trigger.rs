@@ -20,8 +20,7 @@ use crate::project::ProjectFolder;
 /// `cauce trigger`
 pub(crate) fn trigger(args: &TriggerArgs, context: &Context) -> Result<Exit, Failure> {
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
-    let actor = Actor::open(&folder, context, Box::new(|_, _| {}))?;
-    actor.is_served()?;
+    let actor = Actor::served(&folder, context, Box::new(|_, _| {}))?;
     context.block_on(async {
         let record = deployed(&actor.store()?, &args.pipeline, context).await?;
         let on_trial = record.canary.as_ref().filter(|_| args.canary).map(|canary| &*canary.of.version);

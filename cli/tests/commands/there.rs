@@ -34,7 +34,12 @@ environments:
 fn commands_say_which_environment_is_missing() {
     let project = Project::local();
     project.write("small.yaml", FILE);
-    project.cauce(&["trigger", "small"]).exits(2).says("none is named").says("cauce run FILE");
+    project
+        .cauce(&["trigger", "small"])
+        .exits(2)
+        .says("no 'cauce up' runs")
+        .says("cauce run FILE")
+        .says("--env");
     project.cauce(&["doctor"]).exits(2).says("none is named");
     project.cauce(&["deploy"]).exits(2).says("this machine");
     for command in [&["runs"][..], &["list"], &["show", "small/@latest"], &["why", "small/@latest"]] {

@@ -202,12 +202,12 @@ impl StateDir {
         }
     }
 
-    /// Whether a service has the folder.
+    /// Whether a service has a folder, which need not be there.
     ///
     /// # Errors
     /// Whatever the file system refuses.
-    pub fn is_served(&self) -> Result<bool, StateError> {
-        let path = self.root.join("up.lock");
+    pub fn is_served(root: &Path) -> Result<bool, StateError> {
+        let path = root.join("up.lock");
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -358,16 +358,16 @@ mod tests {
     fn a_folder_has_one_service_and_the_next_waits_for_its_end() {
         let temp = tempfile::tempdir().unwrap();
         let state = StateDir::open(temp.path()).unwrap();
-        assert!(!state.is_served().unwrap());
+        assert!(!StateDir::is_served(state.root()).unwrap());
         let held = state.lock_service(false).unwrap();
-        assert!(state.is_served().unwrap());
+        assert!(StateDir::is_served(state.root()).unwrap());
         let error = state.lock_service(false).unwrap_err().to_string();
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
         let second = state.clone();
         let waiting = std::thread::spawn(move || second.lock_service(true).map(drop));
         drop(held);
         waiting.join().unwrap().unwrap();
-        assert!(!state.is_served().unwrap());
+        assert!(!StateDir::is_served(state.root()).unwrap());
     }
 
     #[test]
