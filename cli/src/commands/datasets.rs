@@ -1,6 +1,6 @@
 //! `cauce datasets`: what tasks write, what is started by it, and what is missing for that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cauce_engine::Command;
 use cauce_local::clock::SystemClock;
@@ -52,6 +52,10 @@ pub(crate) fn datasets(args: &DatasetsArgs, context: &Context) -> Result<Exit, F
         }
         Ok::<_, Failure>((shown, consumers))
     })?;
+    let all: BTreeMap<String, u64> = shown
+        .iter()
+        .filter_map(|dataset| Some((dataset.name.clone(), dataset.record.as_ref()?.newest.number)))
+        .collect();
     if let Some(wanted) = &wanted {
         if shown.iter().all(|dataset| dataset.name != *wanted) {
             let failure = Failure::bad_input(format!("there is no dataset '{wanted}'"));
@@ -66,7 +70,10 @@ pub(crate) fn datasets(args: &DatasetsArgs, context: &Context) -> Result<Exit, F
     let concerned: Vec<Waits> = consumers
         .iter()
         .filter(|(consumer, _)| wanted.as_ref().is_none_or(|name| consumer.heard.contains_key(name)))
-        .map(|(consumer, waiting)| Waits { consumer, waiting, now })
+        .map(|(consumer, waiting)| {
+            let newest = |name: &str| all.get(name).copied().unwrap_or_default();
+            Waits { consumer, waiting, unheard: unheard(consumer, newest), now }
+        })
         .collect();
     if context.json {
         context.output.json(&json!({
@@ -129,6 +136,8 @@ impl Shown {
 pub(crate) struct Waits<'a> {
     pub(crate) consumer: &'a ConsumerRecord,
     pub(crate) waiting: &'a [WaitingRecord],
+    /// Datasets with updates that nobody has looked at for it, and how many they are.
+    pub(crate) unheard: BTreeMap<String, u64>,
     pub(crate) now: Instant,
 }
 
@@ -147,6 +156,12 @@ impl Waits<'_> {
                 Some(lacks) => format!("{of}waits for {lacks}; there: {}", have.join(", ")),
                 None => format!("{of}{} is there; its run starts once nothing bars the way", have.join(", ")),
             });
+        }
+        for (dataset, count) in &self.unheard {
+            lines.push(format!(
+                "{} of {dataset} not looked at yet: 'cauce up' does, or the sweep of a deployed environment",
+                super::check::count(*count, "update")
+            ));
         }
         if lines.is_empty() {
             lines.push(format!("nothing new since its last run; it starts by {}", trigger.on));
@@ -173,10 +188,18 @@ impl Waits<'_> {
             "condition": trigger.on,
             "partitioned_by": trigger.partitioned_by,
             "waiting": waiting.collect::<Vec<_>>(),
+            "unheard": self.unheard,
             "late_at": late_at,
             "is_late": late_at.is_some_and(|at| at <= self.now),
         })
     }
+}
+
+/// How many updates of each dataset lie above what a consumer has heard of.
+pub(crate) fn unheard(consumer: &ConsumerRecord, newest: impl Fn(&str) -> u64) -> BTreeMap<String, u64> {
+    let left =
+        consumer.heard.iter().map(|(name, heard)| (name.clone(), newest(name).saturating_sub(heard.seen)));
+    left.filter(|(_, count)| *count > 0).collect()
 }
 
 fn some(names: &BTreeSet<String>) -> String {

@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure};
 use crate::suggest::nearest;
 
 /// The page of every diagnostic code.
-const PAGES: [(&str, &str); 61] = [
+const PAGES: [(&str, &str); 62] = [
     ("C001", include_str!("../../../docs/errors/C001.md")),
     ("C002", include_str!("../../../docs/errors/C002.md")),
     ("C003", include_str!("../../../docs/errors/C003.md")),
@@ -31,6 +31,7 @@ const PAGES: [(&str, &str); 61] = [
     ("C113", include_str!("../../../docs/errors/C113.md")),
     ("C114", include_str!("../../../docs/errors/C114.md")),
     ("C115", include_str!("../../../docs/errors/C115.md")),
+    ("C116", include_str!("../../../docs/errors/C116.md")),
     ("C201", include_str!("../../../docs/errors/C201.md")),
     ("C202", include_str!("../../../docs/errors/C202.md")),
     ("C203", include_str!("../../../docs/errors/C203.md")),

@@ -2,6 +2,8 @@
 //!
 //! It decides nothing: rules are asked of the engine, everything else is read.
 
+use std::collections::BTreeMap;
+
 use cauce_driver::look::Pool;
 use cauce_engine::rules::{self, Tally, Verdict};
 use cauce_engine::{slots, status};
@@ -13,7 +15,7 @@ use cauce_ports::Clock;
 use serde_json::{Map, json};
 
 use super::check::count;
-use super::datasets::Waits;
+use super::datasets::{Waits, unheard};
 use crate::args::WhyArgs;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
@@ -87,7 +89,16 @@ fn of_consumer(args: &WhyArgs, store: &Store, context: &Context) -> Result<Optio
         return Ok(None);
     }
     let Some((consumer, waiting)) = context.block_on(store.consumer(&args.run))? else { return Ok(None) };
-    let waits = Waits { consumer: &consumer, waiting: &waiting, now: SystemClock.now() };
+    let newest = context.block_on(async {
+        let mut newest = BTreeMap::new();
+        for name in consumer.heard.keys() {
+            let dataset = store.dataset(name).await?;
+            newest.insert(name.clone(), dataset.map_or(0, |dataset| dataset.newest.number));
+        }
+        Ok::<_, Failure>(newest)
+    })?;
+    let unheard = unheard(&consumer, |name| newest.get(name).copied().unwrap_or_default());
+    let waits = Waits { consumer: &consumer, waiting: &waiting, unheard, now: SystemClock.now() };
     let because = waits.lines();
     if context.json {
         context.output.json(&json!({"schema": 1, "pipeline": consumer.pipeline, "because": because}))?;
