@@ -112,9 +112,12 @@ impl<P: Place> Desk<P> {
                 && given.get("pipeline").is_none_or(|name| *name == run.run.pipeline)
                 && status.is_none_or(|status| status == run.status)
         };
+        // Without a filter no more are read than are wanted.
+        let filtered = caller.pipelines.is_some() || given.contains_key("pipeline") || status.is_some();
+        let page_of = if filtered { RUNS_MAX } else { limit } as u32;
         let (mut runs, mut looked_at, mut next) = (Vec::new(), 0, None);
         'pages: loop {
-            let page = self.place.table().list(RUNS_LIST, &from, None, RUNS_MAX as u32).await?;
+            let page = self.place.table().list(RUNS_LIST, &from, None, page_of).await?;
             let more = page.next.is_some();
             for item in &page.items {
                 let run = RunRecord::from_item(item)?;
