@@ -51,7 +51,7 @@ impl Actor {
     pub(crate) fn served(folder: &ProjectFolder, context: &Context, watch: Watch) -> Result<Self, Failure> {
         if context.there()?.is_none() && !StateDir::is_served(&folder.state_dir)? {
             let state = folder.state_dir.display();
-            let failure = format!("no 'cauce up' runs on {state}, and none else would run it");
+            let failure = format!("no 'cauce up' runs on {state}, and nobody else would run it");
             return Err(Failure::bad_input(failure).help(
                 "start it: cauce up; or run the pipeline in this process: cauce run FILE; \
                  or name an environment with --env",

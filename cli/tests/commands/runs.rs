@@ -33,7 +33,7 @@ fn looking_at_a_project_that_never_ran_creates_nothing() {
     project.cauce(&["show", "mixed/@latest"]).exits(2).says("no runs yet").says("cauce run FILE");
     project.cauce(&["list"]).exits(0).shows("mixed.yaml");
     project.cauce(&["triggers"]).exits(0).says("no runs yet");
-    project.cauce(&["triggers", "scan", "mixed"]).exits(2).says("nothing waits for files on this machine");
+    project.cauce(&["triggers", "scan", "mixed"]).exits(2).says("no 'cauce up' runs");
     project.cauce(&["triggers", "--became", "late"]).exits(2).says("write one of run, duplicate, stale");
     assert!(!project.path().join(".cauce").exists());
 }
