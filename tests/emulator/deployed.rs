@@ -78,7 +78,7 @@ impl Deployed {
         if self.visits == 0 { name.to_owned() } else { format!("{name}-{}", self.visits) }
     }
 
-    /// A day that no earlier visit has used, counted from one of 1997.
+    /// A day that no earlier visit has used, counted from this one.
     pub(crate) fn fresh_day(&self, from: jiff::civil::Date) -> String {
         from.saturating_add(jiff::Span::new().days(self.visits)).to_string()
     }

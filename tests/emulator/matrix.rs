@@ -13,7 +13,8 @@ pub(crate) const SCENARIOS: &[Scenario] =
 fn series(deployed: &Deployed) {
     // The deployment has written the items.
     cauce(deployed, "sync series --dry-run").exits(0).says("nothing differs");
-    let day = deployed.fresh_day(jiff::civil::date(1997, 4, 1));
+    // Items hear of ticks that come after them.
+    let day = deployed.fresh_day(jiff::civil::date(2030, 4, 1));
     for _ in 0..2 {
         deployed.tick("series", &format!("{day}T10:15:00Z"));
     }
@@ -41,8 +42,6 @@ fn series(deployed: &Deployed) {
     cauce(deployed, &format!("trigger series --item KO --logical-date {day} --wait --again")).exits(0);
     cauce(deployed, "trigger series --item NOKIA").exits(2).says("has no item 'NOKIA'");
     cauce(deployed, "trigger series").exits(2).says("none is named");
-    let told = cauce(deployed, "triggers --pipeline series --became items --json").exits(0).json();
-    assert!(told["events"].as_array().unwrap().len() >= 2, "{told}");
     fs::write(&file, before).unwrap();
     cauce(deployed, "sync series").exits(0).says("1 added, 0 changed, 1 removed");
 }
