@@ -158,8 +158,23 @@ fn killed(deployed: &Deployed) {
     assert_eq!(run["tasks"]["ask"]["attempts"].as_array().unwrap().len(), 1, "{run}");
 }
 
+/// Waits until the state that waits has left its token: who answers before finds nobody to tell.
+fn left_token(deployed: &Deployed, name: &str) {
+    let key = cauce_model::record::task_item(&cauce_model::RunKey::new("asking", name), "ask", None);
+    let request = json!({
+        "TableName": deployed.name("store"),
+        "Key": {"pk": {"S": key.partition}, "sk": {"S": key.sort}},
+        "ConsistentRead": true,
+    });
+    until(deployed.api(), "the token of a question", || {
+        let item = deployed.api().call("dynamodb", "DynamoDB_20120810.GetItem", &request);
+        item["Item"]["token"]["S"].is_string().then_some(())
+    });
+}
+
 fn untold(deployed: &Deployed) {
     ask(deployed, "untold");
+    left_token(deployed, "untold");
     deployed.api().faults(json!([
         {"kind": "call", "effect": "fail", "service": "states", "operation": "SendTaskSuccess", "times": 1000},
     ]));
