@@ -138,6 +138,11 @@ def facts(calls, headers) -> tuple[str | None, str | None, str]:
     return service, operation, " ".join(arn for _, arn in calls)
 
 
+OF_LOG_STREAMS = ("logs:GetLogEvents", "logs:PutLogEvents")
+"""Actions that are asked of a stream, not of its group.
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html"""
+
+
 def asked(method, path, headers, query, body) -> list[tuple[str, str]]:
     """What a request asks of IAM: (action, resource). A transaction asks for each of its items."""
     from ministack import app
@@ -155,7 +160,7 @@ def asked(method, path, headers, query, body) -> list[tuple[str, str]]:
     if action == "dynamodb:BatchGetItem" or action == "dynamodb:BatchWriteItem":
         return [(action, arn) for arn in iam_actions.dynamodb_resource_arns(body, region, account)]
     # Of a task, not of its cluster.
-    if action in ("ecs:DescribeTasks", "ecs:StopTask") or action.startswith("sts:") or resource == "*":
+    if action in ("ecs:DescribeTasks", "ecs:StopTask", *OF_LOG_STREAMS) or action.startswith("sts:") or resource == "*":
         named = named_resource(action, body, region, account)
         resource = named or resource
     return [(action, resource)]
@@ -169,6 +174,9 @@ def named_resource(action, body, region, account) -> str | None:
         return None
     if not isinstance(data, dict):
         return None
+    if action in OF_LOG_STREAMS and data.get("logStreamName"):
+        group = f"arn:aws:logs:{region}:{account}:log-group:{data.get('logGroupName')}"
+        return f"{group}:log-stream:{data['logStreamName']}"
     for field in ("executionArn", "stateMachineArn", "stateMachineVersionArn", "task", "taskDefinition"):
         value = data.get(field)
         if isinstance(value, str) and value.startswith("arn:"):
