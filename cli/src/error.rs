@@ -1,6 +1,8 @@
 //! How a command ends, and how a failure reads.
 
 use std::error::Error;
+
+use cauce_ports::with_sources;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -98,21 +100,6 @@ impl Failure {
     }
 }
 
-/// An error and what lies behind it, in one line.
-pub(crate) fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let behind = error.to_string();
-        if !text.ends_with(&behind) {
-            text.push_str(": ");
-            text.push_str(&behind);
-        }
-        source = error.source();
-    }
-    text
-}
-
 impl From<cauce_ports::TableError> for Failure {
     fn from(error: cauce_ports::TableError) -> Self {
         let failure = Self::from_error(&error);
@@ -201,14 +188,5 @@ mod tests {
         assert_eq!(of(io::ErrorKind::NotFound).exit, Exit::BadInput);
         assert_eq!(of(io::ErrorKind::NotFound).message, "p.yaml does not exist");
         assert_eq!(of(io::ErrorKind::StorageFull).exit, Exit::SystemFailure);
-    }
-
-    #[test]
-    fn sources_are_told_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("outer")]
-        struct Outer(#[source] io::Error);
-        let error = Outer(io::Error::other("inner"));
-        assert_eq!(with_sources(&error), "outer: inner");
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn dating(plan: &Plan, chosen: Option<&Chosen>) -> Result<Dating, Fai
         None => Dating::of(plan),
         Some(chosen) => Dating::of_case(plan, chosen.case.as_deref()),
     };
-    dating.map_err(|error| Failure::bad_input(crate::error::with_sources(&error)))
+    dating.map_err(|error| Failure::bad_input(cauce_ports::with_sources(&error)))
 }
 
 /// Whether an item has to be named, and none may be.

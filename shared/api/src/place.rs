@@ -5,7 +5,7 @@ use cauce_engine::{Command, Prepared, Reply};
 use cauce_model::Instant;
 use cauce_model::access::Access;
 use cauce_model::record::{AttemptRecord, TaskRecord};
-use cauce_ports::{Clock, Objects, Table};
+use cauce_ports::{Clock, Objects, Table, with_sources};
 use std::error::Error;
 use std::future::Future;
 use std::rc::Rc;
@@ -18,19 +18,8 @@ pub struct Trouble(pub String);
 impl Trouble {
     /// The words of an error and of all that lies behind it.
     pub fn of(error: &dyn Error) -> Self {
-        Self(words(error))
+        Self(with_sources(error))
     }
-}
-
-pub(crate) fn words(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// Whose log is wanted, and from where on.

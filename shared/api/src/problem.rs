@@ -128,7 +128,7 @@ macro_rules! troubles {
     ($($error:ty),*) => {$(
         impl From<$error> for Failed {
             fn from(error: $error) -> Self {
-                Self::Trouble(crate::place::words(&error))
+                Self::Trouble(cauce_ports::with_sources(&error))
             }
         }
     )*};

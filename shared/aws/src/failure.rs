@@ -3,6 +3,7 @@
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use cauce_ports::with_sources;
 use std::error::Error;
 
 /// Codes with which services say that they are over a rate.
@@ -76,13 +77,13 @@ impl Failure {
                 Self::answered(code, message, answer.raw().status().as_u16())
             }
             SdkError::ConstructionFailure(_) => {
-                Self { kind: Kind::Refused, code: String::new(), message: chain(error) }
+                Self { kind: Kind::Refused, code: String::new(), message: with_sources(error) }
             }
             // No credentials is a failure before the request leaves.
             SdkError::DispatchFailure(failure) if failure.is_user() => {
-                Self { kind: Kind::Denied, code: String::new(), message: chain(error) }
+                Self { kind: Kind::Denied, code: String::new(), message: with_sources(error) }
             }
-            _ => Self { kind: Kind::Unanswered, code: String::new(), message: chain(error) },
+            _ => Self { kind: Kind::Unanswered, code: String::new(), message: with_sources(error) },
         }
     }
 
@@ -111,17 +112,6 @@ impl Failure {
             (code, message) => format!("{code}: {message}"),
         }
     }
-}
-
-/// An error with all that caused it.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use cauce_engine::{Command, Reply};
 use cauce_model::item::{Change, Step, When};
 use cauce_model::record::ACTIVE_LIST;
 use cauce_model::{Json, Key, RunKey};
-use cauce_ports::{Clock, Compute, Page, RunningTask, Services, Table, TableError};
+use cauce_ports::{Clock, Compute, Page, RunningTask, Services, Table, TableError, with_sources};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -321,16 +321,4 @@ impl<P: Ports> Driver<P> {
 
 fn program(task: RunningTask) -> Program {
     Program { id: task.id, task: task.task, index: task.index, attempt: task.attempt }
-}
-
-/// An error and what lies behind it, in one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

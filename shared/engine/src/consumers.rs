@@ -7,8 +7,8 @@
 //! event that comes twice, late, in another order or never (the sweep looks then) leads to the same.
 
 use crate::command::{Again, Command, Decision, Effect, Event, Existing, Reply};
-use crate::event::{booked, deployed, start};
-use crate::files::filled_in;
+use crate::event::{booked, deployed, pinned, start};
+use crate::files::{LISTED_MAX, filled_in};
 use crate::stop::Stop;
 use crate::trigger::{self, NewRun};
 use crate::{Prepared, Settings, View, datasets};
@@ -33,9 +33,6 @@ const BOOKED_MAX: u64 = 16;
 
 /// Most partitions whose runs one decision looks at.
 const LOOKS_MAX: usize = 16;
-
-/// Updates that a run's trigger lists; where there are more, all are in a document.
-const LISTED_MAX: usize = 32;
 
 /// When a consumer is looked at again whose run is under way, should nobody tell of its end.
 const LOOK_AGAIN_SECONDS: u64 = 300;
@@ -80,7 +77,7 @@ pub(crate) fn subscribe(
         None => None,
         Some(deployed) => {
             let prepared = view.plan(pipeline, &deployed.version)?;
-            filled(&prepared.plan, of_deployment(&deployed, view, settings)?)
+            filled(&prepared.plan, pinned(&deployed, view, settings)?)
                 .map_err(|problem| Stop::refuse(cauce_model::names::DEPLOYMENT_REJECTED, problem))?
         }
     };
@@ -130,17 +127,6 @@ pub(crate) fn subscribe(
     };
     writes.push(Write::Put { item: record.row(Some(now)), expect });
     Ok(Decision { writes, effects: vec![Effect::Post(look(pipeline))], ..Decision::default() })
-}
-
-fn of_deployment<'a>(
-    deployed: &PipelineRecord,
-    view: &'a View,
-    settings: &'a Settings,
-) -> Result<&'a Settings, Stop> {
-    Ok(match &deployed.deployment {
-        Some(uri) => view.deployment(uri)?,
-        None => settings,
-    })
 }
 
 /// Looks at what is new for a consumer: books it, and starts one run where enough waits for it.
@@ -214,6 +200,11 @@ struct Round<'a> {
 impl Round<'_> {
     fn pipeline(&self) -> &str {
         &self.consumer.pipeline
+    }
+
+    /// The ledger's entry of something that concerns this consumer.
+    fn entry(&self, at: Instant, identity: String, event: Json) -> LedgerRecord {
+        LedgerRecord::new((at, self.now), "dataset", identity, Some(self.pipeline()), event)
     }
 
     fn waiting_key(&self, partition: &str) -> Key {
@@ -306,17 +297,10 @@ impl Round<'_> {
     }
 
     fn hear(&mut self, update: UpdateRecord) -> Result<(), Stop> {
-        let mut entry = LedgerRecord {
-            at: update.at,
-            decided_at: self.now,
-            kind: "dataset".to_owned(),
-            identity: update.identity(),
-            pipeline: Some(self.pipeline().to_owned()),
-            event: json!({"dataset": update.dataset, "number": update.number, "partition": update.partition}),
-            became: Became::Waiting,
-            reason: None,
-            run: None,
-        };
+        let event =
+            json!({"dataset": update.dataset, "number": update.number, "partition": update.partition});
+        let mut entry = self.entry(update.at, update.identity(), event);
+        entry.became = Became::Waiting;
         if let Some(heard) = self.consumer.heard.get_mut(&update.dataset) {
             heard.at = heard.at.max(update.at);
         }
@@ -433,17 +417,11 @@ impl Round<'_> {
         let position = self.new.iter().rposition(|(update, _)| of_this(update));
         let entry = match position {
             Some(at) => self.new.remove(at).1,
-            None => LedgerRecord {
-                at: updates.last().map_or(self.now, |update| update.at),
-                decided_at: self.now,
-                kind: "dataset".to_owned(),
-                identity: what.to_owned(),
-                pipeline: Some(self.pipeline().to_owned()),
-                event: json!({"partition": partition, "updates": updates.len()}),
-                became: Became::Rejected,
-                reason: None,
-                run: None,
-            },
+            None => {
+                let at = updates.last().map_or(self.now, |update| update.at);
+                let event = json!({"partition": partition, "updates": updates.len()});
+                self.entry(at, what.to_owned(), event)
+            }
         };
         let detail = self.detail(what, partition, updates);
         let newest = updates.last().map(|update| format!("{}#{}", update.dataset, update.number));
@@ -505,17 +483,8 @@ impl Round<'_> {
         let missing = trigger.on.lacks(&is_there).unwrap_or_default();
         let pipeline = self.pipeline().to_owned();
         let reason = format!("no update for {deadline} s: {missing}");
-        let entry = LedgerRecord {
-            at: late,
-            decided_at: self.now,
-            kind: "dataset".to_owned(),
-            identity: sha256_hex(json!(["late", pipeline, late]).to_string()),
-            pipeline: Some(pipeline.clone()),
-            event: json!({"missing": missing}),
-            became: Became::Incomplete,
-            reason: None,
-            run: None,
-        };
+        let identity = sha256_hex(json!(["late", pipeline, late]).to_string());
+        let entry = self.entry(late, identity, json!({"missing": missing}));
         for channel in &self.prepared.plan.notify.deadline {
             let notice = Notice {
                 id: sha256_hex(json!([entry.identity, channel]).to_string())[..32].to_owned(),

@@ -170,19 +170,11 @@ impl Turn {
         view: &View,
         now: Instant,
     ) -> Result<Decision, Stop> {
-        let mut entry = LedgerRecord {
-            at: fan.scheduled_at,
-            decided_at: now,
-            kind: "schedule".to_owned(),
-            identity: self.identity,
-            pipeline: Some(fan.pipeline.clone()),
-            event: json!({
-                "schedule": fan.schedule, "scheduled_at": fan.scheduled_at, "item": self.item.key,
-            }),
-            became: Became::Rejected,
-            reason: None,
-            run: None,
-        };
+        let event = json!({
+            "schedule": fan.schedule, "scheduled_at": fan.scheduled_at, "item": self.item.key,
+        });
+        let times = (fan.scheduled_at, now);
+        let mut entry = LedgerRecord::new(times, "schedule", self.identity, Some(&fan.pipeline), event);
         if view.item(&ledger_item(entry.at, &entry.identity, Some(&fan.pipeline)))?.is_some() {
             // It had this tick as an item of another case, or by hand of a step that was not acknowledged.
             return Ok(Decision::default());

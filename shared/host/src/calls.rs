@@ -1,12 +1,13 @@
 //! What a state may call, and how the host serves it.
 
 use crate::World;
-use crate::run::{Core, with_sources};
+use crate::run::Core;
 use crate::state::{Begun, ExecutionId, UnderWay, Waiter};
 use cauce_driver::payload;
 use cauce_engine::{Command, Reply as Said};
 use cauce_interpreter::{Call, CallId, Failure, Mode, Reply, Request};
 use cauce_model::{Json, names};
+use cauce_ports::with_sources;
 use cauce_ports::{Clock, Compute, ObjectError, Objects, StateMachineError, TaskRunner};
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;

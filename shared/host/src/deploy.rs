@@ -58,7 +58,7 @@ impl<W: World + 'static> Host<W> {
     /// # Errors
     /// A definition that cannot be run; a store or a document store that does not answer.
     pub async fn deploy(&self, deployment: &Deployment) -> Result<(), HostError> {
-        let fatal = |error: DriverError| HostError::Fatal(crate::run::with_sources(&error));
+        let fatal = |error: DriverError| HostError::Fatal(cauce_ports::with_sources(&error));
         let record = self.load(deployment).await?;
         let subscribe = Command::Subscribe { pipeline: record.pipeline.clone() };
         let kept = self.write_record(record).await.map_err(fatal)?;
@@ -95,7 +95,7 @@ impl<W: World + 'static> Host<W> {
     /// # Errors
     /// As [`Host::deploy`].
     pub async fn load(&self, deployment: &Deployment) -> Result<PipelineRecord, HostError> {
-        let fatal = |error: &dyn std::error::Error| HostError::Fatal(crate::run::with_sources(error));
+        let fatal = |error: &dyn std::error::Error| HostError::Fatal(cauce_ports::with_sources(error));
         let mut record = PipelineRecord {
             pipeline: deployment.plan.pipeline.clone(),
             version: deployment.version.clone(),

@@ -8,7 +8,7 @@ use cauce_engine::command::Event;
 use cauce_engine::{Command, Decision, Reply, Settings};
 use cauce_interpreter::{Ended, Request, Status};
 use cauce_model::{Instant, RunKey};
-use cauce_ports::{Clock, Compute, Described, ExecutionStatus, Services, TableError};
+use cauce_ports::{Clock, Compute, Described, ExecutionStatus, Services, TableError, with_sources};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
 use serde_json::{Value as Json, json};
@@ -129,18 +129,6 @@ impl<W: World> Core<W> {
             self.fatal.borrow_mut().get_or_insert_with(|| with_sources(error));
         }
     }
-}
-
-/// An error and what lies behind it, in one line.
-pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 /// The embedded engine.

@@ -4,6 +4,7 @@ use cauce_driver::DriverError;
 use cauce_driver::payload::PayloadError;
 use cauce_engine::Reply;
 use cauce_model::{Json, names};
+use cauce_ports::with_sources;
 use std::fmt;
 
 /// A failure as Lambda reports it: `errorType` and `errorMessage`.
@@ -54,20 +55,8 @@ impl From<DriverError> for Failure {
         // Nothing is half done, so whoever asked asks again: states with growing pauses, queues by
         // their visibility timeout. A plan that cannot be read is no different: it may be a
         // deployment under way.
-        Self::unavailable(words(&error))
+        Self::unavailable(with_sources(&error))
     }
-}
-
-/// An error with everything that caused it, on one line.
-pub(crate) fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// What a decision's reply is to the state that called: its result, or a named failure.

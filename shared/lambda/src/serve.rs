@@ -1,6 +1,5 @@
 //! The life of a function's process: made once, then one event after another.
 
-use crate::failure::words;
 use crate::{Deployed, Failure, log};
 use cauce_aws::delivery::Delivery;
 use cauce_aws::{Adapters, Connect, Environment};
@@ -8,7 +7,7 @@ use cauce_driver::Driver;
 use cauce_engine::{Command, Patience, Reply, Settings};
 use cauce_model::time::MICROS;
 use cauce_model::{Instant, Json};
-use cauce_ports::{Clock, Services};
+use cauce_ports::{Clock, Services, with_sources};
 use lambda_runtime::{LambdaEvent, service_fn};
 use std::cell::{Cell, OnceCell};
 use std::process::ExitCode;
@@ -84,7 +83,7 @@ impl Function {
     pub async fn bury(&self, body: &str, failure: &Failure) -> Result<(), Failure> {
         tracing::error!(reason = %failure, "sent to the dead letters");
         let put = self.adapters().dead_letters().put(body, &failure.to_string()).await;
-        put.map_err(|error| Failure::unavailable(words(&error)))
+        put.map_err(|error| Failure::unavailable(with_sources(&error)))
     }
 }
 
@@ -116,11 +115,12 @@ async fn run(
         Ok(environment) => environment,
         Err(error) => {
             log::start("info");
-            return Err(words(&error));
+            return Err(with_sources(&error));
         }
     };
     log::start(&environment.log);
-    let adapters = Adapters::open(environment, Connect::default()).await.map_err(|error| words(&error))?;
+    let adapters =
+        Adapters::open(environment, Connect::default()).await.map_err(|error| with_sources(&error))?;
     let function = Function::new(adapters);
     let (function, handle) = (&function, &handle);
     let service = service_fn(move |event: LambdaEvent<Json>| {

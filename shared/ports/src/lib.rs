@@ -18,6 +18,9 @@ mod outside;
 
 mod services;
 
+mod failure;
+
+pub use failure::with_sources;
 pub use machines::{Answer, Answered, Described, ExecutionStatus, Started, StateMachineError, StateMachines};
 pub use objects::{ObjectError, ObjectInfo, Objects};
 pub use outside::{

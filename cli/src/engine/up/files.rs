@@ -19,8 +19,9 @@ use crate::commands::sync::listed;
 use crate::context::Context;
 use crate::engine::assemble::{channels, deployment, images};
 use crate::engine::world::Machine;
-use crate::error::{Failure, with_sources};
+use crate::error::Failure;
 use crate::project::{self, Found, ProjectFolder};
+use cauce_ports::with_sources;
 
 /// How often the files are looked at. Editors write a file in several steps: what is read is one that has not
 /// changed between two looks.

@@ -1,7 +1,6 @@
 //! Deploying what a project offers: new versions, changed ones, none any more.
 
 use super::{Project, Service, Told};
-use crate::run::with_sources;
 use crate::{Deployment, Host, HostError, World};
 use cauce_driver::{DriverError, Synced};
 use cauce_engine::matrix::Listed;
@@ -10,6 +9,7 @@ use cauce_model::deployment::{DEPLOYMENT_BYTES_MAX, DEPLOYMENT_SCHEMA, plan_uri}
 use cauce_model::plan::TaskKind;
 use cauce_model::record::{PIPELINES_LIST, PipelineRecord, Record};
 use cauce_model::{Deployment as Pinned, Json};
+use cauce_ports::with_sources;
 use cauce_ports::{Objects, Table};
 use serde_json::Map;
 use std::collections::BTreeMap;

@@ -3,10 +3,10 @@
 
 use super::{Project, Service};
 use crate::World;
-use crate::run::with_sources;
 use cauce_driver::{DriverError, Due};
 use cauce_model::{Instant, Key};
 use cauce_ports::Clock;
+use cauce_ports::with_sources;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -25,12 +25,13 @@ mod requests;
 mod revive;
 
 use crate::World;
-use crate::run::{Host, HostError, with_sources};
+use crate::run::{Host, HostError};
 use cauce_driver::{Budget, DriverError};
 use cauce_engine::Command;
 use cauce_model::event::Object;
 use cauce_model::record::{ACTIVE_LIST, RunRecord};
 use cauce_model::{Instant, Json, RunKey, RunStatus};
+use cauce_ports::with_sources;
 use cauce_ports::{Clock, Table};
 use futures_util::future::{Either, join, join5, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -356,7 +357,7 @@ impl<W: World + 'static, P: Project> Service<W, P> {
                 if let ReviveError::Driver(error) = &error {
                     self.host.note(error);
                 }
-                let problem = revive::in_words(&error);
+                let problem = with_sources(&error);
                 // Said once, tried again with each sweep.
                 let known = self.problems.borrow_mut().insert(name.clone(), problem.clone());
                 if known.as_ref() != Some(&problem) {

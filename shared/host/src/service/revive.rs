@@ -2,7 +2,7 @@
 //! runs that their tasks had started are in their next generation as well.
 
 use crate::World;
-use crate::run::{Host, HostError, with_sources};
+use crate::run::{Host, HostError};
 use cauce_driver::DriverError;
 use cauce_driver::ask::{How, Version, next};
 use cauce_engine::Reply;
@@ -136,9 +136,4 @@ impl<W: World + 'static> Host<W> {
             Reply::Ok(_) | Reply::None => Ok(()),
         }
     }
-}
-
-/// The error in one line.
-pub(super) fn in_words(error: &ReviveError) -> String {
-    with_sources(error)
 }

@@ -35,6 +35,15 @@ pub(crate) fn check(draft: &Draft<'_>, reader: &mut Reader) {
             of_an_item(draft, file, &entry.value, &route, reader);
             self::file(file, &entry.value, &route, reader);
         }
+        for key in ["webhook", "dataset"] {
+            if let (Some(_), Some(entry)) = (&draft.pipeline.matrix, node.get(key)) {
+                let message = format!("nothing says which item of the matrix a {key} is of");
+                let help = "leave it out: schedules and files start the runs of items";
+                let route = format!("triggers[{at}].{key}");
+                reader
+                    .report(Diagnostic::error(Code::Conflict, entry.key_span, message).help(help).at(route));
+            }
+        }
         if let (Some(hook), Some(entry)) = (&trigger.webhook, node.get("webhook")) {
             let route = format!("triggers[{at}].webhook");
             webhooks::check(draft, hook, &entry.value, &route, &mut taken, reader);
