@@ -3,10 +3,11 @@
 
 use crate::deployments::new_host;
 use crate::events::ledger;
+use crate::sets::poll_once;
 use crate::world::{Sim, by_hand, compiled, deployment, epoch, host, host_of, read, script};
 use cauce_compiler::Compiled;
 use cauce_driver::Budget;
-use cauce_engine::command::{Pause, Trigger};
+use cauce_engine::command::{Event, Pause, Trigger};
 use cauce_engine::{Command, Reply};
 use cauce_host::simulation::{MemoryObjects, Simulated};
 use cauce_local::memory::MemoryTable;
@@ -15,7 +16,9 @@ use cauce_model::event::{Became, LedgerRecord};
 use cauce_model::record::{RUNS_LIST, Record, RunRecord};
 use cauce_model::{Instant, Json, RunKey, RunStatus, TriggerKind};
 use cauce_ports::{Clock, Objects, Table};
+use cauce_testkit::faulty::{Faults, Faulty};
 use serde_json::json;
+use std::pin::pin;
 
 /// A pipeline whose one task writes a dataset.
 pub(crate) fn producer(name: &str, dataset: &str) -> String {
@@ -109,7 +112,11 @@ async fn consumer_of<T: Table + 'static, O: Objects + Clone + 'static>(
 
 pub(crate) async fn at<T: Table + 'static>(host: &Sim<T>, seconds: u64) {
     host.world().clock.until(epoch().plus_seconds(seconds)).await;
-    while host.driver().sweep(&Budget::default()).await.unwrap().due > 0 {}
+    let mut sweeps = 0;
+    while host.driver().sweep(&Budget::default()).await.unwrap().due > 0 {
+        sweeps += 1;
+        assert!(sweeps < 1_000, "something stays due for ever");
+    }
     host.run(std::future::pending()).await.unwrap();
 }
 
@@ -430,6 +437,13 @@ fn a_consumer_that_slept_finds_what_is_kept_and_its_run_all_of_it_in_a_document(
             let all: Vec<Json> = serde_json::from_slice(&bytes).unwrap();
             let numbers: Vec<u64> = all.iter().map(|event| event["number"].as_u64().unwrap()).collect();
             assert_eq!(numbers, (6..=UPDATES_KEPT + 5).collect::<Vec<_>>());
+            let entries = ledger(&host, "1997-01-06").await;
+            let missed: Vec<&LedgerRecord> =
+                entries.iter().filter(|entry| entry.became == Became::Missed).collect();
+            assert_eq!(missed.len(), 1);
+            assert_eq!(missed[0].event, json!({"dataset": "a", "first": 1, "last": 5}));
+            let reason = "5 updates of a, from 1 on, were overwritten before this pipeline looked: 1000 of a dataset are kept";
+            assert_eq!(missed[0].reason.as_deref(), Some(reason));
         })
         .unwrap();
 }
@@ -451,4 +465,112 @@ fn one_that_cannot_be_started_leaves_the_others_alone_and_says_so() {
             assert_eq!(host.driver().sweep(&Budget::default()).await.unwrap().due, 0);
         })
         .unwrap();
+}
+
+/// Two looks at the same time, one of them held at each of its calls until the other is over: what waits of
+/// one partition is of one run, whatever the other had read before.
+#[test]
+fn two_looks_at_once_use_each_update_once() {
+    let mut calls = 0;
+    while between_looks(calls + 1) {
+        calls += 1;
+    }
+    assert!(calls >= 5, "a look is {calls} calls");
+}
+
+/// Whether a look has so many calls.
+fn between_looks(call: u64) -> bool {
+    let faults = Faults::none();
+    let table = Faulty::new(MemoryTable::new(), &faults);
+    let mut world = Simulated::new(table, MemoryObjects::default(), script(json!({}), json!({})), epoch());
+    world.on_post = Some(Box::new(|_| false));
+    let host = host_of(world);
+    let clock = host.world().clock.clone();
+    clock
+        .block_on(async {
+            deploy(&host, &consumer("report", "{all: [a, b], partitioned_by: day}")).await;
+            for (dataset, day) in [("a", "1997-01-05"), ("b", "1997-01-05"), ("a", "1997-01-06")] {
+                host.execute(&update(dataset, Some(day))).await.unwrap();
+            }
+            let look = Command::Event(Box::new(Event::Consumer { pipeline: "report".to_owned() }));
+            faults.hold_at(faults.calls() + call);
+            let mut held = pin!(host.execute(&look));
+            let was_held = poll_once(held.as_mut()).await.is_none();
+            if was_held {
+                // Meanwhile another one takes what is there, and more comes.
+                host.driver().execute(&look).await.unwrap();
+                host.execute(&update("b", Some("1997-01-06"))).await.unwrap();
+                faults.release();
+                held.await.unwrap();
+            } else {
+                faults.release();
+                host.execute(&update("b", Some("1997-01-06"))).await.unwrap();
+            }
+            at(&host, 60).await;
+            at(&host, 120).await;
+            let of = |run: &RunRecord| {
+                let mut words: Vec<String> = used(run).split(' ').map(str::to_owned).collect();
+                words.sort();
+                format!("{}: {}", run.trigger.detail["partition"].as_str().unwrap(), words.join(" "))
+            };
+            let mut days: Vec<String> = runs(&host, "report").await.iter().map(of).collect();
+            days.sort();
+            assert_eq!(days, ["1997-01-05: a1 b1", "1997-01-06: a2 b2"], "held at call {call}");
+            was_held
+        })
+        .unwrap()
+}
+
+/// A look that only tells that updates stayed away, held at each of its calls, while another one books an
+/// update: what that one has heard stays heard.
+#[test]
+fn a_look_that_tells_of_a_deadline_does_not_undo_what_another_booked() {
+    let mut calls = 0;
+    while late_meanwhile(calls + 1) {
+        calls += 1;
+    }
+    assert!(calls >= 3, "a look is {calls} calls");
+}
+
+fn late_meanwhile(call: u64) -> bool {
+    let faults = Faults::none();
+    let table = Faulty::new(MemoryTable::new(), &faults);
+    let mut world = Simulated::new(table, MemoryObjects::default(), script(json!({}), json!({})), epoch());
+    world.on_post = Some(Box::new(|_| false));
+    let host = host_of(world);
+    let clock = host.world().clock.clone();
+    clock
+        .block_on(async {
+            deploy(&host, &consumer("report", "{all: [a, b], deadline: 1h}")).await;
+            host.execute(&update("a", None)).await.unwrap();
+            at(&host, 60).await;
+            clock.until(epoch().plus_seconds(4_000)).await;
+            let look = Command::Event(Box::new(Event::Consumer { pipeline: "report".to_owned() }));
+            faults.hold_at(faults.calls() + call);
+            let mut held = pin!(host.execute(&look));
+            let was_held = poll_once(held.as_mut()).await.is_none();
+            if was_held {
+                for dataset in ["a", "b"] {
+                    host.driver().execute(&update(dataset, None)).await.unwrap();
+                }
+                host.driver().execute(&look).await.unwrap();
+                faults.release();
+                held.await.unwrap();
+            }
+            faults.release();
+            if !was_held {
+                host.execute(&update("b", None)).await.unwrap();
+            }
+            at(&host, 4_100).await;
+            for dataset in ["a", "b"] {
+                host.execute(&update(dataset, None)).await.unwrap();
+            }
+            at(&host, 4_200).await;
+            let used: Vec<String> = runs(&host, "report").await.iter().map(used).collect();
+            let first = if was_held { "a1 a2 b1" } else { "a1 b1" };
+            let then = if was_held { "a3 b2" } else { "a2 b2" };
+            assert_eq!(used, [first, then], "held at call {call}");
+            was_held
+        })
+        .unwrap()
 }

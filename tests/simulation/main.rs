@@ -12,6 +12,7 @@ mod faults;
 
 mod graphs;
 mod interventions;
+mod markers;
 mod matrix;
 mod pools;
 mod reference;

@@ -1,7 +1,7 @@
 //! Two pipelines that share pools and a lock, with a store that loses replies: the limit holds at every
 //! instant, and everybody ends.
 
-use crate::world::{by_hand, compiled_in, deployment, epoch, host, read, script};
+use crate::world::{by_hand, compiled, compiled_in, deployment, epoch, host, read, script};
 use cauce_engine::Command;
 use cauce_host::simulation::{MemoryObjects, Ran};
 use cauce_local::memory::MemoryTable;
@@ -113,4 +113,40 @@ fn runs_of_two_pipelines_share_pools_and_all_end() {
         let most = most(&ended[0].ran, seconds);
         assert_eq!(most, BTreeMap::from([("sftp", 2), ("db", 3), ("ledger", 1)]), "seed {seed}");
     }
+}
+
+/// Calls of ports for runs that all come at once, from the first Open until the last run has ended: by run.
+fn calls_per_run(runs: u32, slots: u32) -> f64 {
+    let yaml = format!(
+        "pipeline: crowd\nmax_active_runs: {slots}\ntasks: {{a: {{container: {{image: x, command: [run]}}}}}}\n"
+    );
+    let compiled = compiled(&yaml);
+    let faults = Faults::none();
+    let table = Faulty::new(MemoryTable::new(), &faults);
+    let host = host(table, MemoryObjects::default(), script(json!({"a": 1}), json!({})), epoch());
+    let clock = host.world().clock.clone();
+    clock
+        .block_on(async {
+            host.deploy(&deployment(&compiled)).await.unwrap();
+            for number in 0..runs {
+                let command = Command::Trigger(Box::new(by_hand(&compiled, &format!("r{number:04}"))));
+                host.execute(&command).await.unwrap();
+            }
+            let before = faults.calls();
+            host.run(std::future::pending()).await.unwrap();
+            let calls = faults.calls() - before;
+            for number in 0..runs {
+                let run = read(&host, &RunKey::new("crowd", &format!("r{number:04}"))).await.run;
+                assert_eq!(run.status.as_str(), "success", "{number}: {:?}", run.message);
+            }
+            calls as f64 / f64::from(runs)
+        })
+        .unwrap()
+}
+
+#[test]
+fn a_run_in_a_long_line_costs_what_one_in_a_short_line_does() {
+    let (short, long) = (calls_per_run(80, 16), calls_per_run(640, 128));
+    eprintln!("{short} {long}");
+    assert!(long < 1.5 * short, "{long} calls for a run behind 512, {short} behind 64");
 }

@@ -39,14 +39,14 @@ tasks:
 "#;
 
 /// What the ledger says of sets, oldest decision first.
-async fn sets(host: &Sim) -> Vec<LedgerRecord> {
+pub(crate) async fn sets(host: &Sim) -> Vec<LedgerRecord> {
     let mut entries = ledger(host, "1997-01-06").await;
     entries.retain(|entry| entry.kind == "set");
     entries.sort_by_key(|entry| entry.decided_at);
     entries
 }
 
-async fn runs(host: &Sim) -> Vec<RunRecord> {
+pub(crate) async fn runs(host: &Sim) -> Vec<RunRecord> {
     let (mut runs, mut after) = (Vec::new(), None);
     loop {
         let page = host.world().table.list(RUNS_LIST, "", after, 100).await.unwrap();
@@ -59,7 +59,7 @@ async fn runs(host: &Sim) -> Vec<RunRecord> {
 }
 
 /// Every object that any run was told of, and how often.
-async fn told(objects: &impl Objects, runs: &[RunRecord]) -> BTreeMap<String, usize> {
+pub(crate) async fn told(objects: &impl Objects, runs: &[RunRecord]) -> BTreeMap<String, usize> {
     let mut told = BTreeMap::new();
     for run in runs {
         for uri in run.trigger.detail["events_uris"].as_array().unwrap() {
@@ -213,7 +213,7 @@ async fn collect(host: &Sim, count: usize) {
 }
 
 /// Lets time pass until so many seconds after the beginning, sweeps, and lets what was started end.
-async fn at(host: &Sim, seconds: u64) {
+pub(crate) async fn at(host: &Sim, seconds: u64) {
     host.world().clock.until(epoch().plus_seconds(seconds)).await;
     while host.driver().sweep(&Budget::default()).await.unwrap().due > 0 {}
     finish(host).await;
@@ -274,7 +274,7 @@ fn between(call: u64) -> bool {
 }
 
 /// What a future says when it is asked once.
-async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+pub(crate) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     poll_fn(|context| match future.as_mut().poll(context) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending => Poll::Ready(None),
@@ -283,7 +283,7 @@ async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
 }
 
 /// What became of the newest event of a key.
-async fn now_is(host: &Sim, key: &str, sequencer: &str) -> Became {
+pub(crate) async fn now_is(host: &Sim, key: &str, sequencer: &str) -> Became {
     let object = object(key, sequencer);
     host.execute(&arrives(&object)).await.unwrap();
     let entries = ledger(host, "1997-01-06").await;

@@ -5,10 +5,11 @@ use std::fmt::Write;
 
 use cauce_engine::moment;
 use cauce_model::dataset::DatasetTriggerPlan;
+use cauce_model::files::FileTriggerPlan;
 use cauce_model::params::ParamSpec;
 use cauce_model::plan::{
-    CalendarPlan, Catchup, DeadlineAction, DeadlineFrom, Edge, FileTriggerPlan, Plan, SchedulePlan, TaskPlan,
-    Tick, TriggerPlan,
+    CalendarPlan, Catchup, DeadlineAction, DeadlineFrom, Edge, Plan, SchedulePlan, TaskPlan, Tick,
+    TriggerPlan,
 };
 use cauce_model::time::MICROS;
 use cauce_model::{Json, TriggerRule};
@@ -291,6 +292,9 @@ fn files(trigger: &FileTriggerPlan) -> String {
         (_, false) => "any of the files".to_owned(),
     };
     let mut said = format!("{what} {} in the bucket `{}`", keys.join(", "), trigger.bucket);
+    if let Some(marker) = &trigger.marker {
+        let _ = write!(said, ", once `{marker}` says that they are there");
+    }
     if let Some(date) = &trigger.logical_date {
         let _ = write!(said, ", for the date `{date}`");
     }

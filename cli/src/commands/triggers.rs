@@ -6,6 +6,7 @@ use cauce_engine::Command;
 use cauce_local::clock::SystemClock;
 use cauce_model::Json;
 use cauce_model::event::{LedgerRecord, Object};
+use cauce_model::files::FileTriggerPlan;
 use cauce_model::pattern::KeyPattern;
 use cauce_model::plan::{Plan, TriggerPlan};
 use cauce_model::record::PipelineRecord;
@@ -104,7 +105,7 @@ async fn look(actor: &Actor, bucket: &str, prefix: &str) -> Result<Vec<Object>, 
 /// The patterns of a pipeline's file triggers, with each of its buckets. What lies in the wrong one is
 /// refused when it is decided on.
 fn patterns(record: &PipelineRecord, plan: &Plan) -> Vec<(String, KeyPattern)> {
-    let keys = plan.triggers.iter().filter_map(TriggerPlan::file).flat_map(|trigger| &trigger.keys);
+    let keys = plan.triggers.iter().filter_map(TriggerPlan::file).flat_map(FileTriggerPlan::patterns);
     // The checks refuse patterns that cannot be read.
     let patterns: Vec<KeyPattern> = keys.filter_map(|key| KeyPattern::parse(key).ok()).collect();
     let of_bucket =

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::bits::{descending, insert, words_for};
 use cauce_model::Json;
 use cauce_model::dataset::{Condition, DatasetTriggerPlan, Partitioning, normal_template};
+use cauce_model::files::FileTriggerPlan;
 use cauce_model::ids::sha256_hex;
 use cauce_model::matrix::MatrixPlan;
 use cauce_model::plan::{
     ApprovalPlan, Architecture, BranchChoice, CalendarFilter, CalendarPlan, ContainerPlan, DeadlinePlan,
-    Edge, FileTriggerPlan, HoursPlan, MapPlan, NotifyPlan, OffPeakPlan, PLAN_SCHEMA, PipelineTaskPlan, Plan,
-    RetryPlan, SchedulePlan, TaskIndex, TaskKind, TaskPlan, Tick, TriggerPlan, WaitForPlan,
+    Edge, HoursPlan, MapPlan, NotifyPlan, OffPeakPlan, PLAN_SCHEMA, PipelineTaskPlan, Plan, RetryPlan,
+    SchedulePlan, TaskIndex, TaskKind, TaskPlan, Tick, TriggerPlan, WaitForPlan,
 };
 use cauce_model::webhook::WebhookPlan;
 use cauce_spec::file::calendar::Calendar;
@@ -138,6 +139,7 @@ fn trigger(trigger: &Trigger) -> Option<TriggerPlan> {
         bucket: text(&file.bucket),
         keys: file.keys.clone(),
         all: file.wait_for == Quorum::All,
+        marker: file.marker.clone(),
         item: file.item.clone(),
         logical_date: file.logical_date.clone(),
         min_bytes: file.min_bytes,

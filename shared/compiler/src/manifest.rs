@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use cauce_model::files::FileTriggerPlan;
 use cauce_model::pattern::KeyPattern;
-use cauce_model::plan::{FileTriggerPlan, Plan, SchedulePlan, Tick, TriggerPlan, schedule_name};
+use cauce_model::plan::{Plan, SchedulePlan, Tick, TriggerPlan, schedule_name};
 use cauce_model::schedule::Schedule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -218,7 +219,7 @@ fn schedules(at: usize, plan: &SchedulePlan) -> Vec<ManifestSchedule> {
 
 fn files(trigger: &FileTriggerPlan) -> ManifestTrigger {
     // The checks refuse patterns that cannot be read.
-    let patterns = trigger.keys.iter().filter_map(|key| KeyPattern::parse(key).ok());
+    let patterns = trigger.patterns().filter_map(|key| KeyPattern::parse(key).ok());
     let mut prefixes: Vec<String> = Vec::new();
     for prefix in patterns.map(|pattern| pattern.literal_prefix().to_owned()).collect::<BTreeSet<_>>() {
         // Ascending: a prefix of this one stands before it, and brings its keys already.
@@ -282,6 +283,7 @@ mod tests {
             bucket: "${{ env.landing }}".into(),
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
             all: true,
+            marker: None,
             item: None,
             logical_date: None,
             min_bytes: 0,

@@ -45,6 +45,7 @@ pub(crate) fn claim(
         wants: &wants,
         priority: plan.priority,
         since: case.loaded.record.queued_at.unwrap_or(case.now),
+        fixed: false,
         tie: format!("{:06}#{:06}", case.task, index.unwrap_or(0)),
         holder: &holder,
     };

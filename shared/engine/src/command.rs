@@ -20,11 +20,11 @@ pub enum Command {
     Close(Close),
     /// A task ended that a gate waits for.
     Arrive(Arrive),
-    /// A holder gives back its slots of a pool.
+    /// A holder gives back its slots of a pool, and its place in line.
     Release {
         /// The pool.
         pool: String,
-        /// Who held.
+        /// Who held; empty where the whole line is looked through and nothing given back.
         holder: String,
         /// How many.
         slots: u32,
@@ -34,7 +34,7 @@ pub enum Command {
     Look {
         /// The pool.
         pool: String,
-        /// How long to wait before the next look.
+        /// How long to wait before the next look; 0 looks once.
         seconds: u64,
     },
     /// The project's pools have these many slots from now on.

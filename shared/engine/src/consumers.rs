@@ -237,6 +237,7 @@ impl Round<'_> {
         let names: Vec<String> = self.consumer.heard.keys().cloned().collect();
         self.view.want(names.iter().map(|name| dataset_item(name)))?;
         let mut taken: Vec<(String, u64)> = Vec::new();
+        let mut lost = Vec::new();
         let mut more = false;
         for name in names {
             let Some(dataset) =
@@ -255,6 +256,9 @@ impl Round<'_> {
             }
             // Those before were overwritten: nobody looked for a long time.
             let first = (heard.seen + 1).max((last + 1).saturating_sub(UPDATES_KEPT));
+            if heard.seen + 1 < first {
+                lost.push((name.clone(), heard.seen + 1, first - 1));
+            }
             let upto = last.min(first + left - 1);
             heard.seen = upto;
             more |= upto < last;
@@ -264,7 +268,13 @@ impl Round<'_> {
         let mut updates = Vec::new();
         for (name, number) in &taken {
             // One that was overwritten since is lost like those before it.
-            updates.extend(self.update(name, *number)?);
+            match self.update(name, *number)? {
+                Some(update) => updates.push(update),
+                None => lost.push((name.clone(), *number, *number)),
+            }
+        }
+        for (name, first, last) in lost {
+            self.miss(&name, first, last);
         }
         let partitions: BTreeSet<String> =
             updates.iter().filter_map(|update| self.partition_of(update)).collect();
@@ -294,6 +304,21 @@ impl Round<'_> {
         let item = self.view.item(&update_item(name, number))?;
         let update = item.map(UpdateRecord::from_item).transpose()?;
         Ok(update.filter(|update| update.number == number))
+    }
+
+    /// Updates that were overwritten before this consumer looked: they start nothing, and the ledger says so.
+    fn miss(&mut self, name: &str, first: u64, last: u64) {
+        let identity = sha256_hex(json!(["overwritten", self.pipeline(), name, first]).to_string());
+        let event = json!({"dataset": name, "first": first, "last": last});
+        let entry = self.entry(self.now, identity, event);
+        let reason = format!(
+            "{} before this pipeline looked: {UPDATES_KEPT} of a dataset are kept",
+            match last - first {
+                0 => format!("update {first} of {name} was overwritten"),
+                more => format!("{} updates of {name}, from {first} on, were overwritten", more + 1),
+            }
+        );
+        self.decision.writes.extend(booked(entry, Became::Missed, Some(reason)).writes);
     }
 
     fn hear(&mut self, update: UpdateRecord) -> Result<(), Stop> {

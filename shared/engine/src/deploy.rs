@@ -166,7 +166,7 @@ fn interests(plan: &Plan, settings: &Settings) -> Result<BTreeMap<String, Vec<St
     let mut interests: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for trigger in plan.triggers.iter().filter_map(TriggerPlan::file) {
         let bucket = files::bucket(trigger, settings).map_err(rejected)?;
-        interests.entry(bucket).or_default().extend(trigger.keys.iter().cloned());
+        interests.entry(bucket).or_default().extend(trigger.patterns().map(str::to_owned));
     }
     if interests.len() > BUCKETS_MAX {
         return Err(rejected(format!(

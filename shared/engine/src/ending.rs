@@ -3,8 +3,9 @@
 use crate::classify::Failure;
 use crate::command::{Decision, Effect};
 use crate::retry::{self, Next};
+use crate::slots::{self, Holder};
 use crate::status::Loaded;
-use crate::{Prepared, datasets, gate, slots};
+use crate::{Prepared, datasets, gate};
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{TaskIndex, TaskPlan};
 use cauce_model::record::{
@@ -60,12 +61,25 @@ impl<'a> Case<'a> {
             // It may have stood in the line, or been granted what it could not take any more.
             let named = self.plan().pools.keys().cloned();
             for pool in named.chain([slots::active_tasks_pool(&self.run.run.pipeline)]) {
-                effects.push(slots::give_back(&pool, "", 0));
+                effects.push(self.leave_line(&pool));
             }
         }
         effects.extend(datasets::posts(record));
         effects.extend(self.after_retry());
         effects
+    }
+
+    /// The effect that takes the attempt that would have been the next out of a pool's line.
+    fn leave_line(&self, pool: &str) -> Effect {
+        let record = &self.loaded.record;
+        let next = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let holder = Holder {
+            run_key: self.run.key(),
+            generation: self.run.generation,
+            attempt: Some((record.task.clone(), record.index, next)),
+        };
+        let slots = self.plan().pools.get(pool).copied().unwrap_or(1);
+        slots::give_back(pool, &holder.name(), slots)
     }
 
     /// The notices in the record's outbox, to be delivered.
@@ -117,9 +131,9 @@ impl<'a> Case<'a> {
         }
         let mut effects = self.after_end();
         for pool in waited {
-            let grants = slots::give_back(&pool, "", 0);
-            if !effects.contains(&grants) {
-                effects.push(grants);
+            let leaves = self.leave_line(&pool);
+            if !effects.contains(&leaves) {
+                effects.push(leaves);
             }
         }
         Decision { writes: vec![self.write()], effects, ..Decision::default() }

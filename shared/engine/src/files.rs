@@ -13,11 +13,11 @@ use cauce_model::event::{
     Became, FileRecord, InterestRecord, LedgerRecord, Object, file_item, interest_partition, ledger_item,
     sequence,
 };
+use cauce_model::files::FileTriggerPlan;
 use cauce_model::ids::sha256_hex;
 use cauce_model::item::Expect;
 use cauce_model::matrix::{ItemRecord, is_key};
 use cauce_model::pattern::KeyPattern;
-use cauce_model::plan::FileTriggerPlan;
 use cauce_model::record::{PipelineRecord, Record, RunRecord, TriggerRecord, pipeline_item, run_item};
 use cauce_model::{Instant, Item, Json, RunKey, TriggerKind, Write};
 use cauce_template::Context;
@@ -61,10 +61,17 @@ pub(crate) struct Met<'a> {
     pub(crate) trigger: &'a FileTriggerPlan,
     /// Its position among the pipeline's triggers.
     pub(crate) position: usize,
-    /// The position of the pattern.
+    /// The position of the pattern; the marker's follows those of the files.
     pub(crate) key: u32,
     /// What all of its patterns capture, as this object has it.
     pub(crate) captures: BTreeMap<String, String>,
+}
+
+impl Met<'_> {
+    /// Whether the object says that the files are all there.
+    pub(crate) fn is_marker(&self) -> bool {
+        self.key as usize == self.trigger.keys.len()
+    }
 }
 
 /// One pipeline decides about an object.
@@ -94,7 +101,7 @@ pub(crate) fn file(
         }
         Err(problem) => return Ok(rejected(entry, problem)),
     };
-    if object.size < met.trigger.min_bytes {
+    if object.size < met.trigger.min_bytes && !met.is_marker() {
         let least = met.trigger.min_bytes;
         return Ok(rejected(entry, format!("{} bytes are fewer than min_bytes, {least}", object.size)));
     }
@@ -114,12 +121,12 @@ pub(crate) fn file(
     let arrival = Arrival { deployed: &deployed, prepared: &prepared, settings, view, now };
     let decision = if met.trigger.all {
         sets::complete(&arrival, entry, met, object)?
-    } else if let Some(settle) = met.trigger.settle_seconds {
+    } else if let Some(settle) = met.trigger.collects() {
         sets::collect(&arrival, entry, met, object, settle)?
     } else {
         let id = json!([pipeline, object.identity()]);
         let (by, events) = (by(object), vec![object.clone()]);
-        let files = Files { events, uri: None, captures: met.captures, by };
+        let files = Files { events, uri: None, marker: None, captures: met.captures, by };
         arrival.run(entry, met.trigger, &id, object.at, files)?
     };
     Ok(decision.map_or_else(
@@ -152,6 +159,8 @@ pub(crate) struct Files {
     pub(crate) events: Vec<Object>,
     /// Where all of them are written down, and how many they are, when they are many.
     pub(crate) uri: Option<(String, usize)>,
+    /// The file that said that they are all there.
+    pub(crate) marker: Option<Object>,
     /// What their keys have in common.
     pub(crate) captures: BTreeMap<String, String>,
     /// Who started it.
@@ -189,6 +198,9 @@ impl Arrival<'_> {
         if let Some((uri, count)) = &files.uri {
             detail["more_events"] = json!(count - files.events.len().min(LISTED_MAX));
             detail["events_uris"] = json!([uri]);
+        }
+        if let Some(marker) = &files.marker {
+            detail["marker"] = json!(marker);
         }
         let cause = TriggerRecord { kind: TriggerKind::File, by: Some(files.by), detail, item };
         let known = self.view.item(&run_item(&RunKey::new(pipeline, &new.run_id)))?;
@@ -237,8 +249,13 @@ fn met<'a>(prepared: &'a Prepared, object: &Object, settings: &Settings) -> Resu
             continue;
         }
         let patterns: Vec<KeyPattern> =
-            trigger.keys.iter().map(|key| KeyPattern::parse(key)).collect::<Result<_, _>>()?;
-        for (key, pattern) in (0..).zip(&patterns) {
+            trigger.patterns().map(KeyPattern::parse).collect::<Result<_, _>>()?;
+        let mut ranked: Vec<(u32, &KeyPattern)> = (0..).zip(&patterns).collect();
+        if trigger.marker.is_some() {
+            // A marker among the files fits their patterns as well: it is looked for first.
+            ranked.rotate_right(1);
+        }
+        for (key, pattern) in ranked {
             let Some(mut captures) = pattern.matches(&object.key) else { continue };
             let everywhere =
                 |name: &str| patterns.iter().all(|p| p.captures().any(|(other, _)| other == name));

@@ -147,6 +147,13 @@ pub(crate) enum Waiter {
     Gone,
 }
 
+/// The items that tell whether a waiter still waits.
+pub(crate) fn records(holder: &Holder) -> Vec<Key> {
+    let run = run_item(&holder.run_key);
+    let task = holder.attempt.as_ref().map(|(task, index, _)| task_item(&holder.run_key, task, *index));
+    std::iter::once(run).chain(task).collect()
+}
+
 /// Looks whether a waiter still waits.
 pub(crate) fn waiter(holder: &Holder, view: &View) -> Result<Waiter, Stop> {
     let Some(run) = view.item(&run_item(&holder.run_key))? else {

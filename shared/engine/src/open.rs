@@ -75,6 +75,7 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
         wants: std::slice::from_ref(&want),
         priority: 0,
         since: run.created_at,
+        fixed: true,
         tie: run.run.run_id.clone(),
         holder: &holder,
     };

@@ -46,7 +46,14 @@ pub(crate) fn decide(pool: &str, all: bool, view: &View, settings: &Settings) ->
     // Those who died in line: what is kept for them goes to others, and their places with them. One
     // that died before it joined, or while it left, has a place and nothing else.
     let mut grants = false;
-    for place in view.range(pool_item(pool).partition, LINE.to_owned())? {
+    let line = view.range(pool_item(pool).partition, LINE.to_owned())?;
+    view.want(
+        line.iter()
+            .filter_map(stands_for)
+            .filter_map(Holder::parse)
+            .flat_map(|holder| line::records(&holder)),
+    )?;
+    for place in line {
         let Some((name, holder)) = stands_for(place).and_then(|name| Some((name, Holder::parse(name)?)))
         else {
             continue;

@@ -185,7 +185,7 @@ fn under_way(
         pools.extend(slots::of_plan(&prepared.plan));
     }
     for pool in pools {
-        decision.effects.push(slots::give_back(&pool, "", 0));
+        decision.effects.push(slots::look_once(&pool));
     }
 
     // Whoever answered may have died before the token heard of it.

@@ -10,9 +10,10 @@ use crate::files::{Arrival, Files, LISTED_MAX, Met, Taken, by};
 use crate::stop::Stop;
 use crate::{Settings, View};
 use cauce_model::event::{Became, Firing, LedgerRecord, MemberRecord, Object, SetRecord, members, set_item};
+use cauce_model::files::FileTriggerPlan;
 use cauce_model::ids::sha256_hex;
 use cauce_model::item::Expect;
-use cauce_model::plan::{FileTriggerPlan, TriggerPlan};
+use cauce_model::plan::TriggerPlan;
 use cauce_model::record::{Notice, Record};
 use cauce_model::time::MICROS;
 use cauce_model::{Instant, Json, Write};
@@ -62,8 +63,11 @@ fn put(set: &SetRecord, trigger: &FileTriggerPlan, expect: Expect) -> (Write, Op
 
 /// The patterns without a file.
 fn missing(set: &SetRecord, trigger: &FileTriggerPlan) -> Vec<String> {
-    let absent = (0..).zip(&trigger.keys).filter(|(key, _)| !set.members.contains_key(key));
-    absent.map(|(_, pattern)| pattern.clone()).collect()
+    if !trigger.all {
+        return trigger.marker.iter().cloned().collect();
+    }
+    let absent = (0..).zip(trigger.patterns()).filter(|(key, _)| !set.members.contains_key(key));
+    absent.map(|(_, pattern)| pattern.to_owned()).collect()
 }
 
 /// Puts an object into its place in a set. Of two keys that fit one pattern the later counts, whichever
@@ -121,12 +125,19 @@ fn run_of_set(
     at: Instant,
 ) -> Result<Taken, Stop> {
     let id = json!([set.pipeline, set.trigger, set.captures]);
-    let events = set.members.values().cloned().collect();
-    let files = Files { events, uri: None, captures: set.captures.clone(), by };
+    let marker = trigger.marker.as_ref().and_then(|_| u32::try_from(trigger.keys.len()).ok());
+    let is_marker = |key: &u32| Some(*key) == marker;
+    let files = Files {
+        events: set.members.iter().filter(|(key, _)| !is_marker(key)).map(|(_, file)| file.clone()).collect(),
+        uri: None,
+        marker: set.members.iter().find(|(key, _)| is_marker(key)).map(|(_, file)| file.clone()),
+        captures: set.captures.clone(),
+        by,
+    };
     arrival.run(entry, trigger, &id, at, files)
 }
 
-/// A file of a set that collects.
+/// A file of a set that collects, or its marker.
 pub(crate) fn collect(
     arrival: &Arrival<'_>,
     entry: LedgerRecord,
@@ -136,13 +147,37 @@ pub(crate) fn collect(
 ) -> Result<Taken, Stop> {
     let (mut set, expect) = load(arrival, &met)?;
     let now = arrival.now;
-    let member = MemberRecord { object: object.clone(), heard_at: now };
-    let mut decision = booked(entry, Became::Waiting, Some(settles(settle)));
-    decision.writes.push(member.write(&set.pipeline, &set.set, set.round));
+    let is_marker = met.is_marker();
+    let is_marked = |marker: &Object| object.at <= marker.at;
+    let waits =
+        met.trigger.marker.as_ref().filter(|_| !is_marker && !set.marker.as_ref().is_some_and(is_marked));
+    let reason = waits.map_or_else(|| settles(settle), |marker| format!("missing: {marker}"));
+    let mut decision = booked(entry, Became::Waiting, Some(reason));
+    if is_marker {
+        set.marker = Some(object.clone());
+        (set.opened_at, set.told) = (None, false);
+    } else {
+        let member = MemberRecord { object: object.clone(), heard_at: now };
+        decision.writes.push(member.write(&set.pipeline, &set.set, set.round));
+    }
+    if waits.is_some() {
+        // The first file opens the set; the others only check that it has not been closed meanwhile.
+        let write = match set.opened_at {
+            Some(_) => Write::Check { key: set_item(&set.pipeline, &set.set), expect },
+            None => {
+                set.opened_at = Some(now);
+                let (write, effect) = put(&set, met.trigger, expect);
+                decision.effects.extend(effect);
+                write
+            }
+        };
+        decision.writes.push(write);
+        return Ok(Ok(decision));
+    }
     // The time is moved when half of it is over: then a thousand arrivals write the set's item a few times.
     // What came last counts all the same, for it is looked at when the time is over.
     let half = i64::try_from(settle).unwrap_or(i64::MAX).saturating_mul(MICROS / 2);
-    if set.settles_at.is_some_and(|at| at.micros_since(now) > half) {
+    if !is_marker && set.settles_at.is_some_and(|at| at.micros_since(now) > half) {
         let key = set_item(&set.pipeline, &set.set);
         decision.writes.push(Write::Check { key, expect });
         return Ok(Ok(decision));
@@ -183,10 +218,11 @@ pub(crate) fn due(
     }
     let arrival = Arrival { deployed: &deployed, prepared: &prepared, settings, view, now };
     let due = Due { arrival: &arrival, trigger, expect };
-    match (trigger.all, trigger.settle_seconds) {
-        (true, _) if record.settles_at.is_some() => due.settled(record),
-        (true, _) => due.late(record),
-        (false, Some(settle)) => due.collected(record, settle),
+    let starts = record.firing.is_some() || record.settles_at.is_some_and(|at| at <= now);
+    match (trigger.all, trigger.collects()) {
+        (true, _) if starts => due.settled(record),
+        (false, Some(settle)) if starts => due.collected(record, settle),
+        (true, _) | (false, Some(_)) => due.late(record),
         (false, None) => Ok(Decision {
             writes: vec![Write::Put { item: record.row(None), expect: due.expect }],
             ..Decision::default()
@@ -233,7 +269,10 @@ impl Due<'_> {
                 channel: channel.clone(),
                 event: "deadline".to_owned(),
                 subject: format!("{}: files are missing for {}", set.pipeline, captures.join(" ")),
-                message: format!("missing: {missing}; there: {}", have.join(", ")),
+                message: match have.is_empty() {
+                    true => format!("missing: {missing}"),
+                    false => format!("missing: {missing}; there: {}", have.join(", ")),
+                },
                 run: set.pipeline.clone(),
                 task: None,
                 at: self.arrival.now,
@@ -269,7 +308,11 @@ impl Due<'_> {
         let firing = match set.firing.take() {
             Some(firing) => firing,
             None => {
-                let newest = files.iter().map(|file| file.heard_at).max();
+                // Those that came after the marker do not put it off.
+                let counts = |file: &&MemberRecord| {
+                    set.marker.as_ref().is_none_or(|marker| file.object.at <= marker.at)
+                };
+                let newest = files.iter().filter(counts).map(|file| file.heard_at).max();
                 let quiet_at = newest.map(|at| at.plus_seconds(settle)).filter(|at| *at > now);
                 if let Some(at) = quiet_at {
                     set.settles_at = Some(at);
@@ -285,7 +328,14 @@ impl Due<'_> {
         let most = self.trigger.batch.map_or(FILES_MAX, |batch| batch as usize);
         let left = files.get(firing.taken..).unwrap_or_default();
         let of_run: Vec<Object> = left.iter().take(most).map(|file| file.object.clone()).collect();
-        let Some(newest) = of_run.last().cloned() else { return Ok(self.and_set(Decision::default(), &set)) };
+        let Some(newest) = of_run.last().cloned() else {
+            let Some(marker) = set.marker.as_ref().filter(|_| firing.taken == 0) else {
+                return Ok(self.and_set(Decision::default(), &set));
+            };
+            let entry = self.entry(&set, &json!(["collected", round, 0]), marker.at, 0);
+            let reason = "the marker came, and no file with it".to_owned();
+            return Ok(self.and_set(booked(entry, Became::Rejected, Some(reason)), &set));
+        };
         let is_last = of_run.len() == left.len();
         let what = json!(["collected", round, firing.taken]);
         let entry = self.entry(&set, &what, newest.at, of_run.len());
@@ -296,6 +346,7 @@ impl Due<'_> {
         let files = Files {
             events,
             uri: Some((uri.clone(), of_run.len())),
+            marker: set.marker.clone(),
             captures: set.captures.clone(),
             by: by(&newest),
         };

@@ -135,6 +135,9 @@ pub(crate) struct Ask<'a> {
     pub(crate) priority: i64,
     /// Since when it is wanted: the older is granted first.
     pub(crate) since: Instant,
+    /// Whether `since` is the same each time this is asked: then its place in line can only be one, and
+    /// nobody reads a long line to find it.
+    pub(crate) fixed: bool,
     /// Who goes first of those that came at the same moment; compared by bytes.
     pub(crate) tie: String,
     pub(crate) holder: &'a Holder,
@@ -220,9 +223,7 @@ fn acquire_one(ask: &Ask<'_>, want: &Want, view: &View, now: Instant) -> Result<
     if let Some(item) = taken {
         return Ok(held(number(item, FENCE).unsigned_abs(), Vec::new()));
     }
-    let line = view.range(key.partition.clone(), LINE.to_owned())?;
-    let places = line.iter().filter(|place| stands_for(place) == Some(&holder));
-    let mut gone: Vec<Key> = places.map(|place| place.key.clone()).collect();
+    let mut gone = own_places(ask, &want.pool, view)?;
     if !view.item(&key)?.is_some_and(|item| has(item, HOLDERS, &lease)) {
         let joined = line_up(ask, want, view, now)?;
         match joined {
@@ -291,17 +292,29 @@ fn acquire_several(ask: &Ask<'_>, view: &View, now: Instant) -> Result<Grant, St
     Ok(Grant::Waiting)
 }
 
+/// Where one that asks stands in a pool's line, or stood.
+fn own_places(ask: &Ask<'_>, pool: &str, view: &View) -> Result<Vec<Key>, Stop> {
+    let partition = pool_item(pool).partition;
+    let holder = ask.holder.name();
+    if ask.fixed {
+        let place = Key::new(partition, place_sort(ask.priority, ask.since, &ask.tie, &holder));
+        return Ok(view.item(&place)?.map(|_| place).into_iter().collect());
+    }
+    let line = view.range(partition, LINE.to_owned())?;
+    let own = line.iter().filter(|place| stands_for(place) == Some(&holder));
+    Ok(own.map(|place| place.key.clone()).collect())
+}
+
 /// Into the line first, then into the set: a set member without a place in line cannot be found by
 /// those who grant, the other way round it can. `Some`: it did not join, because it holds already; this
 /// is its place.
 fn line_up(ask: &Ask<'_>, want: &Want, view: &View, now: Instant) -> Result<Option<Key>, Stop> {
     let key = pool_item(&want.pool);
     let holder = ask.holder.name();
-    let line = view.range(key.partition.clone(), LINE.to_owned())?;
     let sort = place_sort(ask.priority, ask.since, &ask.tie, &holder);
     let mut place = Key::new(key.partition.clone(), sort);
-    if let Some(stands) = line.iter().find(|place| stands_for(place) == Some(&holder)) {
-        place = stands.key.clone();
+    if let Some(stands) = own_places(ask, &want.pool, view)?.into_iter().next() {
+        place = stands;
     } else {
         let mut body = Body::new();
         body.insert(line::HOLDER.into(), Json::from(holder.as_str()));
@@ -350,12 +363,18 @@ pub(crate) fn look(pool: &str) -> Effect {
     Effect::Command(Box::new(Command::Look { pool: pool.to_owned(), seconds: LOOK_SECONDS }))
 }
 
+/// The effect that looks once: whoever gave back may have died before it granted or told.
+pub(crate) fn look_once(pool: &str) -> Effect {
+    Effect::Command(Box::new(Command::Look { pool: pool.to_owned(), seconds: 0 }))
+}
+
 /// Grants whom it can, and looks again later while somebody waits.
 pub(crate) fn look_again(pool: &str, seconds: u64, view: &View, now: Instant) -> Result<Decision, Stop> {
-    let mut decision = release(pool, "", 0, view, now)?;
+    let long = seconds >= LOOK_SECONDS_MAX;
+    let mut decision = grant_line(pool, "", if long { Reach::All } else { Reach::Free }, view, now)?;
     let waits = view.item(&pool_item(pool))?.is_some_and(is_awaited);
-    if waits {
-        if seconds >= LOOK_SECONDS_MAX {
+    if waits && seconds > 0 {
+        if long {
             // Long in line: perhaps somebody holds who died between its grant and its first write.
             decision.effects.push(reclaim(pool.to_owned()));
         }
@@ -384,7 +403,7 @@ pub(crate) fn resize(pools: &BTreeMap<String, u32>, view: &View) -> Result<Decis
     Ok(decision)
 }
 
-/// Gives slots back, then grants whom it can. An empty holder only grants.
+/// Gives slots back, then grants whom it can. An empty holder only grants, to whom in the line it may be.
 pub(crate) fn release(
     pool: &str,
     holder: &str,
@@ -392,79 +411,128 @@ pub(crate) fn release(
     view: &View,
     now: Instant,
 ) -> Result<Decision, Stop> {
-    let key = pool_item(pool);
-    if !holder.is_empty() {
-        let lease = lease(holder, slots);
-        let change = Change {
-            steps: vec![Step::Add(USED.into(), -i64::from(slots)), Step::Take(HOLDERS.into(), lease.clone())],
-        };
-        let held = When { all: vec![Cond::Contains(HOLDERS.into(), lease)] };
-        view.update("give".into(), key.clone(), change, held)?;
+    if holder.is_empty() {
+        return grant_line(pool, "", Reach::All, view, now);
     }
-    let Some(item) = view.item(&key)? else {
-        return Ok(Decision::default());
+    let lease = lease(holder, slots);
+    let change = Change {
+        steps: vec![Step::Add(USED.into(), -i64::from(slots)), Step::Take(HOLDERS.into(), lease.clone())],
     };
-    if !is_awaited(item) {
-        return Ok(Decision::default());
-    }
+    let held = When { all: vec![Cond::Contains(HOLDERS.into(), lease)] };
+    view.update("give".into(), pool_item(pool), change, held)?;
+    grant_line(pool, holder, Reach::Free, view, now)
+}
+
+/// How far down a line is looked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// To its end: those who want more than there is are told, those who wait no more lose their places.
+    All,
+    /// As far as there are slots for, or somebody who has not heard of its grant. So a full pool costs
+    /// one read, however many wait.
+    Free,
+}
+
+/// Places of a line read at a time, and records of those who stand there.
+const PLACES: u32 = 25;
+
+/// Grants whom it can, and tells whom it or somebody before it granted. Who gives back may stand in
+/// this line itself, `own`: it leaves.
+fn grant_line(pool: &str, own: &str, reach: Reach, view: &View, now: Instant) -> Result<Decision, Stop> {
+    let key = pool_item(pool);
+    let mut decision = Decision::default();
+    let Some(item) = view.item(&key)?.filter(|item| is_awaited(item)) else {
+        return Ok(decision);
+    };
     let capacity = number(item, SLOTS);
     let mut free = capacity - number(item, USED);
-    let mut decision = Decision::default();
-    for place in view.range(key.partition.clone(), LINE.to_owned())? {
-        let Some((name, waiter)) = stands_for(place).and_then(|name| Some((name, Holder::parse(name)?)))
-        else {
-            continue;
+    let mut barred = false;
+    // Those who must be met whatever is free: granted, but they do not know; and who leaves.
+    let mut sought: BTreeSet<&str> =
+        leases(item).map(|(name, _)| name).chain([own]).filter(|name| line::waits(item, name)).collect();
+    let mut after = None;
+    loop {
+        if reach == Reach::Free && (free <= 0 || barred) && sought.is_empty() {
+            return Ok(decision);
+        }
+        let (places, next) = view.page(key.partition.clone(), LINE.to_owned(), after.clone(), PLACES)?;
+        let matters = |place: &Item, grants: bool, sought: &BTreeSet<&str>| {
+            reach == Reach::All || grants || stands_for(place).is_some_and(|name| sought.contains(name))
         };
-        let wants = number(place, SLOTS);
-        let is_granted = is_held(item, name, wants);
-        let waiting = line::waiter(&waiter, view)?;
-        if waiting == Waiter::Gone {
-            if line::waits(item, name) {
-                if !leave(view, &key, name, wants, is_granted)? {
-                    // It was granted since, or has left: the next look tells.
+        let met = places.iter().filter(|place| matters(place, free > 0 && !barred, &sought));
+        view.want(
+            met.filter_map(stands_for).filter_map(Holder::parse).flat_map(|holder| line::records(&holder)),
+        )?;
+        for place in places {
+            if !matters(place, free > 0 && !barred, &sought) {
+                continue;
+            }
+            let Some((name, waiter)) = stands_for(place).and_then(|name| Some((name, Holder::parse(name)?)))
+            else {
+                continue;
+            };
+            sought.remove(name);
+            let wants = number(place, SLOTS);
+            let is_granted = is_held(item, name, wants);
+            let waiting = line::waiter(&waiter, view)?;
+            if waiting == Waiter::Gone {
+                if line::waits(item, name) {
+                    if !leave(view, &key, name, wants, is_granted)? {
+                        // It was granted since, or has left: the next look tells.
+                        continue;
+                    }
+                    if is_granted {
+                        // It died before it knew: those behind it are granted what it gives back.
+                        free += wants;
+                    }
+                }
+                decision.writes.push(Write::Delete { key: place.key.clone(), expect: Expect::Any });
+                if decision.writes.len() == cauce_model::item::TRANSACTION_MAX {
+                    decision.effects.push(look(pool));
+                    return Ok(decision);
+                }
+                continue;
+            }
+            if !line::waits(item, name) {
+                // About to join, and then it looks itself; or it holds already and its place goes with
+                // the write that is under way.
+                continue;
+            }
+            let mut tells = true;
+            if !is_granted && wants <= capacity {
+                if barred {
                     continue;
                 }
-                if is_granted {
-                    // It died before it knew: those behind it are granted what it gives back.
-                    free += wants;
+                match line::ahead(place, free, view, now)? {
+                    // Those behind wait; but who was granted before is told all the same.
+                    Ahead::Bars => {
+                        barred = true;
+                        continue;
+                    }
+                    Ahead::Passed => continue,
+                    Ahead::Takes(slots) => free -= slots,
+                }
+                if line::several(place).is_empty() {
+                    grant(view, &key, name, wants, capacity)?;
+                } else {
+                    // It takes them itself, all in one transaction; what is free here is kept for it.
+                    tells = line::is_ready(place, view, now)?;
                 }
             }
-            decision.writes.push(Write::Delete { key: place.key.clone(), expect: Expect::Any });
-            if decision.writes.len() == cauce_model::item::TRANSACTION_MAX {
-                decision.effects.push(look(pool));
-                break;
-            }
-            continue;
-        }
-        if !line::waits(item, name) {
-            // About to join, and then it looks itself; or it holds already and its place goes with
-            // the write that is under way.
-            continue;
-        }
-        let mut tells = true;
-        if !is_granted && wants <= capacity {
-            match line::ahead(place, free, view, now)? {
-                Ahead::Bars => break,
-                Ahead::Passed => continue,
-                Ahead::Takes(slots) => free -= slots,
-            }
-            if line::several(place).is_empty() {
-                grant(view, &key, name, wants, capacity)?;
-            } else {
-                // It takes them itself, all in one transaction; what is free here is kept for it.
-                tells = line::is_ready(place, view, now)?;
+            // The grant may be an earlier caller's who died before it told: it is told again until the
+            // waiter has taken its place out of the line. Without a token yet, the waiter looks itself.
+            if let Waiter::Waits(token) = waiting
+                && tells
+            {
+                let cause = format!("slots of {pool} are free");
+                decision.effects.push(Effect::Refuse { token, error: names::AGAIN, cause });
             }
         }
-        // The grant may be an earlier caller's who died before it told: it is told again until the
-        // waiter has taken its place out of the line. Without a token yet, the waiter looks itself.
-        if let Waiter::Waits(token) = waiting
-            && tells
-        {
-            let cause = format!("slots of {pool} are free");
-            decision.effects.push(Effect::Refuse { token, error: names::AGAIN, cause });
+        if next.is_none() {
+            return Ok(decision);
         }
+        after.clone_from(next);
     }
-    Ok(decision)
 }
 
 fn grant(view: &View, key: &Key, name: &str, wants: i64, capacity: i64) -> Result<(), Stop> {

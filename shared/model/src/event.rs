@@ -128,6 +128,9 @@ pub struct SetRecord {
     /// items of their own: [`MemberRecord`].
     #[serde(default)]
     pub members: BTreeMap<u32, Object>,
+    /// The newest marker of a set that collects: files that were there before it need no further one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker: Option<Object>,
     /// When its first file was heard of; absent once it was complete, or nobody waits for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened_at: Option<Instant>,
@@ -181,6 +184,7 @@ impl SetRecord {
             trigger,
             captures,
             members: BTreeMap::new(),
+            marker: None,
             opened_at: None,
             told: false,
             settles_at: None,

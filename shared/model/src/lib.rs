@@ -29,6 +29,8 @@ pub mod deployment;
 
 pub mod event;
 
+pub mod files;
+
 pub mod webhook;
 
 pub mod access;

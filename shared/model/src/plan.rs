@@ -6,6 +6,7 @@
 
 use crate::Json;
 use crate::dataset::DatasetTriggerPlan;
+use crate::files::FileTriggerPlan;
 use crate::matrix::MatrixPlan;
 use crate::params::ParamSpec;
 use crate::rule::TriggerRule;
@@ -109,37 +110,6 @@ impl TriggerPlan {
             Self::File(_) | Self::Webhook(_) => None,
         }
     }
-}
-
-/// Objects that start runs.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileTriggerPlan {
-    /// The bucket's name; `${{ env.x }}` stays in it.
-    pub bucket: String,
-    /// Patterns of keys; see [`crate::pattern::KeyPattern`].
-    pub keys: Vec<String>,
-    /// Whether a run needs a file for each pattern, else for one.
-    pub all: bool,
-    /// The key of the run's item, made of captures.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub item: Option<String>,
-    /// The run's date, made of captures.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub logical_date: Option<String>,
-    /// Smaller objects start nothing.
-    #[serde(default)]
-    pub min_bytes: u64,
-    /// How long after its first file a set may be incomplete before somebody is told, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline_seconds: Option<u64>,
-    /// How long no further file may have come before the run starts, in seconds. Without `all` it collects
-    /// files into one run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settle_seconds: Option<u64>,
-    /// Most files of one run that collects them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch: Option<u32>,
 }
 
 /// One schedule of a pipeline.

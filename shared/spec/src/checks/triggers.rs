@@ -76,6 +76,8 @@ fn of_an_item(draft: &Draft<'_>, trigger: &FileTrigger, node: &Node, route: &str
     );
 }
 
+const PATTERNS: &str = "captures are `{name}`, `{name:int}` and `{name:date}`; `*` matches within one folder";
+
 fn file(trigger: &FileTrigger, node: &Node, route: &str, reader: &mut Reader) {
     let span = |key: &str| node.get(key).map_or(node.span, |entry| entry.value.span);
     let mut report = |code: Code, span: Span, message: String, help: &str, key: &str| {
@@ -90,18 +92,21 @@ fn file(trigger: &FileTrigger, node: &Node, route: &str, reader: &mut Reader) {
             "bucket",
         );
     }
-    if trigger.deadline.is_some() && trigger.wait_for == Quorum::Any {
+    if trigger.deadline.is_some() && trigger.wait_for == Quorum::Any && trigger.marker.is_none() {
         report(
             Code::Conflict,
             span("deadline"),
-            "without `wait_for: all` no set is ever incomplete".to_owned(),
-            "add `wait_for: all`, or leave the deadline out",
+            "without `wait_for: all` or a `marker` no set is ever incomplete".to_owned(),
+            "add one of them, or leave the deadline out",
             "deadline",
         );
     }
     if trigger.batch.is_some() {
-        let conflict = if trigger.settle.is_none() {
-            Some(("a batch is of files that are collected, and nothing collects them", "add `settle: 1m`"))
+        let conflict = if trigger.settle.is_none() && trigger.marker.is_none() {
+            Some((
+                "a batch is of files that are collected, and nothing collects them",
+                "add `settle: 1m`, or a `marker`",
+            ))
         } else if trigger.wait_for == Quorum::All {
             Some((
                 "a set of one file for each pattern has no batches",
@@ -137,7 +142,7 @@ fn file(trigger: &FileTrigger, node: &Node, route: &str, reader: &mut Reader) {
                 Code::BadKeyPattern,
                 items.get(at).map_or(span("keys"), |item| item.span),
                 format!("`{key}` is no pattern of keys: {problem}"),
-                "captures are `{name}`, `{name:int}` and `{name:date}`; `*` matches within one folder",
+                PATTERNS,
                 &format!("keys[{at}]"),
             ),
         }
@@ -145,8 +150,18 @@ fn file(trigger: &FileTrigger, node: &Node, route: &str, reader: &mut Reader) {
     if captured.len() < trigger.keys.len() || captured.is_empty() {
         return;
     }
+    if let Some(marker) = &trigger.marker {
+        match KeyPattern::parse(marker) {
+            Ok(pattern) => captured.push(pattern.captures().map(|(name, _)| name.to_owned()).collect()),
+            Err(problem) => {
+                let message = format!("`{marker}` is no pattern of keys: {problem}");
+                report(Code::BadKeyPattern, span("marker"), message, PATTERNS, "marker");
+                return;
+            }
+        }
+    }
     let common = captured.iter().skip(1).fold(captured[0].clone(), |common, names| &common & names);
-    if trigger.wait_for == Quorum::All && trigger.keys.len() > 1 && common.is_empty() {
+    if trigger.wait_for == Quorum::All && captured.len() > 1 && common.is_empty() {
         report(
             Code::BadKeyPattern,
             span("keys"),

@@ -27,6 +27,8 @@ record! {
         keys: Vec<String>;
         /// Wait for: whether all patterns must have a file, or one is enough.
         wait_for: Quorum = Quorum::Any;
+        /// Marker: the pattern of a file that says that the others are all there, such as `{date}/_SUCCESS`.
+        marker: Option<String> = None;
         /// Logical date: the run's date, made of captures, such as `{date}`.
         logical_date: Option<String> = None;
         /// Item: the key of the item of the matrix whose run it is, made of captures, such as `{ticker}`.
