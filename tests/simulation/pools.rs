@@ -6,6 +6,7 @@ use cauce_engine::Command;
 use cauce_host::simulation::{MemoryObjects, Ran};
 use cauce_local::memory::MemoryTable;
 use cauce_model::RunKey;
+use cauce_model::matrix::ItemRecord;
 use cauce_ports::Table;
 use cauce_testkit::faulty::{Faults, Faulty, Rates};
 use serde_json::json;
@@ -149,4 +150,69 @@ fn a_run_in_a_long_line_costs_what_one_in_a_short_line_does() {
     let (short, long) = (calls_per_run(80, 16), calls_per_run(640, 128));
     eprintln!("{short} {long}");
     assert!(long < 1.5 * short, "{long} calls for a run behind 512, {short} behind 64");
+}
+
+const FEEDS: &str = "
+images: {x: {local: []}}
+pools: {feed_nyse: 1, feed_nasdaq: 1}
+";
+
+const BY_ITEM: &str = "
+pipeline: symbols
+matrix: {as: symbol, from: symbols.csv, key: ticker, priority: rank}
+max_active_runs: 10
+tasks:
+  fetch: {container: {image: x, command: [run]}, pools: {\"feed_{{ symbol.exchange | lower }}\": 1}}
+";
+
+#[test]
+fn items_choose_their_pools_and_who_goes_first() {
+    let (project, problems) = cauce_spec::check_project(FEEDS.as_bytes());
+    let compiled = compiled_in(BY_ITEM, &project.unwrap_or_else(|| panic!("{problems:?}")));
+    let matrix = compiled.plan.matrix.clone().unwrap();
+    let host =
+        host(MemoryTable::new(), MemoryObjects::default(), script(json!({"fetch": 10}), json!({})), epoch());
+    let items = [
+        ("A1", "NYSE", 1),
+        ("B1", "NASDAQ", 1),
+        ("A2", "NYSE", 2),
+        ("B3", "NASDAQ", 3),
+        ("A3", "NYSE", 3),
+        ("B2", "NASDAQ", 2),
+    ];
+    let clock = host.world().clock.clone();
+    clock
+        .block_on(async {
+            let pools = ["feed_nyse", "feed_nasdaq"].map(|name| (name.to_owned(), 1));
+            host.execute(&Command::Resize { pools: pools.into() }).await.unwrap();
+            host.deploy(&deployment(&compiled)).await.unwrap();
+            for (key, exchange, rank) in items {
+                let fields = json!({"ticker": key, "exchange": exchange, "rank": rank});
+                let item = ItemRecord {
+                    key: key.to_owned(),
+                    fields: fields.as_object().cloned().unwrap(),
+                    case: None,
+                    since: epoch(),
+                };
+                let mut request = by_hand(&compiled, key);
+                request.trigger.item = Some(item.of_run(&matrix));
+                host.execute(&Command::Trigger(Box::new(request))).await.unwrap();
+            }
+            host.run(std::future::pending()).await.unwrap();
+            let mut started = BTreeMap::new();
+            for (key, ..) in items {
+                let ended = read(&host, &RunKey::new("symbols", key)).await;
+                assert_eq!(ended.run.status.as_str(), "success", "{key}: {:?}", ended.reasons());
+                let first = ended.tasks["fetch"].attempts[0].started_at;
+                started.insert(key, first.micros_since(epoch()) / 1_000_000);
+            }
+            // The first of each exchange goes at once; then the highest rank of those that wait.
+            let expected = [("A1", 0), ("A2", 20), ("A3", 10), ("B1", 0), ("B2", 20), ("B3", 10)];
+            assert_eq!(started, BTreeMap::from(expected));
+            for pool in ["feed_nyse", "feed_nasdaq"] {
+                let item = host.world().table.get(&cauce_engine::slots::pool_item(pool)).await.unwrap();
+                assert_eq!(item.unwrap().body["used"], 0, "{pool}");
+            }
+        })
+        .unwrap();
 }

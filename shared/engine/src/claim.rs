@@ -43,7 +43,7 @@ pub(crate) fn claim(
     };
     let ask = Ask {
         wants: &wants,
-        priority: plan.priority,
+        priority: plan.priority.saturating_add(slots::priority(case.run)),
         since: case.loaded.record.queued_at.unwrap_or(case.now),
         fixed: false,
         tie: format!("{:06}#{:06}", case.task, index.unwrap_or(0)),
@@ -69,8 +69,12 @@ fn wants(
     if !plan.kind.holds_slots() {
         return Ok(Ok(wants));
     }
-    view.want(plan.pools.keys().map(|pool| slots::pool_item(pool)))?;
-    for (pool, asked) in &plan.pools {
+    let pools = match slots::of_task(plan, case.run) {
+        Ok(pools) => pools,
+        Err(error) => return Ok(Err(error)),
+    };
+    view.want(pools.keys().map(|pool| slots::pool_item(pool)))?;
+    for (pool, asked) in &pools {
         let Some(capacity) = slots::capacity(pool, view)? else {
             return Ok(Err(Unrendered(format!(
                 "the pool '{pool}' has no slots here: declare it under pools in cauce.yaml, and deploy that"

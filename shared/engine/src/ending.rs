@@ -59,7 +59,7 @@ impl<'a> Case<'a> {
         }
         if record.queued_at.is_some() {
             // It may have stood in the line, or been granted what it could not take any more.
-            let named = self.plan().pools.keys().cloned();
+            let named = slots::of_task(self.plan(), self.run).unwrap_or_default().into_keys();
             for pool in named.chain([slots::active_tasks_pool(&self.run.run.pipeline)]) {
                 effects.push(self.leave_line(&pool));
             }
@@ -78,7 +78,8 @@ impl<'a> Case<'a> {
             generation: self.run.generation,
             attempt: Some((record.task.clone(), record.index, next)),
         };
-        let slots = self.plan().pools.get(pool).copied().unwrap_or(1);
+        let asked = slots::of_task(self.plan(), self.run).unwrap_or_default();
+        let slots = asked.get(pool).copied().unwrap_or(1);
         slots::give_back(pool, &holder.name(), slots)
     }
 

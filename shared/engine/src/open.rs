@@ -73,7 +73,7 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
     let want = Want { pool, slots: 1, capacity: prepared.plan.max_active_runs, says: true };
     let ask = Ask {
         wants: std::slice::from_ref(&want),
-        priority: 0,
+        priority: slots::priority(&run),
         since: run.created_at,
         fixed: true,
         tie: run.run.run_id.clone(),

@@ -182,7 +182,7 @@ fn under_way(
         pools.push(slots::pool_of_run(run));
     }
     if records.iter().any(|r| r.generation == run.generation && r.status == TaskStatus::Queued) {
-        pools.extend(slots::of_plan(&prepared.plan));
+        pools.extend(slots::of_run(&prepared.plan, run));
     }
     for pool in pools {
         decision.effects.push(slots::look_once(&pool));
@@ -258,7 +258,7 @@ fn under_way(
 /// The pools whose slots a run under way has or wants: those that its plan names, and those that its
 /// unfinished task runs hold or wait for, locks among them.
 fn in_use(run: &RunRecord, prepared: &Prepared, records: &[TaskRecord]) -> BTreeSet<String> {
-    let mut pools = slots::of_plan(&prepared.plan);
+    let mut pools = slots::of_run(&prepared.plan, run);
     pools.insert(slots::pool_of_run(run));
     for record in records.iter().filter(|r| r.generation == run.generation && !r.status.is_terminal()) {
         pools.extend(record.holds.iter().map(|hold| hold.pool.clone()));

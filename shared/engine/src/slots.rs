@@ -9,12 +9,14 @@
 
 use crate::View;
 use crate::command::{Command, Decision, Effect};
+use crate::context::Unrendered;
 use crate::line::{self, Ahead, LINE, Waiter, place_sort, stands_for};
 use crate::stop::Stop;
 use cauce_model::item::{Body, Change, Cond, Step, When};
-use cauce_model::plan::Plan;
+use cauce_model::plan::{Plan, TaskPlan};
 use cauce_model::record::{HoldRecord, RunRecord};
 use cauce_model::{Expect, Instant, Item, Json, Key, RunKey, Write, names};
+use cauce_template::{Context, Template};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::line::{STARVATION_SECONDS, priority_of};
@@ -347,10 +349,49 @@ pub(crate) fn reclaim(pool: String) -> Effect {
     Effect::Command(Box::new(Command::Reclaim { pool, all: true }))
 }
 
-/// The pools that tasks of a plan take slots of, by name; locks have theirs from the run.
+/// The pools that tasks of a plan take slots of, whatever run they are of, by name. Locks, and pools that
+/// items choose, have theirs from the run.
 pub fn of_plan(plan: &Plan) -> BTreeSet<String> {
-    let named = plan.tasks.iter().flat_map(|task| task.pools.keys().cloned());
+    let named = plan.tasks.iter().flat_map(|task| task.pools.keys().filter(|pool| !is_chosen(pool)).cloned());
     named.chain(plan.max_active_tasks.map(|_| active_tasks_pool(&plan.pipeline))).collect()
+}
+
+/// The pools that tasks of a run take slots of, by name; locks are known when they are taken.
+pub(crate) fn of_run(plan: &Plan, run: &RunRecord) -> BTreeSet<String> {
+    let mut pools = of_plan(plan);
+    for task in plan.tasks.iter().filter(|task| task.pools.keys().any(|pool| is_chosen(pool))) {
+        // One whose name cannot be made is never waited for: its task fails before it asks.
+        pools.extend(of_task(task, run).unwrap_or_default().into_keys());
+    }
+    pools
+}
+
+/// How many slots of which pools an attempt of a task takes in a run, the names as its item fills them in.
+pub(crate) fn of_task(task: &TaskPlan, run: &RunRecord) -> Result<BTreeMap<String, u32>, Unrendered> {
+    let mut pools = BTreeMap::new();
+    for (pool, slots) in &task.pools {
+        let name = match &run.trigger.item {
+            Some(item) if is_chosen(pool) => {
+                let fields = Json::Object(item.fields.clone());
+                let context = Context::new(&[(item.name.clone(), fields)].into_iter().collect());
+                let name = Template::parse(pool).and_then(|template| template.render_text(&context));
+                name.map_err(|error| Unrendered(format!("the pool '{pool}' cannot be named: {error}")))?
+            }
+            _ => pool.clone(),
+        };
+        // Two names may become one.
+        *pools.entry(name).or_insert(0) += slots;
+    }
+    Ok(pools)
+}
+
+fn is_chosen(pool: &str) -> bool {
+    pool.contains("{{")
+}
+
+/// What the item of a run adds to the priorities of its run and its tasks.
+pub(crate) fn priority(run: &RunRecord) -> i64 {
+    run.trigger.item.as_ref().map_or(0, |item| item.priority)
 }
 
 /// The first pause between two looks at a line, and the longest, in seconds. On AWS the sweep looks.

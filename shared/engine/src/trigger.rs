@@ -216,7 +216,7 @@ pub(crate) fn plan_run(
                 slots::Holder { run_key: run_key.clone(), generation: run.generation, attempt: None };
             effects.push(slots::give_back(&slots::pool_of_run(run), &holder.name(), 1));
             // And what it had been granted and not written down yet.
-            effects.extend(slots::of_plan(&prepared.plan).into_iter().map(slots::reclaim));
+            effects.extend(slots::of_run(&prepared.plan, run).into_iter().map(slots::reclaim));
         }
     }
     let deadline_at =

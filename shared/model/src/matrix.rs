@@ -19,6 +19,14 @@ pub const KEY_MAX: usize = 40;
 /// Most bytes of an item's columns, as JSON: they are in the record of each of its runs.
 pub const ITEM_BYTES_MAX: usize = 8_192;
 
+/// How far a priority goes, either way.
+pub const PRIORITY_MAX: i64 = 1_000_000;
+
+/// Whether a column's value can be a priority.
+pub fn is_priority(value: &Json) -> bool {
+    value.as_i64().is_some_and(|value| (-PRIORITY_MAX..=PRIORITY_MAX).contains(&value))
+}
+
 /// Whether a text can stand in run ids, and so in execution names and paths.
 /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html#API_StartExecution_RequestParameters>
 pub fn is_key(text: &str) -> bool {
@@ -44,6 +52,9 @@ pub struct MatrixPlan {
     /// Whether `max_active_runs` counts the runs of each item by themselves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub per_item: bool,
+    /// The column whose number says which items' runs and tasks go first where slots are short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
 }
 
 impl MatrixPlan {
@@ -51,6 +62,12 @@ impl MatrixPlan {
     pub fn case_of(&self, fields: &Map<String, Json>) -> Option<String> {
         let value = fields.get(self.select.as_ref()?)?;
         Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
+    /// An item's priority. One that an earlier list left without a number has none.
+    fn priority_of(&self, fields: &Map<String, Json>) -> i64 {
+        let value = self.priority.as_ref().and_then(|column| fields.get(column));
+        value.filter(|value| is_priority(value)).and_then(Json::as_i64).unwrap_or(0)
     }
 }
 
@@ -68,6 +85,14 @@ pub struct RunItem {
     /// Whether `max_active_runs` counts its runs by themselves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub alone: bool,
+    /// What is added to the priorities of its run and its tasks.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(value: &i64) -> bool {
+    *value == 0
 }
 
 fn partition(pipeline: &str) -> String {
@@ -132,7 +157,13 @@ impl Record for ItemRecord {}
 impl ItemRecord {
     /// The item as its runs carry it.
     pub fn of_run(self, matrix: &MatrixPlan) -> RunItem {
-        RunItem { key: self.key, name: matrix.name.clone(), fields: self.fields, alone: matrix.per_item }
+        RunItem {
+            priority: matrix.priority_of(&self.fields),
+            key: self.key,
+            name: matrix.name.clone(),
+            fields: self.fields,
+            alone: matrix.per_item,
+        }
     }
 }
 
@@ -217,8 +248,13 @@ mod tests {
 
     #[test]
     fn a_case_is_the_text_of_its_column() {
-        let plan =
-            MatrixPlan { name: "s".into(), key: "k".into(), select: Some("risk".into()), per_item: false };
+        let plan = MatrixPlan {
+            name: "s".into(),
+            key: "k".into(),
+            select: Some("risk".into()),
+            per_item: false,
+            priority: None,
+        };
         let fields = |risk| json!({"risk": risk}).as_object().cloned().unwrap();
         assert_eq!(plan.case_of(&fields(json!("high"))).as_deref(), Some("high"));
         assert_eq!(plan.case_of(&fields(json!(3))).as_deref(), Some("3"));

@@ -375,8 +375,9 @@ pub struct TaskPlan {
     /// Declared fields of its output.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub returns: BTreeMap<String, ReturnType>,
-    /// Slots that an attempt holds, by pool of the project. How many a pool has is no part of a plan:
-    /// the store knows it, so that all pipelines agree and a resize compiles nothing.
+    /// Slots that an attempt holds, by pool of the project; a name may be a template of the run's item.
+    /// How many a pool has is no part of a plan: the store knows it, so that all pipelines agree and a
+    /// resize compiles nothing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pools: BTreeMap<String, u32>,
     /// A template: the name of the lock that an attempt holds.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cauce_model::Json;
-use cauce_model::matrix::{ITEM_BYTES_MAX, ITEMS_MAX, KEY_MAX, is_key};
+use cauce_model::matrix::{ITEM_BYTES_MAX, ITEMS_MAX, KEY_MAX, PRIORITY_MAX, is_key, is_priority};
 use serde_json::Map;
 
 use crate::diagnostic::{Code, Diagnostic, Span};
@@ -86,8 +86,11 @@ pub(crate) fn read(
         report(reader, Code::MatrixList, rows[ITEMS_MAX].span, &message, "split it among several pipelines");
         return None;
     }
-    let wanted =
-        [("key", Some(matrix.key.as_str())), ("select", choice.map(|choice| choice.select.as_str()))];
+    let wanted = [
+        ("key", Some(matrix.key.as_str())),
+        ("select", choice.map(|choice| choice.select.as_str())),
+        ("priority", matrix.priority.as_deref()),
+    ];
     let declared = matrix.columns.keys().map(|name| ("columns", Some(name.as_str())));
     for (setting, column) in wanted.into_iter().chain(declared) {
         let Some(column) = column.filter(|column| !columns.iter().any(|known| known == column)) else {
@@ -196,6 +199,17 @@ fn item(
                 report(reader, Code::MatrixValue, cell.span, &message, &help);
             }
         }
+    }
+    if let Some(column) = &matrix.priority
+        && let Some(value) = fields.get(column).filter(|value| !is_priority(value))
+    {
+        let message = format!("`{column}` of `{key}` is {value}, which is no priority");
+        let help = format!(
+            "a priority is a whole number from -{PRIORITY_MAX} to {PRIORITY_MAX}: \
+             `columns: {{{column}: {{type: integer, default: 0}}}}`"
+        );
+        report(reader, Code::MatrixValue, row.span, &message, &help);
+        return None;
     }
     // The key is text, whatever the file thinks of digits.
     fields.insert(matrix.key.to_string(), Json::String(key.clone()));

@@ -34,6 +34,7 @@ pub use file::task::Task;
 pub use inline::{HolidaysError, InlineError};
 pub use items::{Items, MatrixItem};
 pub use shape::{
-    Argv, Cron, Day, Hours, Moment, Name, Offset, Seconds, SecretRef, Stretch, TimeZoneName, Weekdays,
+    Argv, Cron, Day, Hours, Moment, Name, Offset, PoolName, Seconds, SecretRef, Stretch, TimeZoneName,
+    Weekdays,
 };
 pub use tree::{MAX_DEPTH, MAX_FILE_BYTES, MAX_NODES};

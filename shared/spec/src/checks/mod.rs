@@ -42,7 +42,7 @@ pub(crate) fn run(
     }
     let items = matrix::check(&draft, files, texts, reader);
     names::check(&draft, graph.as_ref(), project, items.as_ref(), reader);
-    values::check(&draft, project, reader);
+    values::check(&draft, project, items.as_ref(), reader);
     triggers::check(&draft, reader);
     datasets::of_tasks(&draft, reader);
     items

@@ -1,13 +1,25 @@
 //! What attempts hold: the pools exist and have as many slots, the lock has a name, and the task is of
 //! a kind that holds something.
 
+use std::collections::BTreeMap;
+
+use cauce_model::Json;
+use cauce_template::{Context, NameUse, Template};
+
 use crate::checks::DraftTask;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::kind::Kind;
 use crate::file::project::Project;
+use crate::items::Items;
 use crate::shape::Reader;
 
-pub(super) fn check(task: &DraftTask<'_>, project: &Project, reader: &mut Reader) {
+pub(super) fn check(
+    task: &DraftTask<'_>,
+    project: &Project,
+    word: Option<&str>,
+    items: Option<&Items>,
+    reader: &mut Reader,
+) {
     let settings = &task.task.settings;
     let kind = &task.task.kind;
     let holds_nothing = matches!(
@@ -35,42 +47,83 @@ pub(super) fn check(task: &DraftTask<'_>, project: &Project, reader: &mut Reader
     }
     for (pool, &slots) in &settings.pools {
         let path = ["pools", pool.as_str()];
+        let pool_of = pool.template();
+        if let Some(name) = pool_of.names().iter().find(|name| !is_of_item(name, word)) {
+            let (span, route) = task.key(&path);
+            let help = match word {
+                Some(word) => {
+                    format!("only the item of the matrix chooses a pool: `{{{{ {word}.<column> }}}}`")
+                }
+                None => "only the item of a matrix chooses a pool, and there is no matrix".to_owned(),
+            };
+            let message = format!("a pool's name cannot be made of `{}`", name.dotted());
+            reader.report(Diagnostic::error(Code::UnknownName, span, message).help(help).at(route));
+            continue;
+        }
+        let unknown = pool_of.names().iter().filter(|name| !name.optional).find_map(|name| {
+            let column = name.path.get(1)?;
+            (!items?.columns.contains(column)).then_some(column)
+        });
+        if let (Some(column), Some(items)) = (unknown, items) {
+            let (span, route) = task.key(&path);
+            let help = reader.suggest(column, items.columns.iter().map(String::as_str));
+            let message = format!("the list of the matrix has no column `{column}`");
+            reader.report(Diagnostic::error(Code::MatrixColumn, span, message).help(help).at(route));
+            continue;
+        }
         if slots == 0 {
             let (span, route) = task.place(&path);
             reader.report(
-                Diagnostic::error(Code::OutOfRange, span, format!("no slots of `{pool}` are asked for"))
-                    .help("ask for at least 1, or remove the pool")
-                    .at(route),
+                Diagnostic::error(
+                    Code::OutOfRange,
+                    span,
+                    format!("no slots of `{}` are asked for", pool.as_str()),
+                )
+                .help("ask for at least 1, or remove the pool")
+                .at(route),
             );
             continue;
         }
         if *project == Project::none() {
             continue;
         }
-        let Some(declared) = project.pools.get(pool.as_str()) else {
+        for (pool, whose) in named(pool_of, word, items) {
             let (span, route) = task.key(&path);
-            let help = reader.suggest(pool, project.pools.keys().map(|name| name.as_str()));
-            reader.report(
-                Diagnostic::error(Code::UnknownPool, span, format!("the project file has no pool `{pool}`"))
-                    .help(format!("add it under `pools`; {help}"))
-                    .at(route),
-            );
-            continue;
-        };
-        if slots > declared.slots {
-            let (span, route) = task.place(&path);
-            reader.report(
-                Diagnostic::error(
-                    Code::OutOfRange,
-                    span,
-                    format!(
-                        "the pool `{pool}` has {} and {slots} are asked for: they never come",
-                        declared.slots
-                    ),
-                )
-                .help("ask for fewer, or give the pool more slots in cauce.yaml")
-                .at(route),
-            );
+            let pool = match pool {
+                Ok(pool) => pool,
+                Err(problem) => {
+                    let message = format!("the name of the pool cannot be made{whose}: {problem}");
+                    reader.report(
+                        Diagnostic::error(Code::UnknownPool, span, message)
+                            .help("give the column a value in every item")
+                            .at(route),
+                    );
+                    break;
+                }
+            };
+            let Some(declared) = project.pools.get(pool.as_str()) else {
+                let help = reader.suggest(&pool, project.pools.keys().map(|name| name.as_str()));
+                let message = format!("the project file has no pool `{pool}`{whose}");
+                reader.report(
+                    Diagnostic::error(Code::UnknownPool, span, message)
+                        .help(format!("add it under `pools`; {help}"))
+                        .at(route),
+                );
+                break;
+            };
+            if slots > declared.slots {
+                let (span, route) = task.place(&path);
+                let message = format!(
+                    "the pool `{pool}` has {} and {slots} are asked for: they never come",
+                    declared.slots
+                );
+                reader.report(
+                    Diagnostic::error(Code::OutOfRange, span, message)
+                        .help("ask for fewer, or give the pool more slots in cauce.yaml")
+                        .at(route),
+                );
+                break;
+            }
         }
     }
     if settings.lock.as_ref().is_some_and(|lock| lock.source().trim().is_empty()) {
@@ -83,4 +136,29 @@ pub(super) fn check(task: &DraftTask<'_>, project: &Project, reader: &mut Reader
                 .at(route),
         );
     }
+}
+
+/// Whether a name stands for a column of the matrix's item.
+fn is_of_item(name: &NameUse, word: Option<&str>) -> bool {
+    !name.placeholder && word.is_some() && name.path.first().map(String::as_str) == word
+}
+
+/// The pools that a name becomes, each with the first item of which it is the pool, as words. Nothing
+/// where the items are not known here.
+fn named(
+    template: &Template,
+    word: Option<&str>,
+    items: Option<&Items>,
+) -> Vec<(Result<String, String>, String)> {
+    if let Some(name) = template.as_constant() {
+        return vec![(Ok(name.to_owned()), String::new())];
+    }
+    let mut named = BTreeMap::new();
+    for item in items.into_iter().flat_map(|items| &items.items) {
+        let fields = Json::Object(item.fields.clone());
+        let context = Context::new(&word.map(|word| (word.to_owned(), fields)).into_iter().collect());
+        let name = template.render_text(&context).map_err(|error| error.to_string());
+        named.entry(name).or_insert_with(|| format!(" for the item {}", item.key));
+    }
+    named.into_iter().collect()
 }

@@ -12,10 +12,12 @@ use crate::file::kind::{Kind, Resources};
 use crate::file::pipeline::{Notifications, Schedule};
 use crate::file::project::Project;
 use crate::file::task::Retry;
+use crate::items::Items;
 use crate::shape::{Name, Reader};
 use crate::tree::{Entry, Value};
 
-pub(crate) fn check(draft: &Draft<'_>, project: &Project, reader: &mut Reader) {
+pub(crate) fn check(draft: &Draft<'_>, project: &Project, items: Option<&Items>, reader: &mut Reader) {
+    let word = draft.pipeline.matrix.as_ref().map(|matrix| matrix.name.as_str());
     for (at, schedule) in draft.pipeline.schedule.iter().enumerate() {
         self::schedule(draft, at, schedule, project, reader);
     }
@@ -23,7 +25,7 @@ pub(crate) fn check(draft: &Draft<'_>, project: &Project, reader: &mut Reader) {
     for task in &draft.tasks {
         channels(draft, Some(task), &task.task.settings.notify, project, reader);
         settings(task, reader);
-        super::pools::check(task, project, reader);
+        super::pools::check(task, project, word, items, reader);
         kind(draft, task, project, reader);
     }
 }

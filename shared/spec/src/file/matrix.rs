@@ -16,6 +16,8 @@ record! {
         key: String;
         /// Columns: types of columns; of a CSV file the others are text.
         columns: IndexMap<String, ParamSpec> = IndexMap::new();
+        /// Priority: the column of whole numbers by which items go first where slots are short, higher first.
+        priority: Option<String> = None;
         /// Per: whether the active runs of the pipeline count over all items, or for each by itself.
         per: Per = Per::Pipeline;
     }

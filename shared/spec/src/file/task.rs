@@ -12,7 +12,9 @@ use crate::diagnostic::{Code, Position};
 use crate::file::kind::{Kind, Program};
 use crate::file::later::{BreakerUse, Idempotency, OutOfMemory, RateLimitUse};
 use crate::file::pipeline::Notifications;
-use crate::shape::{Argv, Definitions, Fields, Name, Reader, Seconds, Shape, document, object, record};
+use crate::shape::{
+    Argv, Definitions, Fields, Name, PoolName, Reader, Seconds, Shape, document, object, record,
+};
 use crate::tree::{Entry, Node, Value};
 
 /// One task of a pipeline.
@@ -62,8 +64,8 @@ record! {
         docs: Option<String> = None;
         /// Local: what to run instead on one machine.
         local: Option<Local> = None;
-        /// Pools: how many slots of which pools of the project an attempt holds, all or none.
-        pools: IndexMap<Name, u32> = IndexMap::new();
+        /// Pools: how many slots of which pools of the project an attempt holds, all or none. The item of a matrix may choose: `feed_{{ symbol.exchange }}`.
+        pools: IndexMap<PoolName, u32> = IndexMap::new();
         /// Lock: a template for a name that only one attempt of the whole project holds at a time.
         lock: Option<Template> = None;
         /// Priority: who is first where slots are short, higher first; the priorities of all tasks below count too.

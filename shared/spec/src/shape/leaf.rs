@@ -194,6 +194,41 @@ impl Name {
     }
 }
 
+/// The name of a pool, or a template that the item of a matrix fills in.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct PoolName(Template);
+
+impl PoolName {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        Template::parse(text).map(Self).map_err(|error| error.to_string())
+    }
+
+    /// The template.
+    pub const fn template(&self) -> &Template {
+        &self.0
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        self.0.source()
+    }
+}
+
+impl PartialEq for PoolName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for PoolName {}
+
+impl std::hash::Hash for PoolName {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
 /// A name of the right form near to `text`.
 pub(crate) fn as_name(text: &str) -> Option<String> {
     let mut out: String = text

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::diagnostic::Code;
-use crate::shape::{Definitions, Name, Reader, Shape, leaf};
+use crate::shape::{Definitions, Name, PoolName, Reader, Shape, leaf};
 use crate::tree::{Node, Value};
 
 impl<T: Shape> Shape for Option<T> {
@@ -76,6 +76,19 @@ impl KeyShape for Name {
 
     fn pattern() -> Option<&'static str> {
         Some(Self::PATTERN)
+    }
+}
+
+impl KeyShape for PoolName {
+    fn read(key: &str) -> Result<Self, String> {
+        if !key.contains("{{") {
+            return Name::read(key).and_then(|name| Self::parse(&name));
+        }
+        Self::parse(key)
+    }
+
+    fn pattern() -> Option<&'static str> {
+        None
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) mod suggest;
 pub use cron::Cron;
 pub use day::{Day, Hours, Offset, Stretch, Weekdays};
 pub(crate) use leaf::variants;
-pub use leaf::{Moment, Name, Seconds, TimeZoneName};
+pub use leaf::{Moment, Name, PoolName, Seconds, TimeZoneName};
 pub use list::Argv;
 pub(crate) use reader::{Fields, Reader, TemplateUse};
 pub(crate) use record::{choice, record};
