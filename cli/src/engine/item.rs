@@ -1,8 +1,10 @@
 //! Which item of a matrix is meant: by its key, from the list of the file or from the store.
 
+use cauce_driver::look;
 use cauce_engine::schedule::Dating;
 use cauce_model::matrix::{ItemRecord, RunItem};
 use cauce_model::plan::Plan;
+use cauce_ports::Services;
 use cauce_spec::{Items, MatrixItem};
 
 use crate::engine::actor::Actor;
@@ -80,8 +82,8 @@ pub(crate) fn of_file(
 pub(crate) async fn stored(plan: &Plan, actor: &Actor, key: Option<&str>) -> Result<Option<Chosen>, Failure> {
     let Some(key) = wanted(plan, key)? else { return Ok(None) };
     let found = match actor {
-        Actor::Here(local) => local.host.driver().item(plan, key).await?,
-        Actor::There(there) => there.driver().item(plan, key).await?,
+        Actor::Here(local) => look::matrix_item(local.host.driver().services().table(), plan, key).await?,
+        Actor::There(there) => look::matrix_item(there.driver().services().table(), plan, key).await?,
     };
     let found = found.ok_or_else(|| unknown(plan, key, []))?;
     Ok(chosen(plan, found))

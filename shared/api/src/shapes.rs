@@ -16,6 +16,9 @@ pub(crate) struct StartRun {
     /// complete data interval of the schedule; without a schedule, now.
     #[serde(default)]
     pub(crate) logical_date: Option<String>,
+    /// The key of the item of the matrix whose run it is.
+    #[serde(default)]
+    pub(crate) item: Option<String>,
     /// Run this task alone.
     #[serde(default)]
     pub(crate) only: Option<String>,

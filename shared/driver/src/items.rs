@@ -2,10 +2,9 @@
 
 use crate::{Driver, DriverError, Ports, TRIES_MAX};
 use cauce_engine::command::Sync;
-use cauce_engine::matrix::{Difference, Listed, SYNC_CHANGES_MAX, difference, places};
+use cauce_engine::matrix::{Difference, Listed, SYNC_CHANGES_MAX, difference};
 use cauce_engine::{Command, Reply};
 use cauce_model::matrix::{ItemRecord, MatrixPlan, MatrixRecord, items_range, matrix_item};
-use cauce_model::plan::Plan;
 use cauce_model::record::Record;
 use cauce_model::{Instant, Json};
 use cauce_ports::{Services, Table, TableError};
@@ -52,15 +51,6 @@ impl<P: Ports> Driver<P> {
                 return Ok(items);
             }
         }
-    }
-
-    /// An item of a pipeline, whichever of the plan's cases it is of.
-    ///
-    /// # Errors
-    /// The store does not answer, or holds what this version cannot read.
-    pub async fn item(&self, plan: &Plan, key: &str) -> Result<Option<ItemRecord>, DriverError> {
-        let found = self.services().table().batch_get(&places(plan, key)).await?;
-        Ok(found.first().map(ItemRecord::from_item).transpose().map_err(unreadable)?)
     }
 
     /// What is known of a pipeline's list as a whole.

@@ -4,7 +4,8 @@
 //! Looking changes nothing and decides nothing.
 
 use cauce_engine::schedule::Schedule;
-use cauce_engine::{Prepared, slots, status};
+use cauce_engine::{Prepared, matrix, slots, status};
+use cauce_model::matrix::ItemRecord;
 use cauce_model::plan::{Plan, TaskPlan};
 use cauce_model::record::{
     AttemptRecord, OUTPUT_MAX, OutputRecord, PIPELINES_LIST, PipelineRecord, RUNS_LIST, Record, RecordError,
@@ -109,6 +110,19 @@ pub async fn runs(
             return Ok(());
         }
     }
+}
+
+/// An item of a pipeline's matrix, whichever of the plan's cases it is of.
+///
+/// # Errors
+/// A table that cannot be read.
+pub async fn matrix_item(
+    table: &impl Table,
+    plan: &Plan,
+    key: &str,
+) -> Result<Option<ItemRecord>, LookError> {
+    let found = table.batch_get(&matrix::places(plan, key)).await?;
+    Ok(found.first().map(ItemRecord::from_item).transpose()?)
 }
 
 /// The first position of a moment in a list that is ordered by time.

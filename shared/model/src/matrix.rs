@@ -38,7 +38,7 @@ pub fn is_key(text: &str) -> bool {
 }
 
 /// What a plan says of its matrix.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MatrixPlan {
     /// The word under which templates read the item.
@@ -248,16 +248,21 @@ mod tests {
 
     #[test]
     fn a_case_is_the_text_of_its_column() {
-        let plan = MatrixPlan {
-            name: "s".into(),
-            key: "k".into(),
-            select: Some("risk".into()),
-            per_item: false,
-            priority: None,
-        };
+        let plan = MatrixPlan { select: Some("risk".into()), ..MatrixPlan::default() };
         let fields = |risk| json!({"risk": risk}).as_object().cloned().unwrap();
         assert_eq!(plan.case_of(&fields(json!("high"))).as_deref(), Some("high"));
         assert_eq!(plan.case_of(&fields(json!(3))).as_deref(), Some("3"));
         assert_eq!(plan.case_of(&Map::new()), None);
+    }
+
+    #[test]
+    fn a_priority_is_the_whole_number_of_its_column() {
+        let plan = MatrixPlan { priority: Some("rank".into()), ..MatrixPlan::default() };
+        let of = |rank| plan.priority_of(json!({"rank": rank}).as_object().unwrap());
+        assert_eq!((of(json!(7)), of(json!(-3))), (7, -3));
+        for none in [json!("7"), json!(1.5), json!(PRIORITY_MAX + 1), Json::Null] {
+            assert_eq!(of(none.clone()), 0, "{none}");
+        }
+        assert_eq!(MatrixPlan::default().priority_of(json!({"rank": 7}).as_object().unwrap()), 0);
     }
 }

@@ -6,15 +6,16 @@ use crate::http::{Answer, Request};
 use crate::place::Place;
 use crate::problem::{Failed, Problem};
 use crate::shapes::{AnswerTask, COMMENT_BYTES_MAX, CancelRun, MarkAs, MarkTask, RerunRun, StartRun};
-use cauce_driver::ask::{self, How, Version, WhichError, which};
+use cauce_driver::ask::{self, How, Version, WhichError, which, which_of_case};
 use cauce_driver::look::{self, summary};
 use cauce_engine::command::{Again, Approve, Existing, Pause};
 use cauce_engine::trigger::NewRun;
 use cauce_engine::{Command, Prepared, Reply};
 use cauce_model::ids::sha256_hex;
 use cauce_model::item::{Body, Expect};
+use cauce_model::matrix::ItemRecord;
 use cauce_model::record::{PipelineRecord, RunRecord, TriggerRecord};
-use cauce_model::{Instant, Item, Json, Key, RunRef, TriggerKind, Write, names};
+use cauce_model::{Instant, Item, Json, Key, Plan, RunRef, TriggerKind, Write, names};
 use cauce_ports::{Table, TableError};
 use serde_json::{Map, json};
 use std::convert::Infallible;
@@ -84,8 +85,17 @@ impl<P: Place> Desk<P> {
         let params = params(&prepared, &wanted.params)?;
         let now = self.now();
         let id = || Ok::<_, Infallible>(format!("manual-{}", self.place.unique(now).to_ascii_lowercase()));
-        let new = match which(&prepared.plan, wanted.logical_date.as_deref(), now, id) {
-            Ok(Ok(new)) => new,
+        let item = self.item(&prepared.plan, wanted.item.as_deref()).await?;
+        let date = wanted.logical_date.as_deref();
+        let dated = match &item {
+            None => which(&prepared.plan, date, now, id),
+            Some(item) => which_of_case(&prepared.plan, item.case.as_deref(), date, now, id),
+        };
+        let new = match dated {
+            Ok(Ok(new)) => match &item {
+                Some(item) => NewRun { run_id: format!("{}-{}", item.key, new.run_id), ..new },
+                None => new,
+            },
             Ok(Err(WhichError::Wrong(problem))) => {
                 return Err(Problem::wrong(problem, "name a date such as 1997-01-05, or a moment").into());
             }
@@ -136,10 +146,11 @@ impl<P: Place> Desk<P> {
         if wanted.only.as_ref().is_some_and(|task| prepared.find(task).is_none()) {
             return Err(no_such_task(&prepared).into());
         }
+        let item = item.zip(prepared.plan.matrix.as_ref()).map(|(item, matrix)| item.of_run(matrix));
         let asked = ask::Request {
             new,
             params: Some(params),
-            trigger: TriggerRecord { kind: TriggerKind::Manual, by: Some(caller.by()), detail, item: None },
+            trigger: TriggerRecord { kind: TriggerKind::Manual, by: Some(caller.by()), detail, item },
             existing,
             only: wanted.only,
         };
@@ -148,10 +159,37 @@ impl<P: Place> Desk<P> {
         Ok(started(&run, 201))
     }
 
+    /// The item of the matrix that a run is for; a run of a matrix always is for one.
+    async fn item(&self, plan: &Plan, key: Option<&str>) -> Result<Option<ItemRecord>, Failed> {
+        let pipeline = &plan.pipeline;
+        match (&plan.matrix, key) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => {
+                let detail = format!("{pipeline} has no matrix, so there are no items");
+                Err(Problem::wrong(detail, "leave 'item' out").into())
+            }
+            (Some(_), None) => {
+                let detail = format!("the runs of {pipeline} are each for an item of its matrix");
+                Err(Problem::wrong(detail, "name one with 'item'").into())
+            }
+            (Some(_), Some(key)) => {
+                let found = look::matrix_item(self.place.table(), plan, key).await?;
+                let unknown = || {
+                    let detail = format!("the list of {pipeline} has no item '{key}'");
+                    Problem::wrong(detail, "add it to the file of the matrix; then 'cauce sync'")
+                };
+                Ok(Some(found.ok_or_else(unknown)?))
+            }
+        }
+    }
+
     /// What a key stands for: this request, unless it was given before.
     async fn keep(&self, mark: &str, kept: Kept, now: Instant) -> Result<(Kept, bool), Failed> {
         let key = Key::new("idem#api", mark);
-        let mut item = Item::new(key.clone(), kept.body());
+        let mut body = kept.body();
+        // Two equal requests of one instant are two: equal writes would count as one write repeated.
+        body.insert("told_as".into(), self.place.unique(now).into());
+        let mut item = Item::new(key.clone(), body);
         item.expires_at = Some(now.plus_seconds(KEY_KEPT_SECONDS));
         match self.write(&[Write::Put { item, expect: Expect::Absent }]).await {
             Ok(()) => return Ok((kept, false)),

@@ -47,6 +47,39 @@ fn a_run_is_started_with_its_parameters_and_shown_whole() {
 }
 
 #[test]
+fn a_run_of_a_matrix_is_an_items_and_dated_by_its_case() {
+    let here = Here::new();
+    here.deploy_symbols();
+    let api = Api::new(&here);
+    let path = "/v1/pipelines/symbols/runs";
+    let started = |body: &Json| api.post(path, body).json()["run_id"].clone();
+    assert_eq!(started(&json!({"item": "AAPL"})), "AAPL-2024-05-06T0600Z");
+    assert_eq!(started(&json!({"item": "T"})), "T-2024-05-05");
+    assert_eq!(started(&json!({"item": "T", "logical_date": "2024-05-01"})), "T-2024-05-01");
+    let item = here.runs().into_iter().find_map(|run| run.trigger.item).unwrap();
+    assert_eq!((item.name.as_str(), &item.fields["ticker"]), ("symbol", &json!(item.key)));
+    // The same under a key that was given before, and no other item under it.
+    let keyed = |item: &str| {
+        let body = Body::from(json!({"item": item, "logical_date": "2024-05-02"}).to_string());
+        let request = as_key("ops", Request::post(path)).header("content-type", "application/json");
+        api.send(request.header("idempotency-key", "order-4711").body(body).unwrap())
+    };
+    assert_eq!((keyed("T").status, keyed("T").status), (201, 200));
+    keyed("AAPL").problem(422);
+    let count = here.runs().len();
+    for (wrong, why) in [
+        (json!({}), "each for an item"),
+        (json!({"item": "MSFT"}), "has no item 'MSFT'"),
+        (json!({"item": ""}), "has no item ''"),
+    ] {
+        let told = api.post(path, &wrong).problem(422);
+        assert!(told["detail"].as_str().unwrap().contains(why), "{told}");
+    }
+    api.post("/v1/pipelines/nightly/runs", &json!({"item": "T"})).problem(422);
+    assert_eq!(here.runs().len(), count);
+}
+
+#[test]
 fn the_same_key_is_the_same_run_and_no_other_request() {
     let here = Here::new();
     let api = Api::new(&here);

@@ -4,10 +4,12 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
 use cauce_api::{Access, AccessKey, Desk, LogPart, LogRequest, Place, Scope, Trouble};
 use cauce_driver::{Driver, plan_uri};
+use cauce_engine::matrix::Listed;
 use cauce_engine::{Command, Prepared, Reply, Settings};
 use cauce_local::memory::MemoryTable;
 use cauce_model::audit::audit_partition;
 use cauce_model::event::{LedgerRecord, ledger_partition};
+use cauce_model::matrix::MatrixPlan;
 use cauce_model::record::{PipelineRecord, Record, RunRecord, run_item};
 use cauce_model::{AuditRecord, Expect, Instant, Json, RunRef, Write};
 use cauce_ports::{Objects, Services, Table};
@@ -41,6 +43,14 @@ pipeline: nightly
 schedule: {cron: "0 2 * * *", timezone: UTC}
 tasks:
   load: {pass: {}}
+"#;
+
+const SYMBOLS: &str = r#"
+pipeline: symbols
+matrix: {as: symbol, from: symbols.csv, key: ticker}
+schedule: {select: risk, timezone: UTC, cases: {high: "0 * * * *", low: "0 2 * * *"}}
+tasks:
+  check: {pass: {output: {ticker: "{{ symbol.ticker }}"}}}
 "#;
 
 /// The moment at which every test begins.
@@ -154,6 +164,24 @@ impl Here {
             here.deploy(yaml);
         }
         here
+    }
+
+    /// Deploys a pipeline with two items: one whose runs are of days, one whose are of hours.
+    pub(crate) fn deploy_symbols(&self) {
+        self.deploy(SYMBOLS);
+        let item = |key: &str, case: &str| Listed {
+            key: key.to_owned(),
+            case: Some(case.to_owned()),
+            fields: json!({"ticker": key, "risk": case}).as_object().cloned().unwrap(),
+        };
+        let matrix = MatrixPlan {
+            name: "symbol".into(),
+            key: "ticker".into(),
+            select: Some("risk".into()),
+            ..MatrixPlan::default()
+        };
+        let list = [item("AAPL", "high"), item("T", "low")];
+        wait(self.driver.sync("symbols", &matrix, &list, Some("ana"), false)).unwrap();
     }
 
     fn deploy(&self, yaml: &str) {
