@@ -467,19 +467,17 @@ fn one_that_cannot_be_started_leaves_the_others_alone_and_says_so() {
         .unwrap();
 }
 
-/// Two looks at the same time, one of them held at each of its calls until the other is over: what waits of
-/// one partition is of one run, whatever the other had read before.
-#[test]
-fn two_looks_at_once_use_each_update_once() {
-    let mut calls = 0;
-    while between_looks(calls + 1) {
-        calls += 1;
-    }
-    assert!(calls >= 5, "a look is {calls} calls");
-}
+/// A pipeline whose looks are held, and what they are held in.
+type Held = Sim<Faulty<MemoryTable>>;
 
-/// Whether a look has so many calls.
-fn between_looks(call: u64) -> bool {
+/// A look is held at its n-th call while something else happens. Whether it has so many calls.
+fn held_look(
+    trigger: &str,
+    call: u64,
+    before: impl AsyncFn(&Held),
+    meanwhile: impl AsyncFn(&Held),
+    after: impl AsyncFn(&Held, bool),
+) -> bool {
     let faults = Faults::none();
     let table = Faulty::new(MemoryTable::new(), &faults);
     let mut world = Simulated::new(table, MemoryObjects::default(), script(json!({}), json!({})), epoch());
@@ -488,89 +486,106 @@ fn between_looks(call: u64) -> bool {
     let clock = host.world().clock.clone();
     clock
         .block_on(async {
-            deploy(&host, &consumer("report", "{all: [a, b], partitioned_by: day}")).await;
-            for (dataset, day) in [("a", "1997-01-05"), ("b", "1997-01-05"), ("a", "1997-01-06")] {
-                host.execute(&update(dataset, Some(day))).await.unwrap();
-            }
-            let look = Command::Event(Box::new(Event::Consumer { pipeline: "report".to_owned() }));
+            deploy(&host, &consumer("report", trigger)).await;
+            before(&host).await;
             faults.hold_at(faults.calls() + call);
+            let look = look();
             let mut held = pin!(host.execute(&look));
             let was_held = poll_once(held.as_mut()).await.is_none();
             if was_held {
-                // Meanwhile another one takes what is there, and more comes.
-                host.driver().execute(&look).await.unwrap();
-                host.execute(&update("b", Some("1997-01-06"))).await.unwrap();
-                faults.release();
-                held.await.unwrap();
-            } else {
-                faults.release();
-                host.execute(&update("b", Some("1997-01-06"))).await.unwrap();
-            }
-            at(&host, 60).await;
-            at(&host, 120).await;
-            let of = |run: &RunRecord| {
-                let mut words: Vec<String> = used(run).split(' ').map(str::to_owned).collect();
-                words.sort();
-                format!("{}: {}", run.trigger.detail["partition"].as_str().unwrap(), words.join(" "))
-            };
-            let mut days: Vec<String> = runs(&host, "report").await.iter().map(of).collect();
-            days.sort();
-            assert_eq!(days, ["1997-01-05: a1 b1", "1997-01-06: a2 b2"], "held at call {call}");
-            was_held
-        })
-        .unwrap()
-}
-
-/// A look that only tells that updates stayed away, held at each of its calls, while another one books an
-/// update: what that one has heard stays heard.
-#[test]
-fn a_look_that_tells_of_a_deadline_does_not_undo_what_another_booked() {
-    let mut calls = 0;
-    while late_meanwhile(calls + 1) {
-        calls += 1;
-    }
-    assert!(calls >= 3, "a look is {calls} calls");
-}
-
-fn late_meanwhile(call: u64) -> bool {
-    let faults = Faults::none();
-    let table = Faulty::new(MemoryTable::new(), &faults);
-    let mut world = Simulated::new(table, MemoryObjects::default(), script(json!({}), json!({})), epoch());
-    world.on_post = Some(Box::new(|_| false));
-    let host = host_of(world);
-    let clock = host.world().clock.clone();
-    clock
-        .block_on(async {
-            deploy(&host, &consumer("report", "{all: [a, b], deadline: 1h}")).await;
-            host.execute(&update("a", None)).await.unwrap();
-            at(&host, 60).await;
-            clock.until(epoch().plus_seconds(4_000)).await;
-            let look = Command::Event(Box::new(Event::Consumer { pipeline: "report".to_owned() }));
-            faults.hold_at(faults.calls() + call);
-            let mut held = pin!(host.execute(&look));
-            let was_held = poll_once(held.as_mut()).await.is_none();
-            if was_held {
-                for dataset in ["a", "b"] {
-                    host.driver().execute(&update(dataset, None)).await.unwrap();
-                }
-                host.driver().execute(&look).await.unwrap();
+                meanwhile(&host).await;
                 faults.release();
                 held.await.unwrap();
             }
             faults.release();
-            if !was_held {
-                host.execute(&update("b", None)).await.unwrap();
-            }
-            at(&host, 4_100).await;
-            for dataset in ["a", "b"] {
-                host.execute(&update(dataset, None)).await.unwrap();
-            }
-            at(&host, 4_200).await;
-            let used: Vec<String> = runs(&host, "report").await.iter().map(used).collect();
-            let first = if was_held { "a1 a2 b1" } else { "a1 b1" };
-            let then = if was_held { "a3 b2" } else { "a2 b2" };
-            assert_eq!(used, [first, then], "held at call {call}");
+            after(&host, was_held).await;
             was_held
         })
         .unwrap()
+}
+
+fn look() -> Command {
+    Command::Event(Box::new(Event::Consumer { pipeline: "report".to_owned() }))
+}
+
+/// How many calls a look has: each of them has been held.
+fn at_each_call(held: impl Fn(u64) -> bool) -> u64 {
+    (1..).take_while(|call| held(*call)).count() as u64
+}
+
+/// What waits of one partition is of one run, whatever another look had read before.
+#[test]
+fn two_looks_at_once_use_each_update_once() {
+    let updates = async |host: &Held, updates: &[(&str, &str)]| {
+        for (dataset, day) in updates {
+            host.driver().execute(&update(dataset, Some(day))).await.unwrap();
+        }
+    };
+    let held = |call| {
+        held_look(
+            "{all: [a, b], partitioned_by: day}",
+            call,
+            async |host| {
+                updates(host, &[("a", "1997-01-05"), ("b", "1997-01-05"), ("a", "1997-01-06")]).await;
+            },
+            // Another one takes what is there, and more comes.
+            async |host| {
+                host.driver().execute(&look()).await.unwrap();
+                updates(host, &[("b", "1997-01-06")]).await;
+            },
+            async |host, was_held| {
+                if !was_held {
+                    updates(host, &[("b", "1997-01-06")]).await;
+                }
+                at(host, 60).await;
+                at(host, 120).await;
+                let of = |run: &RunRecord| {
+                    let mut words: Vec<String> = used(run).split(' ').map(str::to_owned).collect();
+                    words.sort();
+                    format!("{}: {}", run.trigger.detail["partition"].as_str().unwrap(), words.join(" "))
+                };
+                let mut days: Vec<String> = runs(host, "report").await.iter().map(of).collect();
+                days.sort();
+                assert_eq!(days, ["1997-01-05: a1 b1", "1997-01-06: a2 b2"], "held at call {call}");
+            },
+        )
+    };
+    assert!(at_each_call(held) >= 5);
+}
+
+/// What another look has heard meanwhile stays heard.
+#[test]
+fn a_look_that_tells_of_a_deadline_does_not_undo_what_another_booked() {
+    let both = async |host: &Held| {
+        for dataset in ["a", "b"] {
+            host.driver().execute(&update(dataset, None)).await.unwrap();
+        }
+    };
+    let held = |call| {
+        held_look(
+            "{all: [a, b], deadline: 1h}",
+            call,
+            async |host| {
+                host.execute(&update("a", None)).await.unwrap();
+                at(host, 60).await;
+                host.world().clock.until(epoch().plus_seconds(4_000)).await;
+            },
+            async |host| {
+                both(host).await;
+                host.driver().execute(&look()).await.unwrap();
+            },
+            async |host, was_held| {
+                if !was_held {
+                    host.execute(&update("b", None)).await.unwrap();
+                }
+                at(host, 4_100).await;
+                both(host).await;
+                at(host, 4_200).await;
+                let used: Vec<String> = runs(host, "report").await.iter().map(used).collect();
+                let expected = if was_held { ["a1 a2 b1", "a3 b2"] } else { ["a1 b1", "a2 b2"] };
+                assert_eq!(used, expected, "held at call {call}");
+            },
+        )
+    };
+    assert!(at_each_call(held) >= 3);
 }

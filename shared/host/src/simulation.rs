@@ -508,6 +508,9 @@ impl Notifier for Collected {
     }
 }
 
+/// Whether an event that is posted reaches anybody.
+pub type OnPost = Box<dyn Fn(&Event) -> bool>;
+
 /// A world in virtual time, over any table and objects.
 pub struct Simulated<T, O> {
     /// The store.
@@ -524,7 +527,7 @@ pub struct Simulated<T, O> {
     #[expect(clippy::type_complexity, reason = "a hook is spelled out where it is kept")]
     pub on_decision: Option<Box<dyn Fn(&Command, &Decision)>>,
     /// Says whether an event that is posted is heard.
-    pub on_post: Option<Box<dyn Fn(&Event) -> bool>>,
+    pub on_post: Option<OnPost>,
     /// Troubles heard of.
     pub warnings: RefCell<Vec<String>>,
 }
