@@ -75,6 +75,7 @@ pub struct Arrivals<C> {
     say: UnboundedSender<Seen>,
     /// Files that have not stood long enough, and since when each stands as it is.
     young: RefCell<BTreeMap<(String, String), Instant>>,
+    troubles: RefCell<Vec<WatchError>>,
 }
 
 impl<C: Clock> Arrivals<C> {
@@ -100,6 +101,7 @@ impl<C: Clock> Arrivals<C> {
             seen: RefCell::new(seen),
             say,
             young: RefCell::default(),
+            troubles: RefCell::default(),
         })
     }
 
@@ -201,6 +203,7 @@ impl<C: Clock> Arrivals<C> {
             }
             Seen::Folder(path) => {
                 if let Some((bucket, prefix)) = self.objects.key_of(&path) {
+                    self.watch_folder(&path);
                     self.look_through(&bucket, &format!("{prefix}/"), found);
                 }
             }
@@ -212,6 +215,26 @@ impl<C: Clock> Arrivals<C> {
                 }
             }
         }
+    }
+
+    /// Returns once a folder that has just come is watched. The system tells of a folder before it watches it,
+    /// and not of what was put in between: looking must come after watching.
+    fn watch_folder(&self, path: &Path) {
+        if !cfg!(target_os = "linux") {
+            return;
+        }
+        match self.watcher.borrow_mut().watch(path, RecursiveMode::Recursive) {
+            // One that is gone again holds nothing.
+            Err(source) if path.exists() => {
+                self.troubles.borrow_mut().push(WatchError::Watch { path: path.to_owned(), source });
+            }
+            _ => {}
+        }
+    }
+
+    /// Folders that came and could not be watched, since it was last asked.
+    pub fn troubles(&self) -> Vec<WatchError> {
+        self.troubles.take()
     }
 
     /// Looks at everything below a prefix. A folder that cannot be read holds nothing for us; it is looked at
@@ -290,4 +313,47 @@ fn moved(path: &Path) -> Option<Seen> {
 
 fn has_names(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| std::os::unix::fs::MetadataExt::nlink(&metadata) > 1)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A clock by which every file has stood long enough.
+    struct Later;
+
+    impl Clock for Later {
+        fn now(&self) -> Instant {
+            Instant::from_micros(i64::MAX / 2)
+        }
+    }
+
+    /// What the system does between telling of a folder and watching it lasts here for ever: it watches the
+    /// bucket's own folder and none below.
+    #[tokio::test]
+    async fn what_is_put_into_a_folder_before_the_system_watches_it_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let arrivals = Arrivals::new(FolderObjects::fast(dir.path(), dir.path()), Later).unwrap();
+        let bucket = arrivals.objects.bucket("drop").unwrap().unwrap();
+        arrivals.watcher.borrow_mut().watch(&bucket, RecursiveMode::NonRecursive).unwrap();
+        // The system tells in order: once the end of a part is seen, nothing of it is still to come.
+        let until = async |end: &str| {
+            fs::write(bucket.join(end), "x").unwrap();
+            let mut seen = BTreeSet::new();
+            while !seen.contains(end) {
+                seen.extend(arrivals.next().await.into_iter().map(|object| object.key));
+            }
+            seen
+        };
+        fs::create_dir_all(bucket.join("prices/day")).unwrap();
+        assert_eq!(until("1").await, BTreeSet::from(["1".to_owned()]));
+        fs::write(bucket.join("prices/day/a.csv"), "x").unwrap();
+        assert!(until("2").await.contains("prices/day/a.csv"));
+        fs::create_dir(bucket.join("prices/next")).unwrap();
+        until("3").await;
+        fs::write(bucket.join("prices/next/b.csv"), "x").unwrap();
+        assert!(until("4").await.contains("prices/next/b.csv"));
+        assert!(arrivals.troubles().is_empty());
+    }
 }

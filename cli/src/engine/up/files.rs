@@ -171,7 +171,11 @@ impl Project for Files {
     }
 
     async fn arrived(&self) -> Vec<Object> {
-        self.arrivals.next().await
+        let arrived = self.arrivals.next().await;
+        for trouble in self.arrivals.troubles() {
+            self.context.output.warn(&with_sources(&trouble));
+        }
+        arrived
     }
 
     fn tell(&self, told: &Told) {
