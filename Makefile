@@ -50,10 +50,12 @@ bless: ## rewrite generated files and snapshots: schemas, CLI reference, compile
 	CAUCE_BLESS=1 INSTA_UPDATE=always $(CARGO) test --locked --workspace
 
 .PHONY: bench
-bench: ## measure: whole runs, compiler, interpreter (release profile; prints, asserts nothing)
+bench: ## measure: whole runs, compiler, interpreter, `cauce up`, its interface (release profile; prints, asserts nothing)
 	$(CARGO) build --locked --release -p cauce
 	$(CARGO) bench --locked -p cauce-interpreter -p cauce-compiler -p cauce-engine
 	python3 benches/runs.py --cauce $(CARGO_TARGET_DIR)/release/cauce
+	python3 benches/up.py --cauce $(CARGO_TARGET_DIR)/release/cauce
+	python3 benches/api.py --cauce $(CARGO_TARGET_DIR)/release/cauce
 
 .PHONY: bench-cloud
 bench-cloud: tools package ## measure the deployed functions on the emulated cloud (release packages; prints, asserts nothing)

@@ -16,12 +16,12 @@ import os
 import pathlib
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+
+from service import Service, spread
 
 SCHEDULED = """pipeline: p{n}
 schedule: "* * * * *"
@@ -41,56 +41,16 @@ def moment(text):
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
-def spread(values, unit):
-    if not values:
-        return "nothing was measured"
-    ordered = sorted(values)
-    at = lambda part: ordered[min(len(ordered) - 1, int(part * len(ordered)))]
-    return (f"p50 {statistics.median(ordered):.3f}  p95 {at(0.95):.3f}  p99 {at(0.99):.3f}  "
-            f"max {ordered[-1]:.3f} {unit}  ({len(ordered)})")
-
-
-class Service:
-    """`cauce up --json` on a folder; its lines are kept."""
-
-    def __init__(self, cauce, folder):
-        self.began = time.time()
-        self.process = subprocess.Popen(
-            [cauce, "up", "--json"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.lines = []
-        self.ready = threading.Event()
-        self.ready_at = None
-        threading.Thread(target=self.read, daemon=True).start()
-
-    def read(self):
-        for line in self.process.stdout:
-            document = json.loads(line)
-            self.lines.append(document)
-            if document["event"] == "ready":
-                self.ready_at = time.time()
-                self.ready.set()
-
-    def peak_mib(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
-
-    def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        self.process.wait()
-
-
 def schedules(cauce, count):
     with tempfile.TemporaryDirectory() as folder:
         pathlib.Path(folder, "cauce.yaml").write_text("images: {}\n")
         for n in range(count):
             pathlib.Path(folder, f"p{n}.yaml").write_text(SCHEDULED.format(n=n))
         service = Service(cauce, folder)
-        service.ready.wait()
-        print(f"{count} pipelines, first start: ready after {service.ready_at - service.began:.1f} s", flush=True)
+        print(f"{count} pipelines, first start: ready after {service.until_ready():.1f} s", flush=True)
         service.stop()
         service = Service(cauce, folder)
-        service.ready.wait()
-        print(f"{count} pipelines, next start: ready after {service.ready_at - service.began:.1f} s, "
+        print(f"{count} pipelines, next start: ready after {service.until_ready():.1f} s, "
               f"{service.peak_mib():.0f} MiB", flush=True)
         deadline = time.time() + 240
         ticks = lambda: [line for line in service.lines if line["event"] == "schedule" and line["became"] == "run"
@@ -114,7 +74,7 @@ def files(cauce, count):
         pathlib.Path(folder, "f.yaml").write_text(FILED)
         drop = pathlib.Path(folder, ".cauce/objects/drop/in")
         service = Service(cauce, folder)
-        service.ready.wait()
+        service.until_ready()
         drop.mkdir(parents=True, exist_ok=True)
         order = list(range(count))
         random.Random(1).shuffle(order)
@@ -138,7 +98,7 @@ def files(cauce, count):
                 service.stop(signal.SIGKILL)
                 killed = len(decided)
                 service = Service(cauce, folder)
-                service.ready.wait()
+                service.until_ready()
         for path in again:
             os.close(os.open(path, os.O_WRONLY))
         deadline = time.time() + 900
@@ -167,6 +127,7 @@ def main():
     parser.add_argument("--files", type=int, default=10_000)
     args = parser.parse_args()
     cauce = str(pathlib.Path(args.cauce).resolve())
+    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores", flush=True)
     if args.pipelines:
         schedules(cauce, args.pipelines)
     if args.files:

@@ -24,6 +24,7 @@ const PREFIX: &str = "ventas-dev";
 
 /// What the other scenarios leave behind is looked at last.
 pub(crate) const SCENARIOS: &[Scenario] = &[
+    ("only the function that posts to its own queue may be called in circles", circles),
     ("every call was permitted and every permission was used", permissions),
     ("a second plan changes nothing", no_drift),
     ("destroy leaves nothing", destroy),
@@ -329,6 +330,21 @@ fn variables() -> Json {
         // Swept when a scenario says so.
         "sweep_enabled": false,
     })
+}
+
+/// Lambda ends longer chains of any other: <https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html>
+fn circles(deployed: &Deployed) {
+    let all = deployed.cloud.aws(&["lambda", "list-functions"]);
+    let mut may = Vec::new();
+    for function in all["Functions"].as_array().unwrap() {
+        let name = function["FunctionName"].as_str().unwrap();
+        let config =
+            deployed.cloud.aws(&["lambda", "get-function-recursion-config", "--function-name", name]);
+        if config["RecursiveLoop"] == "Allow" {
+            may.push(name.to_owned());
+        }
+    }
+    assert_eq!(may, [format!("{PREFIX}-trigger-run")]);
 }
 
 fn permissions(deployed: &Deployed) {

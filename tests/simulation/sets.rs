@@ -7,6 +7,7 @@ use cauce_driver::Budget;
 use cauce_host::simulation::MemoryObjects;
 use cauce_local::memory::MemoryTable;
 use cauce_model::event::{Became, LedgerRecord, Object};
+use cauce_model::item::{Expect, Write};
 use cauce_model::record::{RUNS_LIST, Record, RunRecord};
 use cauce_model::{Json, RunStatus};
 use cauce_ports::{Objects, Table};
@@ -219,6 +220,70 @@ pub(crate) async fn at(host: &Sim, seconds: u64) {
     finish(host).await;
 }
 
+/// Calls of ports for all runs of a collection and items that partitions showed for them, when files come in
+/// so many batches of a hundred.
+fn cost_of_collection(batches: usize) -> (u64, u64) {
+    let faults = Faults::none();
+    let table = Faulty::new(MemoryTable::new(), &faults);
+    let host = host(table, MemoryObjects::default(), script(json!({}), json!({})), epoch());
+    let compiled = compiled(&MANY.replace("BATCH", "batch: 100"));
+    let clock = host.world().clock.clone();
+    clock
+        .block_on(async {
+            deploy(&host, &compiled, made(&compiled, "drop")).await;
+            for n in 0..100 * batches {
+                host.execute(&arrives(&object(&format!("in/{n}.csv"), "1"))).await.unwrap();
+            }
+            host.world().clock.until(epoch().plus_seconds(60)).await;
+            let before = (faults.calls(), faults.read());
+            let report = host.driver().sweep(&Budget::default()).await.unwrap();
+            let cost = (faults.calls() - before.0, faults.read() - before.1);
+            assert_eq!(report.troubles, 0, "{:?}", report.lines);
+            let runs = host.world().table.port().list(RUNS_LIST, "", None, 100).await.unwrap();
+            assert_eq!(runs.items.len(), batches);
+            cost
+        })
+        .unwrap()
+}
+
+#[test]
+fn runs_of_a_collection_read_its_files_twice_however_many_runs_there_are() {
+    let ((few_calls, few), (many_calls, many)) = (cost_of_collection(2), cost_of_collection(40));
+    assert!(few <= 2 * 200 && many <= 2 * 4_000, "items for 200 files: {few}, for 4000: {many}");
+    assert!(many_calls <= 20 * few_calls, "calls for 2 runs: {few_calls}, for 40: {many_calls}");
+}
+
+/// A set's item as a version left it that took files by their number.
+#[test]
+fn a_collection_that_an_earlier_version_began_with_goes_on() {
+    let host = new_host();
+    let compiled = compiled(&MANY.replace("BATCH", "batch: 100"));
+    let clock = host.world().clock.clone();
+    clock
+        .block_on(async {
+            deployed(&host, &compiled).await;
+            for n in 0..350 {
+                let object = object(&format!("in/{n:03}.csv"), "1");
+                let at = epoch().plus_micros(n);
+                host.execute(&arrives(&Object { at, ..object })).await.unwrap();
+            }
+            host.world().clock.until(epoch().plus_seconds(60)).await;
+            // It is closed, and has had its first run.
+            assert_eq!(host.driver().sweep(&Budget { due: 2, ..Budget::default() }).await.unwrap().due, 2);
+            let page = host.world().table.query("files#sales", "S#", None, 9).await.unwrap();
+            let mut set = page.items[0].clone();
+            let firing = set.body.get_mut("firing").unwrap().as_object_mut().unwrap();
+            assert!(firing.remove("after").is_some(), "{firing:?}");
+            let expect = Expect::Version(set.version);
+            host.world().table.write(&[Write::Put { item: set, expect }], "earlier").await.unwrap();
+            at(&host, 61).await;
+            let runs = runs(&host).await;
+            let told = told(&host.world().objects, &runs).await;
+            assert_eq!((runs.len(), told.len(), told.values().max()), (4, 350, Some(&1)));
+        })
+        .unwrap();
+}
+
 #[test]
 fn a_file_that_comes_while_its_collection_is_closed_is_in_the_next_one() {
     let mut calls = 0;
@@ -226,6 +291,63 @@ fn a_file_that_comes_while_its_collection_is_closed_is_in_the_next_one() {
         calls += 1;
     }
     assert!(calls >= 4, "an arrival is {calls} calls");
+}
+
+#[test]
+fn a_file_that_comes_between_any_two_calls_of_the_sweep_is_in_one_run() {
+    let mut calls = 0;
+    while during(calls + 1) {
+        calls += 1;
+    }
+    assert!(calls >= 8, "the sweep is {calls} calls");
+}
+
+/// The n-th call of the sweep that closes and starts a collection is held until a file has come. It is the
+/// second that is younger than the marker, and therefore only checks the set. Whether there was such a call.
+fn during(call: u64) -> bool {
+    let faults = Faults::none();
+    let table = Faulty::new(MemoryTable::new(), &faults);
+    let host = host(table, MemoryObjects::default(), script(json!({}), json!({})), epoch());
+    let compiled = compiled(&MANY.replace("BATCH", "batch: 500, marker: in/_SUCCESS"));
+    let clock = host.world().clock.clone();
+    let comes = async |key: &str, seconds: u64| {
+        let object = object(key, &format!("{seconds:03}"));
+        let object = Object { at: epoch().plus_seconds(seconds), ..object };
+        host.execute(&arrives(&object)).await.unwrap();
+    };
+    clock
+        .block_on(async {
+            deploy(&host, &compiled, made(&compiled, "drop")).await;
+            for (key, seconds) in [("in/1.csv", 0), ("in/_SUCCESS", 1), ("in/2.csv", 2)] {
+                comes(key, seconds).await;
+            }
+            host.world().clock.until(epoch().plus_seconds(61)).await;
+            faults.hold_at(faults.calls() + call);
+            let budget = Budget::default();
+            let mut sweeping = pin!(host.driver().sweep(&budget));
+            let was_held = poll_once(sweeping.as_mut()).await.is_none();
+            if was_held {
+                comes("in/0.csv", 3).await;
+                faults.release();
+                sweeping.await.unwrap();
+            }
+            faults.release();
+            comes("in/_SUCCESS", 100).await;
+            for seconds in [200, 400] {
+                host.world().clock.until(epoch().plus_seconds(seconds)).await;
+                while host.driver().sweep(&budget).await.unwrap().due > 0 {}
+            }
+            let page = host.world().table.port().list(RUNS_LIST, "", None, 100).await.unwrap();
+            let runs: Vec<RunRecord> =
+                page.items.iter().map(|item| RunRecord::from_item(item).unwrap()).collect();
+            let told = told(&host.world().objects, &runs).await;
+            let files: Vec<(&str, usize)> = told.iter().map(|(key, count)| (key.as_str(), *count)).collect();
+            let expected = ["in/0.csv", "in/1.csv", "in/2.csv"];
+            let expected = expected.into_iter().skip(usize::from(!was_held)).map(|key| (key, 1));
+            assert_eq!(files, expected.collect::<Vec<_>>(), "held at call {call}");
+            was_held
+        })
+        .unwrap()
 }
 
 /// The n-th call of an arrival is held until the collection that it would join has been closed and started.

@@ -71,6 +71,8 @@ class Door:
             if faults.take("hang", **now):
                 functions.hang(identity)
                 return await silence(receive)
+            if (service, operation) == ("sqs", "SendMessage"):
+                body = functions.traced(identity, body)
         fault = faults.take("call", service=service, operation=operation, resource=resource, principal=principal)
         if fault is not None and fault.effect != "lose":
             return await refuse(send, fault, service, scope["path"])

@@ -1,5 +1,6 @@
 """Lambda: real bootstraps with environments, roles and a journal of their own."""
 
+import json
 import os
 import signal
 import threading
@@ -14,7 +15,31 @@ from cauce_emulator.settings import SETTINGS
 
 DOCS = "https://docs.aws.amazon.com/lambda/latest/dg"
 
+ROUNDS_MAX = 16
+"""How often one function is called in a chain of messages, unless it may be called in circles. AWS says "approximately".
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html"""
+
 _spawning = threading.local()
+
+
+def traced(identity: identities.Identity, body: bytes) -> bytes:
+    """The request of a function that sends a message, which then says in what chain it was sent: as on AWS in its trace
+    header, though there the SDK passes on what the function was called with."""
+    data = json.loads(body)
+    lineage = "|".join(f"{name}:{rounds}" for name, rounds in identity.chain.items())
+    header = {"DataType": "String", "StringValue": f"Lineage={lineage}"}
+    data.setdefault("MessageSystemAttributes", {})["AWSTraceHeader"] = header
+    return json.dumps(data).encode()
+
+
+def chain(function: str, event) -> dict[str, int]:
+    """How often each function was called in the longest chain that an event belongs to, this call included."""
+    found: dict[str, int] = {}
+    for record in event.get("Records", []) if isinstance(event, dict) else []:
+        _, _, lineage = record.get("attributes", {}).get("AWSTraceHeader", "").partition("Lineage=")
+        for name, _, rounds in (one.partition(":") for one in lineage.split("|") if one):
+            found[name] = max(int(rounds), found.get(name, 0))
+    return {**found, function: found.get(function, 0) + 1}
 
 
 @replaces("services.lambda_svc", "_provided_worker_env", "8cccaed6a6d8792a",
@@ -49,7 +74,7 @@ def spawn(self, init_timeout=None):
         journal.LAMBDAS.add(event="init_failed", function=self.func_name, error=str(error))
         raise
     identity = self.cauce_identity = _spawning.identity
-    identity.pid = self._proc.pid
+    identity.pid, identity.chain = self._proc.pid, getattr(_spawning, "chain", {})
     journal.LAMBDAS.add(event="start", function=self.func_name, pid=identity.pid,
                         init_ms=round((time.monotonic() - begun) * 1000, 3))
 
@@ -58,9 +83,10 @@ def spawn(self, init_timeout=None):
           "Leaves no record of an invocation but its log.", f"{DOCS}/lambda-runtime-environment.html")
 def invoke(self, event, request_id, *, trace_id=None, invoked_function_arn=None):
     starts = self._proc is None or self._proc.poll() is not None
+    _spawning.chain = chain(self.func_name, event)
     identity = getattr(self, "cauce_identity", None)
     if identity is not None:
-        identity.calls = 0
+        identity.calls, identity.chain = 0, _spawning.chain
     begun = time.monotonic()
     result = original("core.lambda_runtime.ProvidedWorker.invoke")(
         self, event, request_id, trace_id=trace_id, invoked_function_arn=invoked_function_arn)
@@ -85,12 +111,21 @@ def hang(identity: identities.Identity) -> None:
 
 
 @replaces("services.lambda_svc", "_run_sqs_batch", "f9bf630aabf3d1b9",
-          "Is complete; only who receives and deletes is written down.", f"{DOCS}/with-sqs.html")
+          """Writes down nobody who receives and deletes, and lets messages go round for ever. Lambda calls a function no
+          more than about 16 times in one chain, unless PutFunctionRecursionConfig allows it.""",
+          f"{DOCS}/invocation-recursion.html")
 def run_sqs_batch(esm, func_rec, event, batch, queue_url, queue_name):
     role = (func_rec.get("config") or {}).get("Role")
     queue = f"arn:aws:sqs:{get_region()}:{get_account_id()}:{queue_name}"
     for action in ("sqs:ReceiveMessage", "sqs:GetQueueAttributes", "sqs:DeleteMessage"):
         journal.call(role, action, queue)
+    function = esm["FunctionName"]
+    rounds = chain(function, event)[function]
+    allowed = lambda_svc._functions.get(function, {}).get("recursive_loop") == "Allow"
+    if rounds > ROUNDS_MAX and not allowed:
+        # The messages are not deleted: they come again, and end where the queue sends what comes too often.
+        journal.LAMBDAS.add(event="recursion", function=function, rounds=rounds, queue=queue_name)
+        return None
     return original("services.lambda_svc._run_sqs_batch")(esm, func_rec, event, batch, queue_url, queue_name)
 
 

@@ -7,7 +7,7 @@ credential scope of the Authorization header).
 
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 CALLER = "caller"
 """The principal of a key that the emulator did not issue: the person or the test outside."""
@@ -27,6 +27,8 @@ class Identity:
     pid: int | None = None
     calls: int = 0
     """Calls it made since its present invocation began."""
+    chain: dict[str, int] = field(default_factory=dict)
+    """How often each function was called in the chain of messages that its present invocation belongs to."""
     hung: bool = False
     """Whether its calls are answered no more."""
 

@@ -124,6 +124,54 @@ class Calls(unittest.TestCase):
             CLOUD.fault(kind="call", effect="explode")
 
 
+CIRCLE = '''
+import json
+def handle(event, aws):
+    record = event["Records"][0]
+    left = json.loads(record["body"])["left"]
+    aws("dynamodb", "DynamoDB_20120810.UpdateItem", {"TableName": "store", "Key": {"pk": {"S": record["eventSourceARN"]}},
+        "UpdateExpression": "ADD n :one", "ExpressionAttributeValues": {":one": {"N": "1"}}})
+    if left:
+        queue = aws("sqs", "AmazonSQS.GetQueueUrl", {"QueueName": record["eventSourceARN"].split(":")[-1]})["QueueUrl"]
+        aws("sqs", "AmazonSQS.SendMessage", {"QueueUrl": queue, "MessageBody": json.dumps({"left": left - 1})})
+'''
+
+
+class Circles(unittest.TestCase):
+    def circle(self, name, rounds):
+        """A function that is called by a queue and sends to it; the ARN of the queue, and of where it gives up."""
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:"
+        CLOUD.call("sqs", "CreateQueue", QueueName=f"{name}-dead")
+        queue = CLOUD.call("sqs", "CreateQueue", QueueName=name, Attributes={"VisibilityTimeout": "1", "RedrivePolicy": json.dumps(
+            {"deadLetterTargetArn": f"{arn}{name}-dead", "maxReceiveCount": 1})})["QueueUrl"]
+        CLOUD.function(name, CIRCLE)
+        CLOUD.rest("lambda", "POST", "/2015-03-31/event-source-mappings/", {"FunctionName": name, "EventSourceArn": arn + name})
+        return queue, json.dumps({"left": rounds - 1}), arn + name
+
+    def calls(self, arn):
+        item = CLOUD.call("dynamodb", "GetItem", TableName="store", Key={"pk": {"S": arn}}).get("Item")
+        return int(item["n"]["N"]) if item else 0
+
+    def test_a_chain_ends_after_sixteen_calls(self):
+        queue, body, arn = self.circle("round", 20)
+        CLOUD.call("sqs", "SendMessage", QueueUrl=queue, MessageBody=body)
+        CLOUD.control("GET", "lambdas", function="round", event="recursion", at_least=1)
+        self.assertEqual(self.calls(arn), 16)
+        letters = []
+        while not letters:
+            letters = CLOUD.call("sqs", "ReceiveMessage", QueueUrl=f"{queue}-dead", WaitTimeSeconds=5).get("Messages", [])
+        self.assertEqual(json.loads(letters[0]["Body"]), {"left": 3})
+
+    def test_a_function_may_be_allowed_to_go_round(self):
+        queue, body, arn = self.circle("allowed", 20)
+        config = "/2024-08-31/functions/allowed/recursion-config"
+        self.assertEqual(CLOUD.rest("lambda", "GET", config), {"RecursiveLoop": "Terminate"})
+        CLOUD.rest("lambda", "PUT", config, {"RecursiveLoop": "Allow"})
+        CLOUD.call("sqs", "SendMessage", QueueUrl=queue, MessageBody=body)
+        CLOUD.control("GET", "lambdas", function="allowed", event="invocation", at_least=20)
+        self.assertEqual(self.calls(arn), 20)
+
+
 class Files(unittest.TestCase):
     def test_a_file_reaches_the_function_and_poison_goes_to_the_dead_letters(self):
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:"

@@ -50,6 +50,12 @@ pub(crate) fn waits(pool: &Item, holder: &str) -> bool {
     crate::slots::has(pool, crate::slots::WAITING, holder)
 }
 
+/// A pool's set of waiters.
+pub(crate) fn everybody(pool: &Item) -> impl Iterator<Item = &str> {
+    let waiting = pool.body.get(crate::slots::WAITING).and_then(Json::as_array);
+    waiting.into_iter().flatten().filter_map(Json::as_str)
+}
+
 /// All pools that the one in this place wants slots of; empty when it is this one alone.
 pub(crate) fn several(place: &Item) -> BTreeMap<String, i64> {
     let pools = place.body.get(POOLS).and_then(Json::as_object);

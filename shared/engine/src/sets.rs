@@ -20,7 +20,7 @@ use cauce_model::{Instant, Json, Write};
 use serde_json::json;
 
 /// Most files of one run where nobody says how many.
-const FILES_MAX: usize = 10_000;
+const FILES_MAX: u32 = 10_000;
 
 /// A set is named by its trigger and by what its files have in common.
 fn name(met: &Met<'_>) -> String {
@@ -221,7 +221,10 @@ pub(crate) fn due(
     let starts = record.firing.is_some() || record.settles_at.is_some_and(|at| at <= now);
     match (trigger.all, trigger.collects()) {
         (true, _) if starts => due.settled(record),
-        (false, Some(settle)) if starts => due.collected(record, settle),
+        (false, Some(settle)) if starts => match record.firing.clone() {
+            None => due.quiet(record, settle),
+            Some(firing) => due.collected(record, firing),
+        },
         (true, _) | (false, Some(_)) => due.late(record),
         (false, None) => Ok(Decision {
             writes: vec![Write::Put { item: record.row(None), expect: due.expect }],
@@ -296,38 +299,71 @@ impl Due<'_> {
         Ok(self.and_set(taken.unwrap_or_else(|refused| refused), &set))
     }
 
-    /// The next run of a collection that is over.
-    fn collected(self, mut set: SetRecord, settle: u64) -> Result<Decision, Stop> {
-        let round = set.firing.as_ref().map_or(set.round, |firing| firing.round);
-        let (partition, prefix) = members(&set.pipeline, &set.set, round);
-        let mut files: Vec<MemberRecord> = Vec::new();
-        for item in self.arrival.view.range(partition, prefix)? {
-            files.push(MemberRecord::from_item(item)?);
-        }
+    /// The time of a collection is over: it is closed, unless a file came since that time was set. No run
+    /// starts in the same write: a file that came after the collection was read, and before it is closed,
+    /// would be in none. Once it is closed nothing comes to it any more, and its runs read it bit by bit.
+    fn quiet(self, mut set: SetRecord, settle: u64) -> Result<Decision, Stop> {
         let now = self.arrival.now;
-        let firing = match set.firing.take() {
-            Some(firing) => firing,
-            None => {
-                // Those that came after the marker do not put it off.
-                let counts = |file: &&MemberRecord| {
-                    set.marker.as_ref().is_none_or(|marker| file.object.at <= marker.at)
-                };
-                let newest = files.iter().filter(counts).map(|file| file.heard_at).max();
-                let quiet_at = newest.map(|at| at.plus_seconds(settle)).filter(|at| *at > now);
-                if let Some(at) = quiet_at {
-                    set.settles_at = Some(at);
-                    return Ok(self.and_set(Decision::default(), &set));
-                }
-                // What comes from now on is of the next collection.
-                set.round += 1;
-                set.settles_at = None;
-                Firing { round, taken: 0, at: now }
+        let (partition, prefix) = members(&set.pipeline, &set.set, set.round);
+        let mut newest = None;
+        for item in self.arrival.view.range(partition, prefix)? {
+            let file = MemberRecord::from_item(item)?;
+            // Those that came after the marker do not put it off.
+            if set.marker.as_ref().is_none_or(|marker| file.object.at <= marker.at) {
+                newest = newest.max(Some(file.heard_at));
             }
-        };
-        files.sort_by(|a, b| (a.object.at, &a.object.key).cmp(&(b.object.at, &b.object.key)));
-        let most = self.trigger.batch.map_or(FILES_MAX, |batch| batch as usize);
-        let left = files.get(firing.taken..).unwrap_or_default();
-        let of_run: Vec<Object> = left.iter().take(most).map(|file| file.object.clone()).collect();
+        }
+        let quiet_at = newest.map(|at: Instant| at.plus_seconds(settle)).filter(|at| *at > now);
+        if let Some(at) = quiet_at {
+            set.settles_at = Some(at);
+            return Ok(self.and_set(Decision::default(), &set));
+        }
+        set.firing = Some(Firing { round: set.round, taken: 0, after: None, at: now });
+        // What comes from now on is of the next collection.
+        set.round += 1;
+        set.settles_at = None;
+        let decision = Decision { reply: Reply::Ok(json!({"again": true})), ..Decision::default() };
+        Ok(self.and_set(decision, &set))
+    }
+
+    /// The files of the next run of a closed collection, and where the store goes on after them if it does.
+    fn files_of_run(
+        &self,
+        set: &SetRecord,
+        firing: &Firing,
+    ) -> Result<(Vec<Object>, Option<Option<String>>), Stop> {
+        let (view, most) = (self.arrival.view, self.trigger.batch.unwrap_or(FILES_MAX));
+        let (partition, prefix) = members(&set.pipeline, &set.set, firing.round);
+        let object = |item| Ok::<_, Stop>(MemberRecord::from_item(item)?.object);
+        if firing.taken > 0 && firing.after.is_none() {
+            // An earlier version began with its runs: it took all files in order, by their number.
+            let all = view.range(partition, prefix)?.iter().map(object);
+            let mut files: Vec<Object> = all.collect::<Result<_, _>>()?;
+            files.sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
+            let mut left = files.into_iter().skip(firing.taken);
+            let of_run: Vec<Object> = left.by_ref().take(most as usize).collect();
+            return Ok((of_run, left.next().map(|_| None)));
+        }
+        let (mut of_run, mut after) = (Vec::new(), firing.after.clone());
+        loop {
+            let left = most - u32::try_from(of_run.len()).unwrap_or(most);
+            let (items, next) = view.page(partition.clone(), prefix.clone(), after, left)?;
+            for item in items {
+                of_run.push(object(item)?);
+            }
+            after = next.clone();
+            if after.is_none() || of_run.len() >= most as usize {
+                return Ok((of_run, after.map(Some)));
+            }
+        }
+    }
+
+    /// The next run of a collection that is closed.
+    fn collected(self, mut set: SetRecord, firing: Firing) -> Result<Decision, Stop> {
+        let round = firing.round;
+        let (mut of_run, next) = self.files_of_run(&set, &firing)?;
+        of_run.sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
+        set.firing = None;
         let Some(newest) = of_run.last().cloned() else {
             let Some(marker) = set.marker.as_ref().filter(|_| firing.taken == 0) else {
                 return Ok(self.and_set(Decision::default(), &set));
@@ -336,7 +372,6 @@ impl Due<'_> {
             let reason = "the marker came, and no file with it".to_owned();
             return Ok(self.and_set(booked(entry, Became::Rejected, Some(reason)), &set));
         };
-        let is_last = of_run.len() == left.len();
         let what = json!(["collected", round, firing.taken]);
         let entry = self.entry(&set, &what, newest.at, of_run.len());
         let id = json!([set.pipeline, set.trigger, set.captures, round, firing.taken]);
@@ -355,8 +390,8 @@ impl Due<'_> {
         let bytes =
             serde_json::to_vec(&of_run).map_err(|error| Stop::refuse("States.Runtime", error.to_string()))?;
         decision.documents.push((uri, bytes));
-        if !is_last {
-            set.firing = Some(Firing { taken: firing.taken + of_run.len(), ..firing });
+        if let Some(after) = next {
+            set.firing = Some(Firing { taken: firing.taken + of_run.len(), after, ..firing });
             if let Reply::Ok(reply) = &mut decision.reply {
                 reply["again"] = json!(true);
             }

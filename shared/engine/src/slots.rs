@@ -488,9 +488,11 @@ fn grant_line(pool: &str, own: &str, reach: Reach, view: &View, now: Instant) ->
     let capacity = number(item, SLOTS);
     let mut free = capacity - number(item, USED);
     let mut barred = false;
+    // Looked up for everybody in the line: a thousand hold slots while thousands wait.
+    let waiters: BTreeSet<&str> = line::everybody(item).collect();
     // Those who must be met whatever is free: granted, but they do not know; and who leaves.
     let mut sought: BTreeSet<&str> =
-        leases(item).map(|(name, _)| name).chain([own]).filter(|name| line::waits(item, name)).collect();
+        leases(item).map(|(name, _)| name).chain([own]).filter(|name| waiters.contains(name)).collect();
     let mut after = None;
     loop {
         if reach == Reach::Free && (free <= 0 || barred) && sought.is_empty() {
@@ -517,7 +519,7 @@ fn grant_line(pool: &str, own: &str, reach: Reach, view: &View, now: Instant) ->
             let is_granted = is_held(item, name, wants);
             let waiting = line::waiter(&waiter, view)?;
             if waiting == Waiter::Gone {
-                if line::waits(item, name) {
+                if waiters.contains(name) {
                     if !leave(view, &key, name, wants, is_granted)? {
                         // It was granted since, or has left: the next look tells.
                         continue;
@@ -534,7 +536,7 @@ fn grant_line(pool: &str, own: &str, reach: Reach, view: &View, now: Instant) ->
                 }
                 continue;
             }
-            if !line::waits(item, name) {
+            if !waiters.contains(name) {
                 // About to join, and then it looks itself; or it holds already and its place goes with
                 // the write that is under way.
                 continue;

@@ -28,6 +28,10 @@ impl Ports for Deployed {
     /// sweep finds it there.
     fn at(&self, _at: Instant, _command: Command) {}
 
+    /// trigger-run posts to the queue that calls it, as often in a row as a consumer has updates to book.
+    /// Lambda would end such a chain after about 16 rounds; Terraform allows it for that function:
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html>. A message that is lost all
+    /// the same delays what it tells of until the sweep looks.
     async fn post(&self, event: &Event) {
         let Some(body) = payload::posted(event) else { return };
         if let Err(error) = self.adapters.triggers().send(&body).await {

@@ -159,6 +159,9 @@ pub struct Firing {
     pub round: u32,
     /// Files that runs have.
     pub taken: usize,
+    /// Where the store goes on after those. Versions that took files by their number wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     /// Since when.
     pub at: Instant,
 }
@@ -225,10 +228,12 @@ pub struct MemberRecord {
 impl Record for MemberRecord {}
 
 impl MemberRecord {
-    /// The write that adds it to a collection. It goes by itself, long after its run has started.
+    /// The write that adds it to a collection, in which files stand by the time of their object. It goes by
+    /// itself, long after its run has started.
     pub fn write(&self, pipeline: &str, set: &str, round: u32) -> Write {
         let (partition, prefix) = members(pipeline, set, round);
-        let key = Key::new(partition, format!("{prefix}{}", &self.object.identity()[..32]));
+        let place = format!("{:020}#{}", self.object.at.micros().max(0), &self.object.identity()[..32]);
+        let key = Key::new(partition, format!("{prefix}{place}"));
         let mut item = Item::new(key, self.to_body());
         item.expires_at = Some(self.heard_at.plus_seconds(LEDGER_KEPT_SECONDS));
         Write::Put { item, expect: Expect::Any }

@@ -60,6 +60,7 @@ struct State {
     prng: Prng,
     rates: Rates,
     calls: u64,
+    read: u64,
     crash: Option<(u64, Moment)>,
     held: Option<u64>,
     holder: Option<Waker>,
@@ -102,6 +103,7 @@ impl Faults {
                 prng: Prng::new(seed),
                 rates,
                 calls: 0,
+                read: 0,
                 crash: None,
                 held: None,
                 holder: None,
@@ -151,6 +153,11 @@ impl Faults {
     /// How many calls there were.
     pub fn calls(&self) -> u64 {
         self.state.borrow().calls
+    }
+
+    /// How many items the partitions of tables have shown.
+    pub fn read(&self) -> u64 {
+        self.state.borrow().read
     }
 
     /// A new process may use the ports.
@@ -339,7 +346,10 @@ impl<P: Table> Table for Faulty<P> {
         after: Option<Cursor>,
         limit: u32,
     ) -> Result<Page, TableError> {
-        self.table(self.faults.fate(Kind::Plain), self.port.query(partition, prefix, after, limit)).await
+        let query = self.port.query(partition, prefix, after, limit);
+        let page = self.table(self.faults.fate(Kind::Plain), query).await?;
+        self.faults.state.borrow_mut().read += page.items.len() as u64;
+        Ok(page)
     }
 
     async fn list(
