@@ -103,3 +103,81 @@ fn what_a_run_has_written_starts_the_runs_of_those_who_read_it() {
     service.signal(Signal::TERM);
     service.answer().exits(0);
 }
+
+/// A day's folder, whose files are all there once `_SUCCESS` is.
+const DELIVERED: &str = r#"
+pipeline: d
+triggers:
+  - file: {bucket: drop, keys: ["in/{day:date}/{part}.csv"], marker: "in/{day:date}/_SUCCESS", settle: 1s,
+           logical_date: "{day}"}
+tasks:
+  note: {container: {image: host, command: [sh, -c, "echo $0 >> seen", "{{ ds }} {{ trigger.marker.key }} {{ trigger.events | map(attribute='key') | sort | join(' ') }}"]}}
+"#;
+
+/// What a run of such a delivery has seen: its day, its marker, its files.
+fn delivery(day: &str, parts: &[&str]) -> String {
+    let parts: Vec<String> = parts.iter().map(|part| format!("in/{day}/{part}.csv")).collect();
+    format!("{day} in/{day}/_SUCCESS {}", parts.join(" "))
+}
+
+fn put(project: &Project, key: &str) {
+    project.write(&format!(".cauce/objects/drop/{key}"), key);
+}
+
+#[test]
+fn a_delivery_is_one_run_once_its_marker_is_there() {
+    let project = Project::of(DELIVERED);
+    let mut service = ready(&project);
+    for file in ["1997-01-05/a.csv", "1997-01-05/b.csv", "1997-01-06/x.csv", "1997-01-05/c.csv"] {
+        put(&project, &format!("in/{file}"));
+        service.hears(&format!("in/{file}: waiting (missing: in/{{day:date}}/_SUCCESS)"));
+    }
+    put(&project, "in/1997-01-05/_SUCCESS");
+    service.hears("d/1997-01-05 success");
+    assert_eq!(project.lines("seen"), [delivery("1997-01-05", &["a", "b", "c"])]);
+    // Of another content, it is delivered anew: what is new, with the marker that says so.
+    project.write(".cauce/objects/drop/in/1997-01-05/b.csv", "corrected");
+    service.hears("in/1997-01-05/b.csv: waiting (missing: in/{day:date}/_SUCCESS)");
+    project.write(".cauce/objects/drop/in/1997-01-05/_SUCCESS", "corrected");
+    service.hears("d/1997-01-05 success");
+    assert_eq!(project.lines("seen")[1..], [delivery("1997-01-05", &["b"])]);
+    assert_eq!(project.show("d")["generation"], 2);
+    service.signal(Signal::TERM);
+    service.answer().exits(0);
+}
+
+#[test]
+fn a_delivery_that_lay_there_before_its_pipeline_is_found_whole() {
+    const OTHER: &str =
+        "pipeline: o\ntriggers: [{file: {bucket: drop, keys: [other]}}]\ntasks: {t: {pass: {}}}\n";
+    let project = Project::of(OTHER);
+    let files = [
+        "1997-01-05/a.csv",
+        "1997-01-05/b.csv",
+        "1997-01-05/c.csv",
+        "1997-01-05/_SUCCESS",
+        "1997-01-06/x.csv",
+    ];
+    for file in files {
+        put(&project, &format!("in/{file}"));
+    }
+    // Written last, so that whoever tells of it has seen the others, and nobody wanted them.
+    put(&project, "other");
+    let mut service = ready(&project);
+    service.hears("other: run");
+    // The bucket is watched already: nobody looks through it again for the newcomer.
+    project.write("d.yaml", DELIVERED);
+    service.hears("d: deployed");
+    assert_eq!(events(&project, "d"), [Value::Null; 0]);
+    project.cauce(&["triggers", "scan", "d", "--dry-run"]).exits(0).says("5 found");
+    project.cauce(&["triggers", "scan", "d"]).exits(0).says("5 waiting");
+    service.hears("d/1997-01-05 success");
+    // The day without a marker goes on waiting for it.
+    put(&project, "in/1997-01-06/_SUCCESS");
+    service.hears("d/1997-01-06 success");
+    let all = [delivery("1997-01-05", &["a", "b", "c"]), delivery("1997-01-06", &["x"])];
+    assert_eq!(project.lines("seen"), all);
+    project.cauce(&["triggers", "scan", "d"]).exits(0).says("d: 6 duplicate");
+    service.signal(Signal::TERM);
+    service.answer().exits(0);
+}
