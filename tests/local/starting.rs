@@ -181,3 +181,40 @@ fn a_delivery_that_lay_there_before_its_pipeline_is_found_whole() {
     service.signal(Signal::TERM);
     service.answer().exits(0);
 }
+
+/// A run for each file of prices, of the item that the file is of.
+const PRICED: &str = r#"
+pipeline: m
+matrix: {as: symbol, from: symbols.csv, key: ticker}
+triggers:
+  - file: {bucket: drop, keys: ["prices/{ticker}.csv"], item: "{ticker}"}
+tasks:
+  note: {container: {image: host, command: [sh, -c, "echo $0 >> seen", "{{ symbol.ticker }} {{ symbol.name }} {{ trigger.events[0].key }}"]}}
+"#;
+
+#[test]
+fn a_file_of_an_item_is_its_run_and_one_of_no_item_is_none() {
+    let project = Project::of(PRICED);
+    project.write("symbols.csv", "ticker,name\nAAPL,Apple\nBRK.B,Berkshire\n");
+    let mut service = ready(&project);
+    for (key, became) in [
+        ("prices/BRK.B.csv", "run m/BRK.B-file-"),
+        ("prices/ZZZ.csv", "rejected (the list of m has no item 'ZZZ')"),
+        ("prices/A B.csv", "rejected ('A B' cannot be the key of an item)"),
+        ("prices/AAPL.csv", "run m/AAPL-file-"),
+    ] {
+        put(&project, key);
+        let told = service.hears(&format!("{key}: ")).pop().unwrap();
+        assert!(told.contains(became), "{told}");
+        if became.starts_with("run") {
+            service.hears(" success");
+        }
+    }
+    assert_eq!(project.lines("seen"), ["BRK.B Berkshire prices/BRK.B.csv", "AAPL Apple prices/AAPL.csv"]);
+    let rejected = project.cauce(&["triggers", "--became", "rejected", "--json"]).exits(0).json();
+    assert_eq!(rejected["events"].as_array().unwrap().len(), 2, "{rejected}");
+    let runs = project.cauce(&["runs", "--item", "BRK.B", "--json"]).exits(0).json();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 1, "{runs}");
+    service.signal(Signal::TERM);
+    service.answer().exits(0);
+}
