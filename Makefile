@@ -28,9 +28,11 @@ run: build ## make a day's drop, run the sales pipeline over it, show its gold t
 verify: build ## run the sales pipeline over January 1997 and hold its gold against the purchases, to the cent
 	@$(BIN)/cauce backfill $(VENTAS)/ventas_drop.yaml --from 1997-01-01 --to 1997-01-31
 	@$(BIN)/cauce backfill $(VENTAS)/ventas_batch.yaml --from 1997-01-01 --to 1997-01-31
+	@$(BIN)/cauce backfill $(VENTAS)/ventas_semana.yaml --from 1997-01-01 --to 1997-01-31
 	@$(BIN)/cauce run $(VENTAS)/ventas_export.yaml
 	python3 $(VENTAS)/verify/revenue.py $(VENTAS)/data/cdnow_master.txt.gz \
-		$(VENTAS)/.cauce/objects/ecommerce-lake/export/ventas_diarias_region.csv 1997-01-01 1997-01-31
+		$(VENTAS)/.cauce/objects/ecommerce-lake/export/ventas_diarias_region.csv 1997-01-01 1997-01-31 \
+		$(VENTAS)/.cauce/objects/ecommerce-lake/export/ventas_semanales_region
 
 .PHONY: test
 test: tools ## run all tests; what this machine cannot run is said as "skipped: needs X"

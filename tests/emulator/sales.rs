@@ -48,6 +48,11 @@ fn files_to_gold(deployed: &Deployed) {
         assert!(keys.iter().any(|key| key.contains("_delta_log/")), "{table} is no Delta table: {keys:?}");
         assert!(keys.iter().any(|key| key.ends_with(".parquet")), "{table} has no data: {keys:?}");
     }
+    // The day in gold has started its week, with nobody asking for it.
+    let week = deployed.run_ended(&format!("ventas_semana/{DAY}"));
+    assert_eq!((&week["status"], &week["trigger"]), (&json!("success"), &json!("dataset")), "{week}");
+    let keys = deployed.api().list_objects(LAKE, "export/ventas_semanales_region/");
+    assert_eq!(keys, ["export/ventas_semanales_region/1996-12-30.csv"]);
     let functions = deployed.cloud().lines("lambdas.jsonl");
     for function in ["trigger-run", "open-run", "begin-task", "finish-task", "close-run"] {
         let name = deployed.name(function);

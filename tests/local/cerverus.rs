@@ -110,18 +110,36 @@ fn a_changed_list_is_synchronised_without_a_new_version() {
 }
 
 #[test]
-fn the_calendar_closes_on_every_day_without_prices_and_on_no_other() {
+fn the_calendar_closes_on_every_day_without_prices_and_early_where_little_was_traded() {
     let project = Project::copy_of(&["cerverus"]);
     let Some((good, told)) = python(&project, &["verify/calendar.py", "--check"]) else { return };
     let told = String::from_utf8_lossy(&told).into_owned();
-    assert!(good && told.contains("185 working days without prices, 0 of them not by the rules"), "{told}");
-    // The day after Thanksgiving ends early, and Christmas is no day at all.
-    let next =
-        ["schedule", "symbols.yaml", "--item", "SP500", "--next", "4", "--from", "2026-11-25", "--json"];
-    let ticks = project.cauce(&next).exits(0).json();
-    let ticks: Vec<&str> =
-        ticks.as_array().unwrap().iter().map(|tick| tick["tick_at"].as_str().unwrap()).collect();
-    let wanted = ["2026-11-25T21:30", "2026-11-27T18:30", "2026-11-30T21:30", "2026-12-01T21:30"];
-    assert!(ticks.iter().zip(wanted).all(|(tick, wanted)| tick.starts_with(wanted)), "{ticks:?}");
+    assert!(good, "{told}");
+    // In either index.
+    for words in ["185 working days without prices, 0 of", "45 days that ended early, on 0 of"] {
+        assert_eq!(told.matches(words).count(), 2, "{told}");
+    }
+    // The oracle can tell: a holiday too many, and a day that ended at its hour.
+    let rules = project.read("verify/calendar.py");
+    for (rule, wrong, words) in [
+        ("year >= 2022", "year >= 2018", "prices, 1 of them not by the rules"),
+        ("date(2003, 12, 26)", "date(2003, 12, 18)", "ended early, on 1 of them no less was traded"),
+    ] {
+        project.write("verify/calendar.py", rules.replace(rule, wrong));
+        let (good, told) = python(&project, &["verify/calendar.py", "--check"]).unwrap();
+        let told = String::from_utf8_lossy(&told).into_owned();
+        assert!(!good && told.contains(words), "{told}");
+    }
+    // The day after Thanksgiving ends early, Christmas is no day at all, and so in the year announced last.
+    for (from, wanted) in [
+        ("2026-11-25", ["2026-11-25T21:30", "2026-11-27T18:30", "2026-11-30T21:30"]),
+        ("2028-07-03", ["2028-07-03T17:30", "2028-07-05T20:30", "2028-07-06T20:30"]),
+    ] {
+        let next = ["schedule", "symbols.yaml", "--item", "SP500", "--next", "3", "--from", from, "--json"];
+        let ticks = project.cauce(&next).exits(0).json();
+        let ticks: Vec<&str> =
+            ticks.as_array().unwrap().iter().map(|tick| tick["tick_at"].as_str().unwrap()).collect();
+        assert!(ticks.iter().zip(wanted).all(|(tick, wanted)| tick.starts_with(wanted)), "{ticks:?}");
+    }
     assert!(fs::metadata(project.path("calendars/nyse.txt")).is_ok());
 }

@@ -17,6 +17,7 @@ mod http;
 mod interruption;
 mod outputs;
 mod pools;
+mod starting;
 mod time;
 mod twice;
 mod unruly;

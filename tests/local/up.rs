@@ -27,7 +27,7 @@ fn up(project: &Project, args: &[&str]) -> Started {
     project.start(&all)
 }
 
-fn ready(project: &Project) -> Started {
+pub(crate) fn ready(project: &Project) -> Started {
     let mut service = up(project, &[]);
     service.hears("ready: ");
     service

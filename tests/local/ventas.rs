@@ -3,9 +3,13 @@
 use std::fs;
 use std::process::Command;
 
-use serde_json::Value;
+use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use crate::harness::{Project, has_worker, skipped};
+
+/// What the daily gold table is called where its consumers are started by it.
+const DAILY: &str = "s3://ecommerce-lake/gold/ventas_diarias_region";
 
 /// A drop made and the batch run over it; the batch has to end so.
 fn day(project: &Project, date: &str, exit: i32) {
@@ -92,6 +96,64 @@ fn days_filled_in_sum_to_the_cent() {
     verify(&project, "1997-01-05", "1997-01-07");
 }
 
+/// A week's file, region by region: the days that it is of, and the last of them.
+fn week(project: &Project, monday: &str) -> Vec<(String, String)> {
+    let path = format!(".cauce/objects/ecommerce-lake/export/ventas_semanales_region/{monday}.csv");
+    let rows = project.lines(&path);
+    assert_eq!(rows[0], "semana,region,dias,hasta,num_transacciones,revenue_total,ticket_promedio,mejor_dia");
+    let cells = |row: &String| row.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let rows: Vec<Vec<String>> = rows[1..].iter().map(cells).collect();
+    assert!(rows.iter().all(|row| row[0] == monday), "{rows:?}");
+    let regions: Vec<&String> = rows.iter().map(|row| &row[1]).collect();
+    assert_eq!(regions, ["APAC", "EU", "LATAM", "NA"]);
+    rows.into_iter().map(|mut row| (row.swap_remove(2), row.swap_remove(3))).collect()
+}
+
+#[test]
+fn a_day_in_gold_starts_its_week_and_leaves_the_others_alone() {
+    if !has_worker() {
+        return;
+    }
+    let project = Project::copy_of(&["ventas"]);
+    let mut service = project.start(&["up"]);
+    service.hears("ready: 4 pipelines");
+    // Monday, the Sunday before it, Tuesday: each week is made while gold has a day of the other.
+    let days = ["1997-01-06", "1997-01-05", "1997-01-07"];
+    for day in days {
+        project.cauce(&["run", "ventas_drop.yaml", "--logical-date", day]).exits(0);
+        service.hears(&format!("ventas_semana/{day} success"));
+    }
+    assert_eq!(week(&project, "1996-12-30"), vec![("1".to_owned(), "1997-01-05".to_owned()); 4]);
+    assert_eq!(week(&project, "1997-01-06"), vec![("2".to_owned(), "1997-01-07".to_owned()); 4]);
+    verify(&project, "1997-01-05", "1997-01-07");
+    let events = project.cauce(&["triggers", "--pipeline", "ventas_semana", "--json"]).exits(0).json();
+    let mut told: Vec<&Value> = events["events"].as_array().unwrap().iter().collect();
+    told.sort_by_key(|event| event["event"]["number"].as_u64());
+    for (event, (number, day)) in told.iter().zip((1..).zip(days)) {
+        let update = json!({"dataset": DAILY, "number": number, "partition": day});
+        assert_eq!((&event["event"], &event["became"]), (&update, &json!("run")), "{event}");
+        assert_eq!(event["run"], format!("ventas_semana/{day}"));
+    }
+    assert_eq!(told.len(), 3, "{events}");
+
+    // Gold that cannot be true is summed, checked, and never published.
+    let weekly = ".cauce/objects/ecommerce-lake/gold/ventas_semanales_region/_delta_log";
+    let versions = || fs::read_dir(project.path(weekly)).unwrap().count();
+    let before = versions();
+    let sums = project.read("sql/semana.sql");
+    project.write("sql/semana.sql", sums.replace("    region,\n", "    'EU' AS region,\n"));
+    service.hears("ventas_semana: deployed");
+    project.cauce(&["trigger", "ventas_batch", "--logical-date", "1997-01-07", "--again"]).exits(0);
+    service.hears("ventas_semana/1997-01-07 failed");
+    let run = project.show("ventas_semana");
+    let status = |task: &str| run["tasks"][task]["status"].as_str().unwrap();
+    assert_eq!(["sumar", "comprobar", "publicar"].map(status), ["success", "failed", "upstream_failed"]);
+    assert_eq!(run["generation"], 2, "the day was in gold again: {run}");
+    assert_eq!(versions(), before);
+    service.signal(Signal::TERM);
+    service.answer().exits(0);
+}
+
 #[test]
 fn gold_reads_curated_and_nothing_before_it() {
     if !has_worker() {
@@ -109,17 +171,20 @@ fn gold_reads_curated_and_nothing_before_it() {
     assert!(log.contains("curated/ventas"), "the log names what is missing: {log}");
 }
 
-/// Holds the exported gold against the purchases as published, with a program that knows no cauce.
+/// Holds the exported gold, and weeks where there are some, against the purchases as published, with a program that
+/// knows no cauce.
 fn verify(project: &Project, from: &str, to: &str) {
     project.cauce(&["run", "ventas_export.yaml"]).exits(0);
     let mut python = Command::new("python3");
     python.args(["verify/revenue.py", "data/cdnow_master.txt.gz"]);
     python.arg(".cauce/objects/ecommerce-lake/export/ventas_diarias_region.csv").args([from, to]);
+    let weeks = project.path(".cauce/objects/ecommerce-lake/export/ventas_semanales_region");
+    python.args(weeks.is_dir().then_some(&weeks));
     let Ok(sums) = python.current_dir(project.path("")).output() else {
         skipped("python3");
         return;
     };
     let told = String::from_utf8_lossy(&sums.stdout).into_owned();
     assert!(sums.status.success(), "{told}{}", String::from_utf8_lossy(&sums.stderr));
-    assert!(told.contains(" 0 differ"), "{told}");
+    assert_eq!(told.matches(" 0 differ").count(), if weeks.is_dir() { 2 } else { 1 }, "{told}");
 }

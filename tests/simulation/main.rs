@@ -12,6 +12,7 @@ mod faults;
 
 mod graphs;
 mod interventions;
+mod items;
 mod markers;
 mod matrix;
 mod pools;

@@ -36,9 +36,9 @@ fn at(text: &str) -> Instant {
 }
 
 /// The items of a list: keys by case.
-type List = BTreeMap<String, &'static str>;
+pub(crate) type List = BTreeMap<String, &'static str>;
 
-fn listed(list: &List) -> Vec<Listed> {
+pub(crate) fn listed(list: &List) -> Vec<Listed> {
     let one = |(key, case): (&String, &&'static str)| Listed {
         key: key.clone(),
         case: Some((*case).to_owned()),

@@ -72,7 +72,7 @@ impl Actor {
                 for run in left {
                     local.host.leave(&Letter::Run(run)).await?;
                 }
-                if matches!(command, Command::Pause(_)) {
+                if local.host.take_due() || matches!(command, Command::Pause(_)) {
                     local.host.leave(&Letter::Due).await?;
                 }
                 reply

@@ -238,6 +238,12 @@ impl<W: World + 'static> Host<W> {
         .await;
     }
 
+    /// Whether anything became due since it was last asked, which only who serves this store will do in time.
+    #[must_use]
+    pub fn take_due(&self) -> bool {
+        self.core.engine.state.borrow_mut().due.take().is_some()
+    }
+
     /// Something is due now: the list is looked at.
     pub(crate) fn ring_now(&self) {
         let now = self.core.world.clock().now();

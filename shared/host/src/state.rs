@@ -84,9 +84,11 @@ impl State {
     pub(crate) fn set_timer(&mut self, at: Instant, command: Command) {
         let in_list =
             matches!(command, Command::Deadline { .. } | Command::Ticks { .. } | Command::Set { .. });
-        if self.serves && in_list {
+        if in_list {
             self.ring(at);
-            return;
+            if self.serves {
+                return;
+            }
         }
         self.timers_set += 1;
         self.timers.insert((at, self.timers_set), command);

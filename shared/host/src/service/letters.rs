@@ -21,7 +21,7 @@ const LETTERS: u32 = 100;
 pub enum Letter {
     /// A run wants to be looked at: it was written and nobody has started it, or its end was asked for.
     Run(RunKey),
-    /// What is due has changed: a pipeline was paused or let go on.
+    /// What is due has changed: a pipeline was paused or let go on, a set of files settles.
     Due,
 }
 
