@@ -10,7 +10,7 @@ It closes at 13:00 on the day after Thanksgiving, and on 3 July and 24 December 
 is the holiday. 2002 had 5 July instead, 2003 also 26 December, and 1999 its last day
 (https://mondovisione.com/media-and-resources/news/the-new-york-stock-exchange-defers-offhours-trading-until-second-half-2000).
 
-Held day by day against the exchange's announcements, which reach to 2028 (of 2026 to 2028:
+Held day by day against the exchange's announcements of 2022 to 2028, as they were published elsewhere (of 2026 to 2028:
 https://mondovisione.com/media-and-resources/news/nyse-group-announces-2026-2027-and-2028-holiday-and-early-closings-calendar-20251223/;
 of 2025: https://mondovisione.com/media-and-resources/news/nyse-group-announces-2025-2026-and-2027-holiday-and-early-closings-calendar/;
 of 2022 to 2024: https://mondovisione.com/media-and-resources/news/nyse-group-announces-2022-2023-and-2024-holiday-and-early-closings-calendar/),

@@ -409,7 +409,8 @@ fn queue(begin: &Begin, mut case: Case<'_>, pools: Vec<String>) -> Decision {
     let now = case.now;
     let generation = case.run.generation;
     // A slot may have become free before the token was stored: then nobody else would look.
-    let effects = pools.iter().map(|pool| slots::look(pool)).collect();
+    let holder = case.next_holder().name();
+    let effects = pools.iter().map(|pool| slots::look(pool, holder.clone())).collect();
     let record = case.record();
     record.status = TaskStatus::Queued;
     record.generation = generation;

@@ -34,6 +34,8 @@ pub enum Command {
     Look {
         /// The pool.
         pool: String,
+        /// Who has just joined it and looks for itself; empty where somebody looks for all.
+        own: String,
         /// How long to wait before the next look; 0 looks once.
         seconds: u64,
     },

@@ -22,7 +22,7 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Close(close) => close::decide(close, view, settings, now),
         Command::Arrive(arrive) => gate::arrive(arrive, view),
         Command::Release { pool, holder, slots } => slots::release(pool, holder, *slots, view, now),
-        Command::Look { pool, seconds } => slots::look_again(pool, *seconds, view, now),
+        Command::Look { pool, own, seconds } => slots::look_again(pool, own, *seconds, view, now),
         Command::Resize { pools } => slots::resize(pools, view),
         Command::Reclaim { pool, all } => reclaim::decide(pool, *all, view, settings),
         Command::Cancel { run_key, reason, by } => {

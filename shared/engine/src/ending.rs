@@ -69,18 +69,22 @@ impl<'a> Case<'a> {
         effects
     }
 
-    /// The effect that takes the attempt that would have been the next out of a pool's line.
-    fn leave_line(&self, pool: &str) -> Effect {
+    /// Who asks for slots: the attempt that is the next.
+    pub(crate) fn next_holder(&self) -> Holder {
         let record = &self.loaded.record;
         let next = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let holder = Holder {
+        Holder {
             run_key: self.run.key(),
             generation: self.run.generation,
             attempt: Some((record.task.clone(), record.index, next)),
-        };
+        }
+    }
+
+    /// The effect that takes the attempt that would have been the next out of a pool's line.
+    fn leave_line(&self, pool: &str) -> Effect {
         let asked = slots::of_task(self.plan(), self.run).unwrap_or_default();
         let slots = asked.get(pool).copied().unwrap_or(1);
-        slots::give_back(pool, &holder.name(), slots)
+        slots::give_back(pool, &self.next_holder().name(), slots)
     }
 
     /// The notices in the record's outbox, to be delivered.

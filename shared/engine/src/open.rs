@@ -87,7 +87,7 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
         }
         Grant::Waiting => {
             run.token = Some(open.token.clone());
-            decision.effects.push(slots::look(&want.pool));
+            decision.effects.push(slots::look(&want.pool, holder.name()));
         }
     }
     decision.writes.push(Write::Put { item: run_row(&run), expect });

@@ -400,26 +400,40 @@ const LOOK_SECONDS_MAX: u64 = 60;
 
 /// The effect for one that has just stored its token: it looks whether it can be granted, because
 /// slots may have become free before it had, and goes on looking while it waits.
-pub(crate) fn look(pool: &str) -> Effect {
-    Effect::Command(Box::new(Command::Look { pool: pool.to_owned(), seconds: LOOK_SECONDS }))
+pub(crate) fn look(pool: &str, own: String) -> Effect {
+    Effect::Command(Box::new(Command::Look { pool: pool.to_owned(), own, seconds: LOOK_SECONDS }))
 }
 
 /// The effect that looks once: whoever gave back may have died before it granted or told.
 pub(crate) fn look_once(pool: &str) -> Effect {
-    Effect::Command(Box::new(Command::Look { pool: pool.to_owned(), seconds: 0 }))
+    Effect::Command(Box::new(Command::Look { pool: pool.to_owned(), own: String::new(), seconds: 0 }))
 }
 
 /// Grants whom it can, and looks again later while somebody waits.
-pub(crate) fn look_again(pool: &str, seconds: u64, view: &View, now: Instant) -> Result<Decision, Stop> {
+pub(crate) fn look_again(
+    pool: &str,
+    own: &str,
+    seconds: u64,
+    view: &View,
+    now: Instant,
+) -> Result<Decision, Stop> {
     let long = seconds >= LOOK_SECONDS_MAX;
-    let mut decision = grant_line(pool, "", if long { Reach::All } else { Reach::Free }, view, now)?;
+    let whom = match own {
+        "" => Whom::All { whole: long },
+        own => Whom::Joined(own),
+    };
+    let mut decision = grant_line(pool, whom, view, now)?;
     let waits = view.item(&pool_item(pool))?.is_some_and(is_awaited);
     if waits && seconds > 0 {
         if long {
             // Long in line: perhaps somebody holds who died between its grant and its first write.
             decision.effects.push(reclaim(pool.to_owned()));
         }
-        let next = Command::Look { pool: pool.to_owned(), seconds: (seconds * 2).min(LOOK_SECONDS_MAX) };
+        let next = Command::Look {
+            pool: pool.to_owned(),
+            own: String::new(),
+            seconds: (seconds * 2).min(LOOK_SECONDS_MAX),
+        };
         decision.effects.push(Effect::At { at: now.plus_seconds(seconds), command: Box::new(next) });
     }
     Ok(decision)
@@ -453,7 +467,7 @@ pub(crate) fn release(
     now: Instant,
 ) -> Result<Decision, Stop> {
     if holder.is_empty() {
-        return grant_line(pool, "", Reach::All, view, now);
+        return grant_line(pool, Whom::All { whole: true }, view, now);
     }
     let lease = lease(holder, slots);
     let change = Change {
@@ -461,25 +475,35 @@ pub(crate) fn release(
     };
     let held = When { all: vec![Cond::Contains(HOLDERS.into(), lease)] };
     view.update("give".into(), pool_item(pool), change, held)?;
-    grant_line(pool, holder, Reach::Free, view, now)
+    grant_line(pool, Whom::Gave(holder, i64::from(slots)), view, now)
 }
 
-/// How far down a line is looked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    /// To its end: those who want more than there is are told, those who wait no more lose their places.
-    All,
-    /// As far as there are slots for, or somebody who has not heard of its grant. So a full pool costs
-    /// one read, however many wait.
-    Free,
+/// For whose sake a line is looked at.
+///
+/// If each of a thousand at the same moment granted all that is free, or told all who were granted, each
+/// would do what the others do: so who comes for its own sake does its own part, and what is left over is
+/// for those who look by the clock.
+#[derive(Clone, Copy)]
+enum Whom<'a> {
+    /// Everybody's: all that is free is granted, and those are told whom somebody granted who may have died
+    /// before it told. The `whole` line: those who want more than there is are told too, and those who
+    /// wait no more lose their places. Otherwise a full pool costs one read, however many wait.
+    All {
+        /// To its end.
+        whole: bool,
+    },
+    /// That of one who has just joined: is it granted by now? It grants one slot.
+    Joined(&'a str),
+    /// That of those behind one who gave back so many slots: as many are granted. It may stand in the line
+    /// itself, and leaves.
+    Gave(&'a str, i64),
 }
 
 /// Places of a line read at a time, and records of those who stand there.
 const PLACES: u32 = 25;
 
-/// Grants whom it can, and tells whom it or somebody before it granted. Who gives back may stand in
-/// this line itself, `own`: it leaves.
-fn grant_line(pool: &str, own: &str, reach: Reach, view: &View, now: Instant) -> Result<Decision, Stop> {
+/// Grants whom it can, and tells whom it granted.
+fn grant_line(pool: &str, whom: Whom<'_>, view: &View, now: Instant) -> Result<Decision, Stop> {
     let key = pool_item(pool);
     let mut decision = Decision::default();
     let Some(item) = view.item(&key)?.filter(|item| is_awaited(item)) else {
@@ -488,26 +512,34 @@ fn grant_line(pool: &str, own: &str, reach: Reach, view: &View, now: Instant) ->
     let capacity = number(item, SLOTS);
     let mut free = capacity - number(item, USED);
     let mut barred = false;
+    // Those who must be met whatever is free: granted, but they do not know; and who leaves.
+    let (mut sought, mut most): (BTreeSet<&str>, i64) = match whom {
+        Whom::All { .. } => (leases(item).map(|(name, _)| name).collect(), i64::MAX),
+        Whom::Joined(own) => (leases(item).map(|(name, _)| name).filter(|name| *name == own).collect(), 1),
+        Whom::Gave(own, slots) => ([own].into(), slots),
+    };
+    let whole = matches!(whom, Whom::All { whole: true });
+    if !whole && free <= 0 && sought.is_empty() {
+        return Ok(decision);
+    }
     // Looked up for everybody in the line: a thousand hold slots while thousands wait.
     let waiters: BTreeSet<&str> = line::everybody(item).collect();
-    // Those who must be met whatever is free: granted, but they do not know; and who leaves.
-    let mut sought: BTreeSet<&str> =
-        leases(item).map(|(name, _)| name).chain([own]).filter(|name| waiters.contains(name)).collect();
+    sought.retain(|name| waiters.contains(name));
     let mut after = None;
     loop {
-        if reach == Reach::Free && (free <= 0 || barred) && sought.is_empty() {
+        if !whole && (free.min(most) <= 0 || barred) && sought.is_empty() {
             return Ok(decision);
         }
         let (places, next) = view.page(key.partition.clone(), LINE.to_owned(), after.clone(), PLACES)?;
         let matters = |place: &Item, grants: bool, sought: &BTreeSet<&str>| {
-            reach == Reach::All || grants || stands_for(place).is_some_and(|name| sought.contains(name))
+            whole || grants || stands_for(place).is_some_and(|name| sought.contains(name))
         };
-        let met = places.iter().filter(|place| matters(place, free > 0 && !barred, &sought));
+        let met = places.iter().filter(|place| matters(place, free.min(most) > 0 && !barred, &sought));
         view.want(
             met.filter_map(stands_for).filter_map(Holder::parse).flat_map(|holder| line::records(&holder)),
         )?;
         for place in places {
-            if !matters(place, free > 0 && !barred, &sought) {
+            if !matters(place, free.min(most) > 0 && !barred, &sought) {
                 continue;
             }
             let Some((name, waiter)) = stands_for(place).and_then(|name| Some((name, Holder::parse(name)?)))
@@ -527,11 +559,12 @@ fn grant_line(pool: &str, own: &str, reach: Reach, view: &View, now: Instant) ->
                     if is_granted {
                         // It died before it knew: those behind it are granted what it gives back.
                         free += wants;
+                        most = most.saturating_add(wants);
                     }
                 }
                 decision.writes.push(Write::Delete { key: place.key.clone(), expect: Expect::Any });
                 if decision.writes.len() == cauce_model::item::TRANSACTION_MAX {
-                    decision.effects.push(look(pool));
+                    decision.effects.push(look_once(pool));
                     return Ok(decision);
                 }
                 continue;
@@ -543,7 +576,7 @@ fn grant_line(pool: &str, own: &str, reach: Reach, view: &View, now: Instant) ->
             }
             let mut tells = true;
             if !is_granted && wants <= capacity {
-                if barred {
+                if barred || most <= 0 {
                     continue;
                 }
                 match line::ahead(place, free, view, now)? {
@@ -556,7 +589,10 @@ fn grant_line(pool: &str, own: &str, reach: Reach, view: &View, now: Instant) ->
                     Ahead::Takes(slots) => free -= slots,
                 }
                 if line::several(place).is_empty() {
-                    grant(view, &key, name, wants, capacity)?;
+                    // One that somebody else granted meanwhile is not this one's.
+                    if grant(view, &key, name, wants, capacity)? {
+                        most -= wants;
+                    }
                 } else {
                     // It takes them itself, all in one transaction; what is free here is kept for it.
                     tells = line::is_ready(place, view, now)?;
@@ -578,7 +614,7 @@ fn grant_line(pool: &str, own: &str, reach: Reach, view: &View, now: Instant) ->
     }
 }
 
-fn grant(view: &View, key: &Key, name: &str, wants: i64, capacity: i64) -> Result<(), Stop> {
+fn grant(view: &View, key: &Key, name: &str, wants: i64, capacity: i64) -> Result<bool, Stop> {
     let lease = lease(name, u32::try_from(wants).unwrap_or(u32::MAX));
     let change = Change {
         steps: vec![
@@ -595,8 +631,7 @@ fn grant(view: &View, key: &Key, name: &str, wants: i64, capacity: i64) -> Resul
             Cond::Contains(WAITING.into(), name.to_owned()),
         ],
     };
-    view.update(format!("grant:{name}"), key.clone(), change, when)?;
-    Ok(())
+    Ok(view.update(format!("grant:{name}"), key.clone(), change, when)?.is_some())
 }
 
 /// Takes one that no longer waits out of the pool, with what it had been granted.

@@ -391,14 +391,8 @@ impl<W: World + 'static> Host<W> {
             }
             state.ready.push_back(id);
         }
-        while let Some(((at, number), _)) = state.timers.first_key_value() {
-            let key = (*at, *number);
-            if key.0 > now {
-                break;
-            }
-            if let Some(command) = state.timers.remove(&key) {
-                self.calls.borrow_mut().push(calls::timer(Rc::clone(&self.core), command));
-            }
+        while let Some(command) = state.take_timer(now) {
+            self.calls.borrow_mut().push(calls::timer(Rc::clone(&self.core), command));
         }
     }
 

@@ -66,6 +66,8 @@ pub(crate) struct State {
     /// What is decided later.
     pub(crate) timers: BTreeMap<(Instant, u64), Command>,
     timers_set: u64,
+    /// The next look at each pool's line, and the pause after it. One look serves all who stand there.
+    looks: BTreeMap<String, (Instant, u64)>,
     /// States entered by executions that ended: what AWS bills as transitions.
     pub(crate) transitions: u64,
     /// The runs that have executions here, and how many each.
@@ -90,9 +92,39 @@ impl State {
                 return;
             }
         }
+        if let Command::Look { pool, seconds, .. } = &command {
+            let (next, pause) = self.looks.entry(pool.clone()).or_insert((at, *seconds));
+            *pause = (*pause).min(*seconds);
+            if *next < at {
+                return;
+            }
+            *next = at;
+        }
         self.timers_set += 1;
         self.timers.insert((at, self.timers_set), command);
         self.wake();
+    }
+
+    /// The timer that is over at a moment, if one is: a look that a sooner one has taken the place of does
+    /// nothing.
+    pub(crate) fn take_timer(&mut self, now: Instant) -> Option<Command> {
+        while let Some(entry) = self.timers.first_entry()
+            && entry.key().0 <= now
+        {
+            let at = entry.key().0;
+            match entry.remove() {
+                Command::Look { pool, own, .. } => {
+                    if let Some((next, seconds)) = self.looks.get(&pool).copied()
+                        && next == at
+                    {
+                        self.looks.remove(&pool);
+                        return Some(Command::Look { pool, own, seconds });
+                    }
+                }
+                command => return Some(command),
+            }
+        }
+        None
     }
 
     /// Something is due at that moment.
