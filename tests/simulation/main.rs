@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "what cannot run here is said")]
 
 mod approvals;
+mod controls;
 mod datasets;
 mod datasets_model;
 mod deployments;

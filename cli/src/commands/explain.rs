@@ -61,6 +61,7 @@ const PAGES: [(&str, &str); 62] = [
     ("C407", include_str!("../../../docs/errors/C407.md")),
     ("C408", include_str!("../../../docs/errors/C408.md")),
     ("C409", include_str!("../../../docs/errors/C409.md")),
+    ("C410", include_str!("../../../docs/errors/C410.md")),
     ("C501", include_str!("../../../docs/errors/C501.md")),
     ("C502", include_str!("../../../docs/errors/C502.md")),
     ("C503", include_str!("../../../docs/errors/C503.md")),

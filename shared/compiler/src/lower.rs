@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bits::{descending, insert, words_for};
 use cauce_model::Json;
+use cauce_model::control::{BreakerUse, IdempotencyPlan, RateLimitUse};
 use cauce_model::dataset::{Condition, DatasetTriggerPlan, Partitioning, normal_template};
 use cauce_model::files::FileTriggerPlan;
 use cauce_model::ids::sha256_hex;
@@ -243,6 +244,19 @@ fn task(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) 
         returns: settings.returns.iter().map(|(name, kind)| (name.to_string(), *kind)).collect(),
         pools: settings.pools.iter().map(|(pool, slots)| (pool.as_str().to_owned(), *slots)).collect(),
         lock: settings.lock.as_ref().map(text),
+        breaker: settings
+            .breaker
+            .as_ref()
+            .map(|used| BreakerUse { name: used.name.to_string(), on_open: used.on_open }),
+        rate_limit: settings
+            .rate_limit
+            .as_ref()
+            .map(|used| RateLimitUse { name: used.name.to_string(), tokens: used.tokens }),
+        idempotency: settings.idempotency.as_ref().map(|given| IdempotencyPlan {
+            key: text(&given.key),
+            ttl_seconds: given.ttl.0,
+            on_duplicate: given.on_duplicate,
+        }),
         priority: 0,
         notify: notify(&settings.notify),
     }

@@ -1,5 +1,5 @@
 //! Begin: may this task run, and with what? The order of the questions is the specification:
-//! generation, repeat, cancel, gate, upstreams, rule, `if`, slots, launch.
+//! generation, repeat, cancel, gate, upstreams, rule, `if`, what `claim` asks, launch.
 
 use crate::claim::{self, Claim};
 use crate::command::{Begin, Command, Decision, Effect, Finish, Outcome, Reply};
@@ -12,6 +12,7 @@ use crate::status::{Upstreams, effective, load_run, load_task, upstreams};
 use crate::stop::Stop;
 use crate::view::Liveness;
 use crate::{Settings, View, approval, datasets, gate, launch};
+use cauce_model::control::{HeldBackBy, HeldBackRecord};
 use cauce_model::ids::{child_execution_name, sha256_hex};
 use cauce_model::plan::{MapPlan, TaskKind};
 use cauce_model::record::{OutputRecord, Record, TaskRecord, run_item, task_item};
@@ -166,9 +167,15 @@ fn fresh(
     if let Some(map) = map.filter(|_| begin.index.is_none()) {
         return Ok(expand(begin, settings, case, map, &renderer));
     }
-    let mut held = match claim::claim(view, &mut case, begin.index, number, &renderer)? {
+    let value = item.as_ref().map(|(value, _)| value);
+    let mut held = match claim::claim(view, &mut case, value, &renderer)? {
         Claim::Held(writes) => writes,
         Claim::Waits(pools) => return Ok(queue(begin, case, pools)),
+        Claim::Later { by, name, until, writes, effects } => {
+            let decision = Decision { writes, effects, ..Decision::default() };
+            return Ok(hold_back(begin, case, (by, name, until), decision));
+        }
+        Claim::Ends(ended) => return Ok(with_answer(begin, &case, *ended)),
         Claim::Never(error) => return Ok(misconfigured(begin, case, error)),
     };
     match &plan.kind {
@@ -183,7 +190,7 @@ fn fresh(
                 number,
                 index: begin.index,
                 fence: case.loaded.record.fence + 1,
-                item: item.as_ref().map(|(value, _)| value),
+                item: value,
                 outputs: &outputs,
                 avoid_spot,
             };
@@ -416,8 +423,40 @@ fn queue(begin: &Begin, mut case: Case<'_>, pools: Vec<String>) -> Decision {
     record.generation = generation;
     record.token = Some(begin.token.clone());
     record.waits_for = pools;
+    record.held_back = None;
     record.queued_at.get_or_insert(now);
     Decision { writes: vec![case.write()], effects, ..Decision::default() }
+}
+
+/// The attempt looks again by itself, after a pause that its machine makes.
+fn hold_back(
+    begin: &Begin,
+    mut case: Case<'_>,
+    (by, name, until): (HeldBackBy, String, Option<Instant>),
+    mut decision: Decision,
+) -> Decision {
+    let now = case.now;
+    let generation = case.run.generation;
+    let before = case.loaded.record.clone();
+    let since = before.held_back.as_ref().filter(|held| held.by == by).map_or(now, |held| held.since);
+    let held = HeldBackRecord { by, name, since, until };
+    let seconds = claim::pause(&held, now);
+    let record = case.record();
+    record.status = TaskStatus::Queued;
+    record.generation = generation;
+    record.token = None;
+    record.waits_for.clear();
+    record.held_back = Some(held);
+    record.queued_at.get_or_insert(now);
+    if *record != before || !decision.writes.is_empty() {
+        decision.writes.push(case.write());
+    }
+    decision.effects.push(Effect::Refuse {
+        token: begin.token.clone(),
+        error: names::WAIT,
+        cause: json!({"seconds": seconds}).to_string(),
+    });
+    decision
 }
 
 /// Whether the platform first finds machines for a task.

@@ -1,13 +1,16 @@
-//! What an attempt asks for before it starts: slots of its task's pools, its lock, and a slot of
-//! `max_active_tasks`. All of it or nothing, and by every attempt anew.
+//! What an attempt asks before it starts, in this order: was it done before (idempotency), may it
+//! (breaker), is there room (pools, lock, `max_active_tasks`), and when (rate limit)? The limit is last, so
+//! that a start that was reserved is used when it comes; the breaker is asked again then.
 
-use crate::View;
+use crate::command::{Decision, Effect};
 use crate::context::{Renderer, Unrendered};
 use crate::ending::Case;
 use crate::slots::{self, Ask, Grant, Holder, Want};
 use crate::stop::Stop;
-use cauce_model::Write;
+use crate::{View, breaker, idempotency, rate};
+use cauce_model::control::{HeldBackBy, HeldBackRecord, OnOpen};
 use cauce_model::plan::TaskKind;
+use cauce_model::{Instant, Json, TaskStatus, Write};
 
 /// Longest name of a lock, in bytes. A partition key of DynamoDB takes 2,048.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
@@ -19,6 +22,21 @@ pub(crate) enum Claim {
     Held(Vec<Write>),
     /// In line in these pools.
     Waits(Vec<String>),
+    /// Not yet, and there is no line: it looks again by itself.
+    Later {
+        /// What holds it back.
+        by: HeldBackBy,
+        /// Its name.
+        name: String,
+        /// Until when, as far as is known.
+        until: Option<Instant>,
+        /// What keeps what it has got so far.
+        writes: Vec<Write>,
+        /// What gives up what it does not need meanwhile.
+        effects: Vec<Effect>,
+    },
+    /// The task run ends, without an attempt.
+    Ends(Box<Decision>),
     /// It can never be had.
     Never(Unrendered),
 }
@@ -27,8 +45,7 @@ pub(crate) enum Claim {
 pub(crate) fn claim(
     view: &View,
     case: &mut Case<'_>,
-    index: Option<u32>,
-    attempt: u32,
+    item: Option<&Json>,
     renderer: &Renderer<'_>,
 ) -> Result<Claim, Stop> {
     let wants = match wants(view, case, renderer)? {
@@ -36,27 +53,129 @@ pub(crate) fn claim(
         Err(error) => return Ok(Claim::Never(error)),
     };
     let plan = case.plan();
-    let holder = Holder {
-        run_key: case.run.key(),
-        generation: case.run.generation,
-        attempt: Some((plan.name.clone(), index, attempt)),
-    };
+    let holder = case.next_holder();
+    let mut writes = Vec::new();
+    // What is claimed here counts from the attempt's start; whoever waits has claimed nothing.
+    let claimed_before = case.loaded.record.claim.clone();
+    match idempotency::ask(case, item, renderer, view)? {
+        idempotency::Asked::Runs(claim, write) => {
+            case.record().claim = claim;
+            writes.extend(write);
+        }
+        idempotency::Asked::Done { output, reason } => {
+            let mut ended = idempotency::reuse(case, output, reason);
+            ended.effects.extend(let_go(&wants, &holder, case, view)?);
+            return Ok(Claim::Ends(Box::new(ended)));
+        }
+        idempotency::Asked::Refused(reason) => {
+            let mut ended = case.end(TaskStatus::Failed, Some(reason));
+            ended.effects.extend(let_go(&wants, &holder, case, view)?);
+            return Ok(Claim::Ends(Box::new(ended)));
+        }
+        idempotency::Asked::UnderWay(run) => {
+            let effects = let_go(&wants, &holder, case, view)?;
+            let by = HeldBackBy::Idempotency;
+            return Ok(Claim::Later { by, name: run, until: None, writes: Vec::new(), effects });
+        }
+        idempotency::Asked::Never(error) => return Ok(Claim::Never(error)),
+    }
+    if let Some(used) = &plan.breaker {
+        match breaker::ask(used, &holder.name(), view, case.now)? {
+            breaker::Asked::Passes(probe) => writes.extend(probe),
+            breaker::Asked::Unknown(error) => return Ok(Claim::Never(error)),
+            breaker::Asked::Open { until, reason } => {
+                let effects = let_go(&wants, &holder, case, view)?;
+                let (by, name) = (HeldBackBy::Breaker, used.name.clone());
+                let mut ended = match used.on_open {
+                    OnOpen::Wait => {
+                        case.record().claim = claimed_before;
+                        return Ok(Claim::Later { by, name, until, writes: Vec::new(), effects });
+                    }
+                    OnOpen::Fail => case.end(TaskStatus::Failed, Some(format!("dependency: {reason}"))),
+                    OnOpen::Skip => case.end(TaskStatus::Skipped, Some(reason)),
+                };
+                ended.effects.extend(effects);
+                return Ok(Claim::Ends(Box::new(ended)));
+            }
+        }
+    }
     let ask = Ask {
         wants: &wants,
         priority: plan.priority.saturating_add(slots::priority(case.run)),
         since: case.loaded.record.queued_at.unwrap_or(case.now),
         fixed: false,
-        tie: format!("{:06}#{:06}", case.task, index.unwrap_or(0)),
+        tie: format!("{:06}#{:06}", case.task, case.loaded.record.index.unwrap_or(0)),
         holder: &holder,
     };
-    Ok(match slots::acquire(&ask, view, case.now)? {
+    let slots = match slots::acquire(&ask, view, case.now)? {
         Grant::Held { holds, writes } => {
             case.record().holds = holds;
-            Claim::Held(writes)
+            writes
         }
-        Grant::Waiting => Claim::Waits(wants.into_iter().map(|want| want.pool).collect()),
-    })
+        Grant::Waiting => {
+            case.record().claim = claimed_before;
+            return Ok(Claim::Waits(wants.into_iter().map(|want| want.pool).collect()));
+        }
+    };
+    if let Some(used) = &plan.rate_limit {
+        let by = HeldBackBy::RateLimit;
+        let reserved = case.loaded.record.held_back.as_ref();
+        let reserved = reserved.filter(|held| held.by == by && held.name == used.name);
+        let start = match reserved.and_then(|held| held.until) {
+            Some(start) => start,
+            None => match rate::take(&used.name, used.tokens, view, case.now)? {
+                Some(start) => start,
+                None => {
+                    return Ok(Claim::Never(Unrendered(format!(
+                        "the rate limit '{}' is not known here: declare it under rate_limits in cauce.yaml, and \
+                         deploy that",
+                        used.name
+                    ))));
+                }
+            },
+        };
+        if case.now < start {
+            case.record().claim = claimed_before;
+            let (name, until) = (used.name.clone(), Some(start));
+            return Ok(Claim::Later { by, name, until, writes: slots, effects: Vec::new() });
+        }
+    }
+    writes.extend(slots);
+    Ok(Claim::Held(writes))
 }
+
+/// Gives back what an earlier look of this attempt has got, and its places in lines: it waits for
+/// something else now, or not at all.
+fn let_go(wants: &[Want], holder: &Holder, case: &Case<'_>, view: &View) -> Result<Vec<Effect>, Stop> {
+    view.want(wants.iter().map(|want| slots::pool_item(&want.pool)))?;
+    let mut effects = Vec::new();
+    let name = holder.name();
+    for want in wants {
+        let item = view.item(&slots::pool_item(&want.pool))?;
+        let holds = item.is_some_and(|item| slots::is_held(item, &name, i64::from(want.slots)));
+        if holds || case.loaded.record.waits_for.contains(&want.pool) {
+            effects.push(slots::give_back(&want.pool, &name, want.slots));
+        }
+    }
+    Ok(effects)
+}
+
+/// How long one that is held back pauses before it looks again, in seconds. What has a time is looked at
+/// then, but for a breaker not much later than a person may have reset it.
+pub(crate) fn pause(held: &HeldBackRecord, now: Instant) -> u64 {
+    let left = held.until.map(|until| until.micros_since(now)).filter(|left| *left > 0);
+    let Some(left) = left else { return idempotency::pause(held.since, now) };
+    let seconds = u64::try_from(left).unwrap_or(0).div_ceil(1_000_000);
+    let most = if held.by == HeldBackBy::Breaker { BREAKER_PAUSE_SECONDS_MAX } else { WAIT_SECONDS_MAX };
+    seconds.clamp(1, most)
+}
+
+/// After so many seconds at most, one that waits for a breaker looks whether a person has reset it.
+const BREAKER_PAUSE_SECONDS_MAX: u64 = 300;
+
+/// A day: a longer wait is taken in parts. A Wait state takes 99,999,999 seconds.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/state-wait.html>
+const WAIT_SECONDS_MAX: u64 = 86_400;
 
 /// What is wanted, in order of the pools' names.
 fn wants(

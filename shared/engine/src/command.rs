@@ -1,5 +1,6 @@
 //! What can be asked of the core, and what a decision consists of.
 
+use cauce_model::control::Controls;
 use cauce_model::event::Object;
 use cauce_model::record::{Notice, PipelineRecord, TriggerRecord};
 use cauce_model::{Deployment, Instant, Json, Key, RunKey, Write};
@@ -43,6 +44,48 @@ pub enum Command {
     Resize {
         /// Slots by pool.
         pools: BTreeMap<String, u32>,
+    },
+    /// The project's breakers and rate limits have these figures from now on.
+    Define(Box<Controls>),
+    /// An attempt ended whose task stands behind a breaker.
+    Report {
+        /// The breaker.
+        breaker: String,
+        /// The attempt, as holders of slots are named.
+        holder: String,
+        /// What it says of what it depends on.
+        verdict: crate::breaker::Verdict,
+        /// When it ended.
+        at: Instant,
+        /// The failure, in words.
+        reason: String,
+    },
+    /// A person opens a breaker, or resets it.
+    SetBreaker {
+        /// Which.
+        breaker: String,
+        /// Open, until it is reset; else closed.
+        open: bool,
+        /// Who.
+        by: Option<String>,
+    },
+    /// Tokens of a rate limit are taken, for a call that a program makes.
+    Take {
+        /// The limit.
+        limit: String,
+        /// How many.
+        tokens: u32,
+    },
+    /// A person has an idempotency key forgotten.
+    Forget {
+        /// The pipeline.
+        pipeline: String,
+        /// Its task.
+        task: String,
+        /// The key.
+        key: String,
+        /// Who.
+        by: Option<String>,
     },
     /// Who holds slots of a pool, and does not live any more? What they hold is given back.
     Reclaim {
@@ -187,6 +230,11 @@ impl Command {
             Self::Release { .. } => "release",
             Self::Look { .. } => "look",
             Self::Resize { .. } => "resize",
+            Self::Define(_) => "define",
+            Self::Report { .. } => "report",
+            Self::SetBreaker { .. } => "set_breaker",
+            Self::Take { .. } => "take",
+            Self::Forget { .. } => "forget",
             Self::Reclaim { .. } => "reclaim",
             Self::Cancel { .. } => "cancel",
             Self::Mark { .. } => "mark",

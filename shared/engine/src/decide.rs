@@ -4,8 +4,8 @@ use crate::command::{Command, Decision};
 use crate::stop::Stop;
 use crate::{Need, Settings, View};
 use crate::{
-    approval, begin, canary, close, consumers, datasets, deploy, event, files, finish, gate, matrix,
-    observed, open, operate, reclaim, reconcile, sets, slots, ticks, trigger,
+    approval, begin, breaker, canary, close, consumers, control, datasets, deploy, event, files, finish,
+    gate, idempotency, matrix, observed, open, operate, reclaim, reconcile, sets, slots, ticks, trigger,
 };
 use cauce_model::Instant;
 
@@ -24,6 +24,15 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Release { pool, holder, slots } => slots::release(pool, holder, *slots, view, now),
         Command::Look { pool, own, seconds } => slots::look_again(pool, own, *seconds, view, now),
         Command::Resize { pools } => slots::resize(pools, view),
+        Command::Define(controls) => control::define(controls, view),
+        Command::Report { breaker, holder, verdict, at, reason } => {
+            breaker::hear(breaker, holder, *verdict, *at, reason, view)
+        }
+        Command::SetBreaker { breaker, open, by } => breaker::set(breaker, *open, by.as_deref(), view, now),
+        Command::Take { limit, tokens } => control::take(limit, *tokens, view, now),
+        Command::Forget { pipeline, task, key, by } => {
+            idempotency::forget((pipeline, task, key), by.as_deref(), view, now)
+        }
         Command::Reclaim { pool, all } => reclaim::decide(pool, *all, view, settings),
         Command::Cancel { run_key, reason, by } => {
             operate::cancel(run_key, reason, by.as_deref(), view, settings, now)

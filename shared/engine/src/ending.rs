@@ -5,7 +5,7 @@ use crate::command::{Decision, Effect};
 use crate::retry::{self, Next};
 use crate::slots::{self, Holder};
 use crate::status::Loaded;
-use crate::{Prepared, datasets, gate};
+use crate::{Prepared, breaker, datasets, gate};
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{TaskIndex, TaskPlan};
 use cauce_model::record::{
@@ -106,7 +106,7 @@ impl<'a> Case<'a> {
 
     /// What follows the write of a failed attempt that another one follows.
     pub(crate) fn after_retry(&self) -> Vec<Effect> {
-        self.release().chain(self.deliveries()).collect()
+        self.release().chain(self.deliveries()).chain(breaker::report(self)).collect()
     }
 
     /// Ends the task run. Returns the decision without an answer to anybody.
@@ -122,6 +122,7 @@ impl<'a> Case<'a> {
         record.token = None;
         record.launch = None;
         record.retry_at = None;
+        record.held_back = None;
         // A lock is not among the plan's pools: only who waited knows its name.
         let waited = std::mem::take(&mut record.waits_for);
         record.allowed_failure =
@@ -279,6 +280,7 @@ impl<'a> Case<'a> {
         record.token = None;
         record.retry_at = None;
         record.waits_for.clear();
+        record.held_back = None;
         record.reason = None;
         record.started_at.get_or_insert(now);
     }

@@ -8,7 +8,7 @@ use crate::ending::Case;
 use crate::retry::Next;
 use crate::status::{load_run, load_task, task_records};
 use crate::stop::Stop;
-use crate::{Settings, View, approval, datasets, launch, observed};
+use crate::{Settings, View, approval, datasets, idempotency, launch, observed};
 use cauce_model::plan::{ReturnType, TaskKind, TaskPlan};
 use cauce_model::record::{OutputRecord, TASK_PREFIX, TaskRecord, run_item, run_partition, task_item};
 use cauce_model::services::Service;
@@ -261,6 +261,7 @@ fn succeed(case: &mut Case<'_>, view: &View, result: &Json) -> Result<Result<Dec
     }
     let mut decision = case.end(TaskStatus::Success, None);
     datasets::wrote(case, &mut decision, view)?;
+    idempotency::completed(case, &mut decision, view)?;
     decision.documents.extend(document);
     decision.reply = reply(case, None);
     Ok(Ok(decision))

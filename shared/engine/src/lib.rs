@@ -51,6 +51,14 @@ mod line;
 
 mod claim;
 
+pub mod breaker;
+
+pub mod rate;
+
+mod idempotency;
+
+mod control;
+
 mod reclaim;
 
 mod open;

@@ -173,6 +173,8 @@ pub enum Cond {
     Missing(String),
     /// The number is at most this; absent counts as 0.
     AtMost(String, i64),
+    /// The number is at least this; absent counts as 0.
+    AtLeast(String, i64),
     /// The text field is absent or sorts before this text.
     Before(String, String),
     /// The set holds this text.
@@ -249,6 +251,7 @@ impl Cond {
             Self::Differs(name, value) => field(name) != Some(value),
             Self::Missing(name) => field(name).is_none(),
             Self::AtMost(name, most) => field(name).and_then(Json::as_i64).unwrap_or(0) <= *most,
+            Self::AtLeast(name, least) => field(name).and_then(Json::as_i64).unwrap_or(0) >= *least,
             Self::Before(name, text) => {
                 field(name).and_then(Json::as_str).is_none_or(|have| have < text.as_str())
             }
@@ -290,6 +293,8 @@ mod tests {
         assert!(!absent(Cond::Exists));
         assert!(absent(Cond::AtMost("used".into(), 0)));
         assert!(!absent(Cond::AtMost("used".into(), -1)));
+        assert!(absent(Cond::AtLeast("used".into(), 0)));
+        assert!(!absent(Cond::AtLeast("used".into(), 1)));
         assert!(absent(Cond::Lacks("s".into(), "x".into())));
         assert!(absent(Cond::Before("order".into(), "1".into())));
         assert!(absent(Cond::Empty("s".into())));

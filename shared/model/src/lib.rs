@@ -25,6 +25,8 @@ pub mod record;
 
 pub mod audit;
 
+pub mod control;
+
 pub mod deployment;
 
 pub mod event;

@@ -5,6 +5,7 @@
 //! a run can fill is a Jinja template as written in the pipeline file.
 
 use crate::Json;
+use crate::control::{BreakerUse, IdempotencyPlan, RateLimitUse};
 use crate::dataset::DatasetTriggerPlan;
 use crate::files::FileTriggerPlan;
 use crate::matrix::MatrixPlan;
@@ -383,6 +384,15 @@ pub struct TaskPlan {
     /// A template: the name of the lock that an attempt holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<String>,
+    /// The circuit breaker that its attempts stand behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerUse>,
+    /// What an attempt takes of a rate limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimitUse>,
+    /// When an earlier result is used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<IdempotencyPlan>,
     /// Who goes first where slots are short, higher first: the task's own priority and those of all
     /// tasks below it, each counted once. Nothing for a task that asks for no slots.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -1,6 +1,7 @@
 //! How runs and task runs lie in the store: the fields of their items, and where they are.
 
 use crate::Json;
+use crate::control::{ClaimRecord, HeldBackRecord};
 use crate::deployment::VersionRecord;
 use crate::ids::{RunKey, RunRef, sha256_hex};
 use crate::item::{Body, IndexEntry, Item, Key};
@@ -399,6 +400,12 @@ pub struct TaskRecord {
     /// Pools in whose lines the next attempt stands.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<String>,
+    /// What holds the next attempt back and has no line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_back: Option<HeldBackRecord>,
+    /// The idempotency key that it has claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<ClaimRecord>,
     /// Its output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputRecord>,
@@ -464,6 +471,8 @@ impl TaskRecord {
             token: None,
             holds: Vec::new(),
             waits_for: Vec::new(),
+            held_back: None,
+            claim: None,
             output: None,
             skips: Vec::new(),
             reason: None,

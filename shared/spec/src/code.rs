@@ -134,6 +134,8 @@ codes! {
     UnknownCalendar = "C408",
     /// A schedule and its calendar do not fit together.
     CalendarUse = "C409",
+    /// A breaker or rate limit is not in the project file.
+    UnknownControl = "C410",
     // Task templates.
     /// A task uses a template that does not exist.
     UnknownTemplate = "C501",

@@ -83,6 +83,15 @@ fn one_condition(cond: &Cond, bound: &mut Bound) -> String {
                 format!("{field} <= {most_is}")
             }
         }
+        Cond::AtLeast(field, least) => {
+            let field = bound.name(&encode::attribute(field));
+            let least_is = bound.value(AttributeValue::N(least.to_string()));
+            if *least <= 0 {
+                format!("(attribute_not_exists({field}) OR {field} >= {least_is})")
+            } else {
+                format!("{field} >= {least_is}")
+            }
+        }
         Cond::Before(field, text) => {
             let field = bound.name(&encode::attribute(field));
             let text = bound.value(AttributeValue::S(text.clone()));
@@ -294,6 +303,8 @@ mod tests {
                 Cond::Missing("token".into()),
                 Cond::AtMost("used".into(), 3),
                 Cond::AtMost("used".into(), -1),
+                Cond::AtLeast("used".into(), 0),
+                Cond::AtLeast("used".into(), 2),
                 Cond::Before("order".into(), "2".into()),
                 Cond::Lacks("holders".into(), "a".into()),
                 Cond::Empty("holders".into()),
@@ -306,7 +317,8 @@ mod tests {
             "attribute_exists(pk) AND status = :0 AND (NOT (used = :1)) AND \
              (attribute_not_exists(token) AND attribute_not_exists([]token)) AND \
              (attribute_not_exists(used) OR used <= :2) AND used <= :3 AND \
-             (attribute_not_exists(order) OR order < :4) AND (NOT contains(holders, :5)) AND \
+             (attribute_not_exists(used) OR used >= :4) AND used >= :5 AND \
+             (attribute_not_exists(order) OR order < :6) AND (NOT contains(holders, :7)) AND \
              attribute_not_exists(holders) AND (attribute_exists([]holders) AND attribute_not_exists(holders))"
         );
         assert_eq!(condition(&When::always(), &mut bound), None);

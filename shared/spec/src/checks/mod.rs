@@ -1,6 +1,7 @@
 //! What types cannot say: the graph, the names in templates, values that depend on each other.
 
 mod calendars;
+mod control;
 mod datasets;
 mod flow;
 mod graph;

@@ -8,7 +8,6 @@ use cauce_template::{Context, NameUse, Template};
 
 use crate::checks::DraftTask;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::file::kind::Kind;
 use crate::file::project::Project;
 use crate::items::Items;
 use crate::shape::Reader;
@@ -22,15 +21,7 @@ pub(super) fn check(
 ) {
     let settings = &task.task.settings;
     let kind = &task.task.kind;
-    let holds_nothing = matches!(
-        kind,
-        Kind::WaitFor(_)
-            | Kind::Approval(_)
-            | Kind::Branch(_)
-            | Kind::Fail(_)
-            | Kind::Notify(_)
-            | Kind::Pass(_)
-    );
+    let holds_nothing = kind.has_no_attempts();
     for (key, is_set) in [("pools", !settings.pools.is_empty()), ("lock", settings.lock.is_some())] {
         if is_set && holds_nothing {
             let (span, route) = task.key(&[key]);

@@ -26,6 +26,7 @@ pub(crate) fn check(draft: &Draft<'_>, project: &Project, items: Option<&Items>,
         channels(draft, Some(task), &task.task.settings.notify, project, reader);
         settings(task, reader);
         super::pools::check(task, project, word, items, reader);
+        super::control::check(task, project, reader);
         kind(draft, task, project, reader);
     }
 }

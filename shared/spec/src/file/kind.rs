@@ -226,6 +226,19 @@ impl Kind {
         })
     }
 
+    /// Whether it ends in the moment it begins, or only waits: it calls nothing and holds nothing.
+    pub(crate) const fn has_no_attempts(&self) -> bool {
+        matches!(
+            self,
+            Self::WaitFor(_)
+                | Self::Approval(_)
+                | Self::Branch(_)
+                | Self::Fail(_)
+                | Self::Notify(_)
+                | Self::Pass(_)
+        )
+    }
+
     /// Whether a mapping under `notify` is a message, not a list of channels by event.
     pub(crate) fn is_message(notify: &Node) -> bool {
         Notify::KEYS.iter().any(|key| notify.get(key).is_some())

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod calendar;
 pub mod channel;
+pub mod control;
 pub mod data;
 pub mod dataset;
 pub mod fragment;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use cauce_model::control::Controls;
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
 use crate::file::access::Api;
 use crate::file::calendar::Calendar;
 use crate::file::channel::Channel;
+use crate::file::control::{Breaker, RateLimit};
 use crate::file::fragment::{PipelineOverrides, Source, TaskTemplate};
 use crate::shape::{Argv, Name, Seconds, choice, record};
 
@@ -29,9 +31,9 @@ record! {
         /// Pools: capacities that tasks take slots of.
         pools: IndexMap<Name, Pool> = IndexMap::new();
         /// Breakers: circuit breakers that tasks share.
-        breakers: IndexMap<Name, Breaker> = IndexMap::new() => later;
+        breakers: IndexMap<Name, Breaker> = IndexMap::new();
         /// Rate limits: rates that tasks share.
-        rate_limits: IndexMap<Name, RateLimit> = IndexMap::new() => later;
+        rate_limits: IndexMap<Name, RateLimit> = IndexMap::new();
         /// Calendars: days and hours on which something is open, by name.
         calendars: IndexMap<Name, Calendar> = IndexMap::new();
         /// Connections: databases and services, with references to their credentials.
@@ -64,6 +66,22 @@ impl Project {
             connections: IndexMap::new(),
             templates: IndexMap::new(),
             retention: None,
+        }
+    }
+
+    /// The figures of its breakers and rate limits.
+    pub fn controls(&self) -> Controls {
+        Controls {
+            breakers: self
+                .breakers
+                .iter()
+                .map(|(name, found)| (name.to_string(), found.settings()))
+                .collect(),
+            rate_limits: self
+                .rate_limits
+                .iter()
+                .map(|(name, found)| (name.to_string(), found.settings()))
+                .collect(),
         }
     }
 
@@ -190,27 +208,5 @@ record! {
         slots: u32, within 1..=1000;
         /// Description: what they stand for.
         description: Option<String> = None;
-    }
-}
-
-record! {
-    /// Breaker: when a circuit breaker opens and closes.
-    pub struct Breaker {
-        /// Threshold: so many failures open it.
-        threshold: u32, within 1..=10_000;
-        /// Window: within this time.
-        window: Seconds;
-        /// Reset after: the time until one probe is let through.
-        reset_after: Seconds;
-    }
-}
-
-record! {
-    /// Rate limit: so many tokens in so much time.
-    pub struct RateLimit {
-        /// Tokens: how many.
-        tokens: u32, within 1..=1_000_000;
-        /// Per: in how much time.
-        per: Seconds;
     }
 }

@@ -9,8 +9,9 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::diagnostic::{Code, Position};
+use crate::file::control::{BreakerUse, Idempotency, RateLimitUse};
 use crate::file::kind::{Kind, Program};
-use crate::file::later::{BreakerUse, Idempotency, OutOfMemory, RateLimitUse};
+use crate::file::later::OutOfMemory;
 use crate::file::pipeline::Notifications;
 use crate::shape::{
     Argv, Definitions, Fields, Name, PoolName, Reader, Seconds, Shape, document, object, record,
@@ -71,11 +72,11 @@ record! {
         /// Priority: who is first where slots are short, higher first; the priorities of all tasks below count too.
         priority: i32 = 0, within -1_000_000..=1_000_000;
         /// Idempotency: when an earlier result is used again.
-        idempotency: Option<Idempotency> = None => later;
+        idempotency: Option<Idempotency> = None;
         /// Breaker: the circuit breaker it stands behind.
-        breaker: Option<BreakerUse> = None => later;
+        breaker: Option<BreakerUse> = None;
         /// Rate limit: the limit that an attempt takes tokens from.
-        rate_limit: Option<RateLimitUse> = None => later;
+        rate_limit: Option<RateLimitUse> = None;
         /// Setup: whether it prepares something that a teardown takes away.
         setup: bool = false;
         /// Teardown of: the setups that it takes away once everything below them has ended, however that went.
@@ -206,7 +207,7 @@ impl Shape for Task {
 }
 
 /// Settings that `defaults` give only to tasks whose attempts can hold something.
-const HELD: [&str; 2] = ["pools", "lock"];
+const HELD: [&str; 5] = ["pools", "lock", "breaker", "rate_limit", "idempotency"];
 
 /// Settings that `defaults` may not set: they place one task in the graph.
 const PERSONAL: [&str; 8] =

@@ -2,6 +2,7 @@
 
 use cauce_model::TriggerRule;
 use cauce_model::access::Scope;
+use cauce_model::control::{OnDuplicate, OnOpen};
 use cauce_model::plan::{
     Capacity, Catchup, DeadlineAction, DeadlineFrom, DstGap, OnExisting, OnReject, OnTimeout, ReturnType,
 };
@@ -96,6 +97,18 @@ shared_words! {
         "on_demand" => Self::OnDemand, "On-demand capacity.";
         "spot" => Self::Spot, "Spot capacity only.";
         "spot_then_on_demand" => Self::SpotThenOnDemand, "Spot first, on-demand after an interruption.";
+    }
+    "On open: what happens to a task whose breaker is open."
+    OnOpen {
+        "fail" => Self::Fail, "The task fails, whatever retries it has.";
+        "wait" => Self::Wait, "The task waits.";
+        "skip" => Self::Skip, "The task is skipped.";
+    }
+    "On duplicate: what happens when an idempotency key is known."
+    OnDuplicate {
+        "reuse" => Self::Reuse, "The task succeeds with the recorded output.";
+        "fail" => Self::Fail, "The task fails.";
+        "overwrite" => Self::Overwrite, "The task runs, and its result replaces the recorded one.";
     }
     "Webhook style: how calls are signed."
     WebhookStyle {
