@@ -1,5 +1,9 @@
 //! What can be asked on the command line. `docs/reference/cli.md` is generated from this file.
 
+mod controls;
+
+pub(crate) use controls::*;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -91,6 +95,12 @@ pub(crate) enum Command {
     Why(WhyArgs),
     /// Show pools and locks: their slots, who holds them, who waits.
     Pools(PoolsArgs),
+    /// Show the circuit breakers of the project; open one, or reset it.
+    Breakers(BreakersArgs),
+    /// Show the rate limits of the project: what was taken, and when the next start is.
+    Limits(LimitsArgs),
+    /// Show idempotency keys and their results; have one forgotten.
+    Idempotency(IdempotencyArgs),
     /// Show who had what done: runs asked for, cancels, marks, pauses, deployments.
     Audit(AuditArgs),
     /// Show the events that may start runs, and what became of each.

@@ -304,6 +304,14 @@ impl Store {
         Ok(look::pool(&self.table, name).await?)
     }
 
+    /// The items of a list that is ordered by time, from a moment on.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn listed(&self, list: &str, since: Instant) -> Result<Vec<Item>, Failure> {
+        Ok(look::listed(&self.table, list, since).await?)
+    }
+
     /// What a gate has heard of so far: the endings that arrived at it, as `<member>:<status>`, and
     /// whether it is open. `None` when nobody arrived yet.
     ///

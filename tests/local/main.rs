@@ -11,6 +11,7 @@ mod harness;
 
 mod approvals;
 mod cerverus;
+mod controls;
 mod datavision;
 mod endings;
 mod http;

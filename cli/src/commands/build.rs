@@ -121,6 +121,7 @@ fn write_project(out: &Path, loaded: &[Loaded]) -> Result<(), Failure> {
         "images": project.images,
         "channels": project.channels,
         "pools": project.pools,
+        "controls": project.controls(),
         "api": project.api.as_ref().map(Api::access).unwrap_or_default(),
         "environments": project.environments,
     });

@@ -16,6 +16,8 @@ pub(crate) mod explain;
 
 pub(crate) mod pools;
 
+pub(crate) mod controls;
+
 pub(crate) mod runs;
 
 mod list_there;

@@ -8,10 +8,11 @@ use cauce_driver::look::Pool;
 use cauce_engine::rules::{self, Tally, Verdict};
 use cauce_engine::{slots, status};
 use cauce_local::clock::SystemClock;
+use cauce_model::control::{BreakerRecord, HeldBackBy, HeldBackRecord, OpenRecord, breaker_item};
 use cauce_model::plan::{OnTimeout, TaskIndex, TaskKind, TaskPlan};
-use cauce_model::record::{ApprovalRecord, TaskRecord, gate_item};
+use cauce_model::record::{ApprovalRecord, Record, TaskRecord, gate_item};
 use cauce_model::{RunStatus, TaskStatus};
-use cauce_ports::Clock;
+use cauce_ports::{Clock, Table};
 use serde_json::{Map, json};
 
 use super::check::count;
@@ -287,6 +288,11 @@ async fn queued(
         let tasks = count(u64::from(most), "task");
         because.push(format!("{pipeline} runs {tasks} at once, over all its runs (max_active_tasks)"));
     }
+    if let Some(held) = record.and_then(|record| record.held_back.as_ref()) {
+        because.push(held_back(held, store).await?);
+        because.push(format!("it waits for that since {}", time::moment(held.since)));
+        return Ok(());
+    }
     if let Some(since) = record.and_then(|record| record.queued_at) {
         because.push(format!("it is in line since {}", time::moment(since)));
     }
@@ -304,6 +310,38 @@ async fn queued(
         in_line(&pool, &holder.name(), store, because).await?;
     }
     Ok(())
+}
+
+/// What holds an attempt back that stands in no line, and what would let it go on.
+async fn held_back(held: &HeldBackRecord, store: &Store) -> Result<String, Failure> {
+    let name = &held.name;
+    let until = held.until.map(time::moment).unwrap_or_default();
+    Ok(match held.by {
+        HeldBackBy::RateLimit => format!("the rate limit '{name}' has reserved its start at {until}"),
+        HeldBackBy::Idempotency => {
+            format!("{name} is doing the same request; it uses that result (idempotency)")
+        }
+        HeldBackBy::Breaker => {
+            let item = store.table().get(&breaker_item(name)).await?;
+            let record = item.map(|item| BreakerRecord::from_item(&item)).transpose()?;
+            let frees = format!("'cauce breakers reset {name}' closes it");
+            match record.and_then(|record| record.open) {
+                None => format!("the breaker '{name}' has closed; it looks again in a moment"),
+                Some(OpenRecord { until: Some(until), reason, probe: None, .. }) => format!(
+                    "the breaker '{name}' is open until {}, after {}; {frees}",
+                    time::moment(until),
+                    reason.unwrap_or_default()
+                ),
+                Some(OpenRecord { probe: Some(probe), .. }) => format!(
+                    "the breaker '{name}' is half-open: {} tries it out; {frees}",
+                    store.holder(&probe.holder).await?
+                ),
+                Some(OpenRecord { by, .. }) => {
+                    format!("the breaker '{name}' is open: {} opened it; {frees}", by.unwrap_or_default())
+                }
+            }
+        }
+    })
 }
 
 fn waits_for_many(record: Option<&TaskRecord>) -> bool {

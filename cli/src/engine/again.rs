@@ -9,7 +9,7 @@ use cauce_model::record::RunRecord;
 use crate::args::{RerunArgs, ResumeArgs};
 use crate::context::Context;
 use crate::engine::actor::{Actor, accept, find_run};
-use crate::engine::assemble::{deployment, local, resize, started_pipelines};
+use crate::engine::assemble::{deployment, local, shared, started_pipelines};
 use crate::engine::follow::{deployed, settle};
 use crate::engine::start::{check_task, drive, finish, resolve};
 use crate::engine::watch::Watching;
@@ -118,7 +118,9 @@ fn go_on(
     let (watch, progress) = Watching::new(context);
     let local = local(folder, context, host_credentials, watch)?;
     context.block_on(async {
-        accept(local.host.execute(&resize(folder)).await?)?;
+        for command in shared(folder) {
+            accept(local.host.execute(&command).await?)?;
+        }
         let pinned: Deployment = match &newest {
             Some(compiled) => {
                 let deployment = deployment(compiled)?;

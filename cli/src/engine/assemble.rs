@@ -89,11 +89,11 @@ pub(crate) fn started_pipelines(
     Ok(found.into_values().collect())
 }
 
-/// The command that tells the store how many slots the project's pools have: cauce.yaml as it is now
-/// decides, whatever version of a pipeline runs.
-pub(crate) fn resize(folder: &ProjectFolder) -> Command {
+/// The commands that tell the store the sizes of the project's pools and the figures of its breakers and
+/// rate limits: cauce.yaml as it is now decides, whatever version of a pipeline runs.
+pub(crate) fn shared(folder: &ProjectFolder) -> [Command; 2] {
     let pools = folder.project.pools.iter().map(|(name, pool)| (name.to_string(), pool.slots));
-    Command::Resize { pools: pools.collect() }
+    [Command::Resize { pools: pools.collect() }, Command::Define(Box::new(folder.project.controls()))]
 }
 
 fn names_started(plan: &Plan) -> Vec<String> {

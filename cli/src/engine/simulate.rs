@@ -22,7 +22,7 @@ use serde_json::{Map, json};
 
 use crate::args::{RunArgs, SimulateArgs};
 use crate::context::Context;
-use crate::engine::assemble::{add_lifecycles, deployment, resize, settings, started_pipelines};
+use crate::engine::assemble::{add_lifecycles, deployment, settings, shared, started_pipelines};
 use crate::engine::dates;
 use crate::engine::item;
 use crate::engine::watch::task_changes;
@@ -262,7 +262,9 @@ impl Simulation {
         add_lifecycles(&host)?;
         let others = started_pipelines(&loaded.compiled.plan, &loaded.folder, context)?;
         let clock = host.world().clock.clone();
-        clock.block_on(host.execute(&resize(&loaded.folder))).ok_or_else(stuck)??;
+        for command in shared(&loaded.folder) {
+            clock.block_on(host.execute(&command)).ok_or_else(stuck)??;
+        }
         for compiled in others.iter().chain([&loaded.compiled]) {
             let deployment = deployment(compiled)?;
             let clock = host.world().clock.clone();

@@ -17,7 +17,7 @@ use crate::args::RunArgs;
 use crate::commands::show::tasks;
 use crate::context::Context;
 use crate::engine::actor::{accept, find_run};
-use crate::engine::assemble::{Local, deployment, local, resize, started_pipelines};
+use crate::engine::assemble::{Local, deployment, local, shared, started_pipelines};
 use crate::engine::consumers::{subscribe_all, tell_updates, updates};
 use crate::engine::dates::{self, new_run};
 use crate::engine::item;
@@ -100,7 +100,9 @@ pub(crate) fn prepare(
     let local = local(&loaded.folder, context, host_credentials, watch)?;
     let others = started_pipelines(&loaded.compiled.plan, &loaded.folder, context)?;
     context.block_on(async {
-        accept(local.host.execute(&resize(&loaded.folder)).await?)?;
+        for command in shared(&loaded.folder) {
+            accept(local.host.execute(&command).await?)?;
+        }
         for compiled in others.iter().chain([&loaded.compiled]) {
             local.host.deploy(&deployment(compiled)?).await?;
         }

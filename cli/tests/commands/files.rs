@@ -255,7 +255,6 @@ fn codes_and_words_are_explained_and_slips_understood() {
 fn unknown_and_later_commands_say_what_to_do() {
     let project = Project::new();
     project.cauce(&["chekc", "x"]).exits(2).says("did you mean 'cauce check'?");
-    project.cauce(&["breakers"]).exits(2).says("not supported yet");
     project.cauce(&["asl", "test-state"]).exits(2).says("not supported yet");
     project.cauce(&["run"]).exits(2).says("<FILE>");
     project.cauce(&["--help"]).exits(0).shows("backfill");

@@ -19,6 +19,7 @@ fn command(prefix: &str, event: &Json) -> Result<Option<Command>, Failure> {
     match event["source"].as_str() {
         Some("cauce.deployment") => Ok(Some(payload::deployment(event)?)),
         Some("cauce.pools") => Ok(Some(payload::pools(event)?)),
+        Some("cauce.controls") => Ok(Some(payload::controls(event)?)),
         Some("aws.states" | "aws.ecs") => {
             observed::command(event, prefix).map_err(|error| Failure::poison(error.to_string()))
         }

@@ -226,6 +226,23 @@ pub async fn tasks(
     Ok(RunTasks { run, prepared, tasks, items })
 }
 
+/// The items of a list that is ordered by time, from a moment on.
+///
+/// # Errors
+/// A table that cannot be read.
+pub async fn listed(table: &impl Table, list: &str, since: Instant) -> Result<Vec<Item>, LookError> {
+    let from = position(since);
+    let (mut items, mut after) = (Vec::new(), None);
+    loop {
+        let page = table.list(list, &from, after, PAGE).await?;
+        items.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return Ok(items);
+        }
+    }
+}
+
 /// The slots of a pool; `None` when nobody ever took one.
 ///
 /// # Errors

@@ -154,6 +154,22 @@ pub fn pools(payload: &Json) -> Result<Command, PayloadError> {
     Ok(Command::Resize { pools })
 }
 
+/// Reads what Terraform sends when the project's breakers and rate limits have changed: `{"source":
+/// "cauce.controls", "detail": {"breakers": {"<name>": {"threshold", "window", "reset_after"}},
+/// "rate_limits": {"<name>": {"tokens", "per", "burst"}}}}`, times in seconds.
+///
+/// # Errors
+/// Figures that are missing or no whole numbers.
+pub fn controls(payload: &Json) -> Result<Command, PayloadError> {
+    let given = payload.get("detail").cloned().unwrap_or_default();
+    let controls = serde_json::from_value(given).map_err(|error| PayloadError::Unreadable {
+        function: "record-event".to_owned(),
+        field: "detail",
+        reason: error.to_string(),
+    })?;
+    Ok(Command::Define(Box::new(controls)))
+}
+
 /// Reads an event that may start runs, as trigger-run receives it: a tick of EventBridge Scheduler
 /// (`{"source": "cauce.schedule", "detail": {"pipeline", "schedule", "scheduled_at"}}`), S3's own event, or what
 /// [`posted`] makes.

@@ -5,7 +5,7 @@
 //! that all pipelines agree and a change of figures compiles nothing.
 
 use crate::ids::sha256_hex;
-use crate::item::{Item, Key};
+use crate::item::{IndexEntry, Item, Key};
 use crate::record::{OutputRecord, Record};
 use crate::time::{Instant, MICROS};
 use serde::{Deserialize, Serialize};
@@ -205,9 +205,18 @@ pub fn rate_item(name: &str) -> Key {
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 1024;
 
+/// The list of idempotency keys, by the time of their claims.
+pub const IDEMPOTENCY_LIST: &str = "idempotency";
+
 /// Where an idempotency key of a task lies.
 pub fn idempotency_item(pipeline: &str, task: &str, key: &str) -> Key {
     Key::new(format!("idem#{pipeline}/{task}/{key}"), "I")
+}
+
+/// The pipeline, the task and the key of an idempotency item.
+pub fn idempotency_name(item: &Key) -> Option<(&str, &str, &str)> {
+    let mut parts = item.partition.strip_prefix("idem#")?.splitn(3, '/');
+    Some((parts.next()?, parts.next()?, parts.next()?))
 }
 
 /// An idempotency key: who has it, and what came of it.
@@ -237,7 +246,9 @@ impl Record for IdempotencyRecord {}
 impl IdempotencyRecord {
     /// Its item. The store may forget it once its result counts no more.
     pub fn row(&self, key: Key) -> Item {
+        let position = format!("{:020}#{}", self.claimed_at.micros().max(0), key.partition);
         let mut item = Item::new(key, self.to_body());
+        item.index = Some(IndexEntry { list: IDEMPOTENCY_LIST.to_owned(), position });
         item.expires_at = self.result.as_ref().map(|result| result.until);
         item
     }

@@ -17,6 +17,9 @@ locals {
   # Slots by pool.
   pools = { for name, pool in try(local.project.pools, {}) : name => pool.slots }
 
+  # Figures of breakers and rate limits by name, times in seconds.
+  controls = merge({ breakers = {}, rate_limits = {} }, try(local.project.controls, {}))
+
   build_files = setunion(fileset(var.build_dir, "*/manifest.json"), fileset(var.build_dir, "*/*.asl.json"))
 
   filled = module.fill.texts

@@ -97,6 +97,19 @@ resource "aws_lambda_invocation" "pools" {
   })
 }
 
+# The figures of the project's breakers and rate limits. What these have counted stays.
+resource "aws_lambda_invocation" "controls" {
+  count = length(local.controls.breakers) + length(local.controls.rate_limits) > 0 ? 1 : 0
+
+  function_name   = var.control_plane.function_arns["record-event"]
+  lifecycle_scope = "CRUD"
+
+  input = jsonencode({
+    source = "cauce.controls"
+    detail = local.controls
+  })
+}
+
 # Makes the version the pipeline's own, in one transaction; with action "delete" it takes the pipeline out. An error fails
 # the apply, and runs go on with the version before.
 resource "aws_lambda_invocation" "deployment" {

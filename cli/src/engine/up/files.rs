@@ -17,7 +17,7 @@ use cauce_model::event::Object;
 use super::log::Log;
 use crate::commands::sync::listed;
 use crate::context::Context;
-use crate::engine::assemble::{channels, deployment, images};
+use crate::engine::assemble::{channels, deployment, images, shared};
 use crate::engine::world::Machine;
 use crate::error::Failure;
 use crate::project::{self, Found, ProjectFolder};
@@ -128,7 +128,7 @@ impl Project for Files {
         let all = folder.pipelines().map_err(words)?;
         known.compiled.retain(|path, _| all.iter().any(|found| found.path == *path));
         let mut offer = Offer {
-            pools: folder.project.pools.iter().map(|(name, pool)| (name.to_string(), pool.slots)).collect(),
+            shared: shared(&folder).into(),
             values,
             pipelines: BTreeMap::new(),
             items: BTreeMap::new(),

@@ -20,8 +20,8 @@ const BY: &str = "cauce up";
 /// What a project offers.
 #[derive(Clone, Debug, Default)]
 pub struct Offer {
-    /// The slots of its pools.
-    pub pools: BTreeMap<String, u32>,
+    /// What tells the store the sizes of its pools, and the figures of its breakers and rate limits.
+    pub shared: Vec<Command>,
     /// The values that `${{ env.x }}` reads.
     pub values: Map<String, Json>,
     /// Its pipelines by name, or why one cannot be had.
@@ -120,8 +120,10 @@ impl<W: World + 'static, P: Project> Service<W, P> {
             }
         };
         self.problems.borrow_mut().remove("");
-        if let Err(error) = self.host.execute(&Command::Resize { pools: offer.pools.clone() }).await {
-            self.trouble("the pools could not be written", &error);
+        for command in &offer.shared {
+            if let Err(error) = self.host.execute(command).await {
+                self.trouble("the sizes of pools and the figures of limits could not be written", &error);
+            }
         }
         let known = match self.host.pipelines().await {
             Ok(known) => known,

@@ -1,0 +1,116 @@
+//! Breakers, rate limits and idempotency keys, as people see and handle them.
+
+use crate::harness::{DAY, Project};
+
+const CAUCE_YAML: &str = "
+images:
+  host: {local: []}
+breakers:
+  erp: {threshold: 2, window: 1h, reset_after: 1h}
+rate_limits:
+  slow: {tokens: 1, per: 1h}
+";
+
+const CALL: &str = r#"
+pipeline: p
+schedule: "0 6 * * *"
+tasks:
+  call: {container: {image: host, command: [sh, -c, "test -e good"]}, breaker: {name: erp, on_open: fail}}
+"#;
+
+fn project(pipeline: &str) -> Project {
+    let project = Project::of(pipeline);
+    project.write("cauce.yaml", CAUCE_YAML);
+    project
+}
+
+fn state(project: &Project) -> String {
+    let shown = project.cauce(&["breakers", "--json"]).exits(0).json();
+    shown["breakers"][0]["state"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_breaker_opens_after_its_failures_and_a_person_resets_it() {
+    let project = project(CALL);
+    assert_eq!(state(&project), "closed");
+    project.cauce(&["run", "p.yaml", "--logical-date", "2026-01-05"]).exits(1);
+    project.cauce(&["breakers"]).exits(0).shows("1 of 2 in 3600 s");
+    project.cauce(&["run", "p.yaml", "--logical-date", "2026-01-06"]).exits(1);
+    assert_eq!(state(&project), "open");
+    project.write("good", "");
+    // It calls nothing any more, although it would work now.
+    project.cauce(&["run", "p.yaml", "--logical-date", "2026-01-07"]).exits(1).says("'erp' is open");
+    let shown = project.cauce(&["show", "p/2026-01-07", "--json"]).exits(0).json();
+    assert_eq!(shown["tasks"]["call"]["attempts"], serde_json::json!([]));
+    project
+        .cauce(&["why", "p/2026-01-07", "call"])
+        .exits(0)
+        .shows("dependency: the breaker 'erp' is open: p/2026-01-06 task call");
+    project.cauce(&["breakers", "reset", "erp"]).exits(0).says("closed");
+    project.cauce(&["run", "p.yaml", "--logical-date", "2026-01-08"]).exits(0);
+    project.cauce(&["audit"]).exits(0).shows("reset_breaker");
+    project.cauce(&["breakers", "reset", "epr"]).exits(2).says("there is no breaker 'epr'");
+}
+
+#[test]
+fn who_waits_for_an_open_breaker_says_so_and_a_cancel_ends_it() {
+    let project = project(&CALL.replace("{name: erp, on_open: fail}", "erp"));
+    project.cauce(&["breakers", "open", "erp"]).exits(0).says("open, until it is reset");
+    let run = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    let waiting = loop {
+        let why = project.cauce(&["why", &format!("p/{DAY}"), "call"]);
+        if why.data.contains("queued") {
+            break why;
+        }
+    };
+    waiting
+        .shows("the breaker 'erp' is open: ")
+        .shows("opened it; 'cauce breakers reset erp' closes it")
+        .shows("since");
+    project.cauce(&["cancel", &format!("p/{DAY}")]).exits(0);
+    run.answer().exits(1);
+}
+
+#[test]
+fn a_limit_gives_a_start_at_once_then_an_hour_later_and_says_so() {
+    let project = project(CALL);
+    project.cauce(&["limits"]).exits(0).shows("slow").shows("1 in 3600 s").shows("now");
+    project.cauce(&["limits", "take", "slow"]).exits(0);
+    let told = project.cauce(&["limits", "take", "slow", "--no-wait", "--json"]).exits(0).json();
+    let wait = told["wait_micros"].as_i64().unwrap();
+    assert!((3_000_000_000..=3_600_000_000).contains(&wait), "{told}");
+    let shown = project.cauce(&["limits", "--json"]).exits(0).json();
+    assert_eq!(shown["limits"][0]["taken"], 2);
+    project.cauce(&["limits", "take", "fast"]).exits(2).says("there is no rate limit 'fast'");
+    project.cauce(&["limits", "take", "slow", "--tokens", "0"]).exits(2).says("0");
+}
+
+const ONCE: &str = r#"
+pipeline: p
+params: {batch: {type: string, default: b1}}
+tasks:
+  load:
+    container: {image: host, command: [sh, -c, "echo x >> count; echo '{\"rows\": 3}' > $CAUCE_OUTPUT_FILE"]}
+    idempotency: "{{ params.batch }}"
+    returns: {rows: integer}
+"#;
+
+#[test]
+fn a_request_is_done_once_and_again_once_its_key_is_cleared() {
+    let project = project(ONCE);
+    let count = || std::fs::read_to_string(project.path("count")).unwrap().lines().count();
+    project.cauce(&["run", "p.yaml"]).exits(0);
+    project.cauce(&["run", "p.yaml"]).exits(0);
+    assert_eq!(count(), 1);
+    let shown = project.cauce(&["show", "p/@latest", "--json"]).exits(0).json();
+    assert_eq!(shown["tasks"]["load"]["output"]["rows"], 3);
+    project.cauce(&["why", "p/@latest", "load"]).exits(0).shows("idempotency: p/manual-");
+    project.cauce(&["idempotency"]).exits(0).shows("p/load/b1").shows("done");
+    project.cauce(&["idempotency", "show", "p/load/b1"]).exits(0).shows("counts until").shows("\"rows\":3");
+    project.cauce(&["idempotency", "clear", "p/load/b1"]).exits(0).says("forgotten");
+    project.cauce(&["run", "p.yaml"]).exits(0);
+    assert_eq!(count(), 2);
+    project.cauce(&["idempotency", "clear", "p/load/b2"]).exits(2).says("no idempotency key 'b2'");
+    project.cauce(&["idempotency", "show", "b1"]).exits(2).says("PIPELINE/TASK/KEY");
+    project.cauce(&["audit"]).exits(0).shows("clear_idempotency");
+}
