@@ -63,7 +63,7 @@ fn attempts(run: &Json, task: &str) -> Vec<(u64, Option<i64>)> {
     attempts.map(|attempt| (attempt["number"].as_u64().unwrap(), attempt["exit_code"].as_i64())).collect()
 }
 
-fn status<'a>(run: &'a Json, task: &str) -> &'a str {
+pub(crate) fn status<'a>(run: &'a Json, task: &str) -> &'a str {
     run["tasks"][task]["status"].as_str().unwrap()
 }
 

@@ -4,7 +4,7 @@ use crate::Scenario;
 use crate::api::{ACCOUNT, Api, REGION, until};
 use crate::cloud::{Cloud, STATES, copy, text};
 use crate::tools::repository;
-use crate::{evidence, http};
+use crate::{controls, evidence, http};
 use cauce_model::RunKey;
 use serde_json::{Value as Json, json};
 use std::fs;
@@ -303,7 +303,7 @@ fn project(folder: &Path) -> PathBuf {
     let text = text.replace("local: []}", "local: [], build: image}");
     fs::create_dir(folder.join("image")).unwrap();
     fs::write(folder.join("image/Dockerfile"), "FROM scratch\n").unwrap();
-    fs::write(file, text + "\npools: {narrow: {slots: 1}}\n" + http::KEYS).unwrap();
+    fs::write(file, text + "\npools: {narrow: {slots: 1}}\n" + controls::CONTROLS + http::KEYS).unwrap();
     fs::write(folder.join("vast.yaml"), vast()).unwrap();
     folder.to_owned()
 }

@@ -20,6 +20,7 @@ mod api;
 mod approvals;
 mod cloud;
 mod commands;
+mod controls;
 mod datasets;
 mod deployed;
 mod deploys;
@@ -51,6 +52,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     datasets::SCENARIOS,
     matrix::SCENARIOS,
     commands::SCENARIOS,
+    controls::SCENARIOS,
     faults::SCENARIOS,
     approvals::SCENARIOS,
     http::SCENARIOS,
