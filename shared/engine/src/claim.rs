@@ -4,7 +4,7 @@
 use crate::View;
 use crate::context::{Renderer, Unrendered};
 use crate::ending::Case;
-use crate::slots::{self, Ask, Grant, Holder, Want};
+use crate::slots::{self, Grant, Holder, Request, Want};
 use crate::stop::Stop;
 use cauce_model::Write;
 use cauce_model::plan::TaskKind;
@@ -17,8 +17,8 @@ pub(crate) const LOCK_BYTES_MAX: usize = 512;
 pub(crate) enum Claim {
     /// Everything is held once these writes are made, with the attempt's own.
     Held(Vec<Write>),
-    /// In line in these pools.
-    Waits(Vec<String>),
+    /// It has to stand in line.
+    Waits(Request),
     /// It can never be had.
     Never(Unrendered),
 }
@@ -41,20 +41,14 @@ pub(crate) fn claim(
         generation: case.run.generation,
         attempt: Some((plan.name.clone(), index, attempt)),
     };
-    let ask = Ask {
-        wants: &wants,
-        priority: plan.priority.saturating_add(slots::priority(case.run)),
-        since: case.loaded.record.queued_at.unwrap_or(case.now),
-        fixed: false,
-        tie: format!("{:06}#{:06}", case.task, index.unwrap_or(0)),
-        holder: &holder,
-    };
-    Ok(match slots::acquire(&ask, view, case.now)? {
+    let request = Request { wants, standing: case.standing(), holder: holder.name() };
+    let waited = !case.loaded.record.waits_for.is_empty();
+    Ok(match slots::acquire(&request, waited, view, case.now)? {
         Grant::Held { holds, writes } => {
             case.record().holds = holds;
             Claim::Held(writes)
         }
-        Grant::Waiting => Claim::Waits(wants.into_iter().map(|want| want.pool).collect()),
+        Grant::Waits => Claim::Waits(request),
     })
 }
 
