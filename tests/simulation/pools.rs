@@ -1,8 +1,11 @@
 //! Two pipelines that share pools and a lock, with a store that loses replies: the limit holds at every
 //! instant, and everybody ends.
 
+use crate::repair::{pass, tell};
 use crate::world::{by_hand, compiled, compiled_in, deployment, epoch, host, read, script};
+use cauce_driver::look;
 use cauce_engine::Command;
+use cauce_engine::slots::WAITER_PREFIX;
 use cauce_host::simulation::{MemoryObjects, Ran};
 use cauce_local::memory::MemoryTable;
 use cauce_model::RunKey;
@@ -150,6 +153,36 @@ fn a_run_in_a_long_line_costs_what_one_in_a_short_line_does() {
     let (short, long) = (calls_per_run(80, 16), calls_per_run(640, 128));
     eprintln!("{short} {long}");
     assert!(long < 1.5 * short, "{long} calls for a run behind 512, {short} behind 64");
+}
+
+/// Bytes of the pool's item while so many runs wait for one of 16 slots, and how many places there are in line.
+fn item_in_front_of(runs: usize) -> (usize, usize) {
+    let yaml = "pipeline: crowd\nmax_active_runs: 16\ntasks: {a: {container: {image: x, command: [run]}}}\n";
+    let compiled = compiled(yaml);
+    let host =
+        host(MemoryTable::new(), MemoryObjects::default(), script(json!({"a": 3600}), json!({})), epoch());
+    let clock = host.world().clock.clone();
+    clock.block_on(host.deploy(&deployment(&compiled))).unwrap().unwrap();
+    for number in 0..16 + runs {
+        tell(&host, &Command::Trigger(Box::new(by_hand(&compiled, &format!("r{number:05}")))));
+    }
+    pass(&host, 5);
+    clock
+        .block_on(async {
+            let pool = cauce_engine::slots::pool_item("run:crowd");
+            let item = host.world().table.get(&pool).await.unwrap().unwrap();
+            let line = look::range(&host.world().table, &pool.partition, WAITER_PREFIX).await.unwrap();
+            (serde_json::to_string(&item).unwrap().len(), line.len())
+        })
+        .unwrap()
+}
+
+#[test]
+fn those_in_line_take_no_room_in_the_pool_itself() {
+    let ((short, few), (long, many)) = (item_in_front_of(50), item_in_front_of(1500));
+    assert_eq!((few, many), (50, 1500));
+    // Numbers have more digits.
+    assert!(long < short + 16, "{long} bytes in front of 1500, {short} in front of 50");
 }
 
 const FEEDS: &str = "

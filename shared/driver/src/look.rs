@@ -14,7 +14,7 @@ use cauce_model::record::{
 use cauce_model::{Instant, Item, Json, RunRef, TaskStatus};
 use cauce_ports::{ObjectError, Objects, Table, TableError};
 use serde_json::{Map, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The shape of a run's document; it grows with every change that a reader could stumble over.
@@ -251,10 +251,17 @@ pub async fn pool(table: &impl Table, name: &str) -> Result<Option<Pool>, LookEr
     let key = slots::pool_item(name);
     let Some(item) = table.get(&key).await? else { return Ok(None) };
     let line = range(table, &key.partition, slots::WAITER_PREFIX).await?;
-    let waiting = texts(&item, "waiting");
+    let holders = texts(&item, "holders");
+    let lease = |lease: &String| {
+        let (holder, slots) = slots::parse_lease(lease);
+        (holder.to_owned(), slots)
+    };
+    let holders: Vec<(String, u32)> = holders.iter().map(lease).collect();
+    let holds: BTreeSet<&str> = holders.iter().map(|(holder, _)| holder.as_str()).collect();
     let place = |place: &Item| {
         let text = |field: &str| place.body.get(field).and_then(Json::as_str).map(str::to_owned);
-        let holder = text("holder").filter(|holder| waiting.contains(holder))?;
+        // A place that was granted goes in a moment.
+        let holder = text("holder").filter(|holder| !holds.contains(holder.as_str()))?;
         Some(Place {
             holder,
             slots: number(place, "slots"),
@@ -262,16 +269,8 @@ pub async fn pool(table: &impl Table, name: &str) -> Result<Option<Pool>, LookEr
             since: text("since").and_then(|text| Instant::parse(&text).ok()),
         })
     };
-    let lease = |lease: &String| {
-        let (holder, slots) = slots::parse_lease(lease);
-        (holder.to_owned(), slots)
-    };
-    Ok(Some(Pool {
-        slots: number(&item, "slots"),
-        used: number(&item, "used"),
-        holders: texts(&item, "holders").iter().map(lease).collect(),
-        line: line.iter().filter_map(place).collect(),
-    }))
+    let line = line.iter().filter_map(place).collect();
+    Ok(Some(Pool { slots: number(&item, "slots"), used: number(&item, "used"), holders, line }))
 }
 
 /// An output's value; `None` when its document is gone.

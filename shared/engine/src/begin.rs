@@ -170,7 +170,7 @@ fn fresh(
     let value = item.as_ref().map(|(value, _)| value);
     let mut held = match claim::claim(view, &mut case, value, &renderer)? {
         Claim::Held(writes) => writes,
-        Claim::Waits(pools) => return Ok(queue(begin, case, pools)),
+        Claim::Waits(request) => return Ok(queue(begin, case, request)),
         Claim::Later { by, name, until, writes, effects } => {
             let decision = Decision { writes, effects, ..Decision::default() };
             return Ok(hold_back(begin, case, (by, name, until), decision));
@@ -412,19 +412,17 @@ fn misconfigured(begin: &Begin, mut case: Case<'_>, error: Unrendered) -> Decisi
     with_answer(begin, &case, decision)
 }
 
-fn queue(begin: &Begin, mut case: Case<'_>, pools: Vec<String>) -> Decision {
+fn queue(begin: &Begin, mut case: Case<'_>, request: slots::Request) -> Decision {
     let now = case.now;
     let generation = case.run.generation;
-    // A slot may have become free before the token was stored: then nobody else would look.
-    let holder = case.next_holder().name();
-    let effects = pools.iter().map(|pool| slots::look(pool, holder.clone())).collect();
     let record = case.record();
     record.status = TaskStatus::Queued;
     record.generation = generation;
     record.token = Some(begin.token.clone());
-    record.waits_for = pools;
+    record.waits_for = request.wants.iter().map(|want| want.pool.clone()).collect();
     record.held_back = None;
     record.queued_at.get_or_insert(now);
+    let effects = vec![slots::stand_in_line(request)];
     Decision { writes: vec![case.write()], effects, ..Decision::default() }
 }
 

@@ -5,7 +5,7 @@
 use crate::command::{Decision, Effect};
 use crate::context::{Renderer, Unrendered};
 use crate::ending::Case;
-use crate::slots::{self, Ask, Grant, Holder, Want};
+use crate::slots::{self, Grant, Holder, Request, Want};
 use crate::stop::Stop;
 use crate::{View, breaker, idempotency, rate};
 use cauce_model::control::{HeldBackBy, HeldBackRecord, OnOpen};
@@ -20,8 +20,8 @@ pub(crate) const LOCK_BYTES_MAX: usize = 512;
 pub(crate) enum Claim {
     /// Everything is held once these writes are made, with the attempt's own.
     Held(Vec<Write>),
-    /// In line in these pools.
-    Waits(Vec<String>),
+    /// It has to stand in line.
+    Waits(Request),
     /// Not yet, and there is no line: it looks again by itself.
     Later {
         /// What holds it back.
@@ -99,22 +99,16 @@ pub(crate) fn claim(
             }
         }
     }
-    let ask = Ask {
-        wants: &wants,
-        priority: plan.priority.saturating_add(slots::priority(case.run)),
-        since: case.loaded.record.queued_at.unwrap_or(case.now),
-        fixed: false,
-        tie: format!("{:06}#{:06}", case.task, case.loaded.record.index.unwrap_or(0)),
-        holder: &holder,
-    };
-    let slots = match slots::acquire(&ask, view, case.now)? {
+    let waited = !case.loaded.record.waits_for.is_empty();
+    let request = Request { wants, standing: case.standing(), holder: holder.name() };
+    let slots = match slots::acquire(&request, waited, view, case.now)? {
         Grant::Held { holds, writes } => {
             case.record().holds = holds;
             writes
         }
-        Grant::Waiting => {
+        Grant::Waits => {
             case.record().claim = claimed_before;
-            return Ok(Claim::Waits(wants.into_iter().map(|want| want.pool).collect()));
+            return Ok(Claim::Waits(request));
         }
     };
     if let Some(used) = &plan.rate_limit {
@@ -154,7 +148,7 @@ fn let_go(wants: &[Want], holder: &Holder, case: &Case<'_>, view: &View) -> Resu
         let item = view.item(&slots::pool_item(&want.pool))?;
         let holds = item.is_some_and(|item| slots::is_held(item, &name, i64::from(want.slots)));
         if holds || case.loaded.record.waits_for.contains(&want.pool) {
-            effects.push(slots::give_back(&want.pool, &name, want.slots));
+            effects.push(slots::leave(&want.pool, &name, want.slots, &case.standing()));
         }
     }
     Ok(effects)

@@ -3,7 +3,7 @@
 
 use crate::command::{Again, Close, Decision, Effect, Reply};
 use crate::ending::{Case, notice};
-use crate::slots::{self, Holder};
+use crate::slots;
 use crate::status::{Loaded, effective, load_run, task_records};
 use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
@@ -286,8 +286,7 @@ fn words(problems: &[(&str, TaskStatus)], by_name: &BTreeMap<&str, &TaskRecord>)
 }
 
 fn after_close(run: &RunRecord) -> Vec<Effect> {
-    let holder = Holder { run_key: run.key(), generation: run.generation, attempt: None };
-    let mut effects = vec![slots::give_back(&slots::pool_of_run(run), &holder.name(), 1)];
+    let mut effects = vec![slots::of_ended_run(run)];
     let key = cauce_model::record::run_item(&run.key());
     effects.extend(
         run.outbox

@@ -29,7 +29,11 @@ pub enum Command {
         holder: String,
         /// How many.
         slots: u32,
+        /// The sort key of the place in line where it may stand, which it leaves.
+        place: Option<String>,
     },
+    /// One that wants slots which are not free goes into the line.
+    Stand(Box<crate::slots::Request>),
     /// Somebody stands in a pool's line: is there a slot by now? Asked again and again while somebody
     /// does, because whoever gives back may be another process, which cannot wake this one's waiters.
     Look {
@@ -228,6 +232,7 @@ impl Command {
             Self::Close(_) => "close",
             Self::Arrive(_) => "arrive",
             Self::Release { .. } => "release",
+            Self::Stand(_) => "stand",
             Self::Look { .. } => "look",
             Self::Resize { .. } => "resize",
             Self::Define(_) => "define",

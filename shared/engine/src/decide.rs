@@ -21,7 +21,10 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Finish(finish) => finish::decide(finish, view, settings, now),
         Command::Close(close) => close::decide(close, view, settings, now),
         Command::Arrive(arrive) => gate::arrive(arrive, view),
-        Command::Release { pool, holder, slots } => slots::release(pool, holder, *slots, view, now),
+        Command::Release { pool, holder, slots, place } => {
+            slots::release(pool, holder, *slots, place.as_deref(), view, now)
+        }
+        Command::Stand(request) => slots::stand(request, view, now),
         Command::Look { pool, own, seconds } => slots::look_again(pool, own, *seconds, view, now),
         Command::Resize { pools } => slots::resize(pools, view),
         Command::Define(controls) => control::define(controls, view),

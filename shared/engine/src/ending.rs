@@ -2,6 +2,7 @@
 
 use crate::classify::Failure;
 use crate::command::{Decision, Effect};
+use crate::line::Standing;
 use crate::retry::{self, Next};
 use crate::slots::{self, Holder};
 use crate::status::Loaded;
@@ -57,13 +58,8 @@ impl<'a> Case<'a> {
         if record.index.is_none() {
             effects.extend(gate::arrivals(self.run, self.prepared, self.task, record.status));
         }
-        if record.queued_at.is_some() {
-            // It may have stood in the line, or been granted what it could not take any more.
-            let named = slots::of_task(self.plan(), self.run).unwrap_or_default().into_keys();
-            for pool in named.chain([slots::active_tasks_pool(&self.run.run.pipeline)]) {
-                effects.push(self.leave_line(&pool));
-            }
-        }
+        // It may stand in a line, or have been granted what it could not take any more.
+        effects.extend(record.waits_for.iter().map(|pool| self.leave_line(pool)));
         effects.extend(datasets::posts(record));
         effects.extend(self.after_retry());
         effects
@@ -84,7 +80,17 @@ impl<'a> Case<'a> {
     fn leave_line(&self, pool: &str) -> Effect {
         let asked = slots::of_task(self.plan(), self.run).unwrap_or_default();
         let slots = asked.get(pool).copied().unwrap_or(1);
-        slots::give_back(pool, &self.next_holder().name(), slots)
+        slots::leave(pool, &self.next_holder().name(), slots, &self.standing())
+    }
+
+    /// Where the task run stands in the lines of the pools that it wants slots of.
+    pub(crate) fn standing(&self) -> Standing {
+        let record = &self.loaded.record;
+        Standing {
+            priority: self.plan().priority.saturating_add(slots::priority(self.run)),
+            since: record.queued_at.unwrap_or(self.now),
+            tie: format!("{:06}#{:06}", self.task, record.index.unwrap_or(0)),
+        }
     }
 
     /// The notices in the record's outbox, to be delivered.
@@ -123,8 +129,6 @@ impl<'a> Case<'a> {
         record.launch = None;
         record.retry_at = None;
         record.held_back = None;
-        // A lock is not among the plan's pools: only who waited knows its name.
-        let waited = std::mem::take(&mut record.waits_for);
         record.allowed_failure =
             plan.allow_failure && matches!(status, TaskStatus::Failed | TaskStatus::UpstreamFailed);
         if let Some(attempt) = record.attempts.last_mut()
@@ -135,14 +139,7 @@ impl<'a> Case<'a> {
         if record.index.is_none() {
             self.announce(status);
         }
-        let mut effects = self.after_end();
-        for pool in waited {
-            let leaves = self.leave_line(&pool);
-            if !effects.contains(&leaves) {
-                effects.push(leaves);
-            }
-        }
-        Decision { writes: vec![self.write()], effects, ..Decision::default() }
+        Decision { writes: vec![self.write()], effects: self.after_end(), ..Decision::default() }
     }
 
     fn announce(&mut self, status: TaskStatus) {

@@ -47,6 +47,8 @@ pub mod retry;
 
 pub mod slots;
 
+mod grant;
+
 mod line;
 
 mod claim;

@@ -6,7 +6,7 @@
 //! it. The first of all waiters waits for holders alone; hence no circle, and no end without an end.
 
 use crate::View;
-use crate::slots::{Holder, is_awaited, number, pool_item};
+use crate::slots::{Holder, is_awaited, is_held, number, pool_item};
 use crate::stop::Stop;
 use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
 use cauce_model::{Instant, Item, Json, Key};
@@ -28,10 +28,30 @@ pub(crate) const POOLS: &str = "pools";
 /// Priorities beyond this, either way, are as good as this.
 const PRIORITY_MAX: i64 = 1_000_000_000_000;
 
-/// The sort key of a place: the lowest is first in line.
-pub(crate) fn place_sort(priority: i64, since: Instant, tie: &str, holder: &str) -> String {
-    let rank = PRIORITY_MAX - priority.clamp(-PRIORITY_MAX, PRIORITY_MAX);
-    format!("{LINE}{rank:020}#{:020}#{tie}#{holder}", since.micros())
+/// Where somebody stands in any line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Standing {
+    /// The higher goes first.
+    pub(crate) priority: i64,
+    /// Since when slots are wanted: then the older does.
+    pub(crate) since: Instant,
+    /// Who goes first of those that came at the same moment; compared by bytes.
+    pub(crate) tie: String,
+}
+
+impl Standing {
+    /// A run's.
+    pub(crate) fn of_run(run: &RunRecord) -> Self {
+        let (priority, tie) = (crate::slots::priority(run), run.run.run_id.clone());
+        Self { priority, since: run.created_at, tie }
+    }
+
+    /// The place in a pool's line: the lowest sort key is first.
+    pub(crate) fn place(&self, pool: &str, holder: &str) -> Key {
+        let rank = PRIORITY_MAX - self.priority.clamp(-PRIORITY_MAX, PRIORITY_MAX);
+        let sort = format!("{LINE}{rank:020}#{:020}#{}#{holder}", self.since.micros(), self.tie);
+        Key::new(pool_item(pool).partition, sort)
+    }
 }
 
 /// The priority that a place's sort key tells.
@@ -45,15 +65,19 @@ pub(crate) fn stands_for(place: &Item) -> Option<&str> {
     place.body.get(HOLDER).and_then(Json::as_str)
 }
 
-/// Whether a pool's item has somebody in its set of waiters.
-pub(crate) fn waits(pool: &Item, holder: &str) -> bool {
-    crate::slots::has(pool, crate::slots::WAITING, holder)
+/// Whether the one in this place holds what it waits for, as far as the pool's item says.
+pub(crate) fn is_granted(place: &Item, pool: &Item) -> bool {
+    stands_for(place).is_some_and(|name| is_held(pool, name, number(place, SLOTS)))
 }
 
-/// A pool's set of waiters.
-pub(crate) fn everybody(pool: &Item) -> impl Iterator<Item = &str> {
-    let waiting = pool.body.get(crate::slots::WAITING).and_then(Json::as_array);
-    waiting.into_iter().flatten().filter_map(Json::as_str)
+/// Places read at once by one that looks for the first few.
+const PLACES: u32 = 8;
+
+/// Whether nobody waits in the line of a pool but, perhaps, this one itself.
+pub(crate) fn is_empty(pool: &Item, own: &str, view: &View) -> Result<bool, Stop> {
+    let (places, next) = view.page(pool.key.partition.clone(), LINE.to_owned(), None, PLACES)?;
+    let waits = |place: &Item| stands_for(place) != Some(own) && !is_granted(place, pool);
+    Ok(next.is_none() && !places.iter().any(waits))
 }
 
 /// All pools that the one in this place wants slots of; empty when it is this one alone.
@@ -102,28 +126,41 @@ pub(crate) fn ahead(place: &Item, free: i64, view: &View, now: Instant) -> Resul
     })
 }
 
-/// How many slots of a pool those leave who stand before `sort`. Negative: one of them bars the line.
-pub(crate) fn room(pool: &str, capacity: i64, sort: &str, view: &View, now: Instant) -> Result<i64, Stop> {
+/// How many slots of a pool those leave who stand before a place, counted until it is plain that these are
+/// fewer than it `wants`. Negative: one of them bars the line.
+pub(crate) fn room(
+    pool: &str,
+    capacity: i64,
+    sort: &str,
+    wants: i64,
+    view: &View,
+    now: Instant,
+) -> Result<i64, Stop> {
     let key = pool_item(pool);
     let Some(item) = view.item(&key)? else { return Ok(capacity) };
     let mut free = capacity - number(item, crate::slots::USED);
     if !is_awaited(item) {
         return Ok(free);
     }
-    for place in view.range(key.partition, LINE.to_owned())? {
-        if place.key.sort.as_str() >= sort {
+    let mut after = None;
+    while free >= wants {
+        let (places, next) = view.page(key.partition.clone(), LINE.to_owned(), after.clone(), PLACES)?;
+        for place in places {
+            if place.key.sort.as_str() >= sort {
+                return Ok(free);
+            }
+            if is_granted(place, item) {
+                continue;
+            }
+            match ahead(place, free, view, now)? {
+                Ahead::Takes(slots) => free -= slots,
+                Ahead::Passed => {}
+                Ahead::Bars => return Ok(-1),
+            }
+        }
+        after.clone_from(next);
+        if after.is_none() {
             break;
-        }
-        let Some(name) = stands_for(place) else { continue };
-        // One that was granted is among the used; one that is in the line alone has left it, or is
-        // about to join.
-        if !waits(item, name) || crate::slots::is_held(item, name, number(place, SLOTS)) {
-            continue;
-        }
-        match ahead(place, free, view, now)? {
-            Ahead::Takes(slots) => free -= slots,
-            Ahead::Passed => {}
-            Ahead::Bars => return Ok(-1),
         }
     }
     Ok(free)
@@ -135,7 +172,7 @@ pub(crate) fn is_ready(place: &Item, view: &View, now: Instant) -> Result<bool, 
     view.want(wanted.keys().map(|pool| pool_item(pool)))?;
     for (pool, slots) in &wanted {
         let Some(item) = view.item(&pool_item(pool))? else { return Ok(false) };
-        if room(pool, number(item, SLOTS), &place.key.sort, view, now)? < *slots {
+        if room(pool, number(item, SLOTS), &place.key.sort, *slots, view, now)? < *slots {
             return Ok(false);
         }
     }

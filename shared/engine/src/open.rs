@@ -1,7 +1,8 @@
 //! Open: an execution of a pipeline's machine began. Is it a run we know, and may it go on now?
 
 use crate::command::{Decision, Effect, Existing, Open, Trigger};
-use crate::slots::{self, Ask, Grant, Holder, Want};
+use crate::line::Standing;
+use crate::slots::{self, Grant, Holder, Request, Want};
 use crate::status::load_run;
 use crate::stop::Stop;
 use crate::trigger::{self, deadline, run_row};
@@ -71,23 +72,16 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
     let pool = slots::pool_of_run(&run);
     let holder = Holder { run_key: run.key(), generation: run.generation, attempt: None };
     let want = Want { pool, slots: 1, capacity: prepared.plan.max_active_runs, says: true };
-    let ask = Ask {
-        wants: std::slice::from_ref(&want),
-        priority: slots::priority(&run),
-        since: run.created_at,
-        fixed: true,
-        tie: run.run.run_id.clone(),
-        holder: &holder,
-    };
-    match slots::acquire(&ask, view, now)? {
+    let request = Request { wants: vec![want], standing: Standing::of_run(&run), holder: holder.name() };
+    match slots::acquire(&request, run.token.is_some(), view, now)? {
         Grant::Held { writes, .. } => {
             decision.writes.extend(writes);
             start(&mut run, &prepared, now, &mut decision);
             decision.effects.push(let_in(open, &run, settings));
         }
-        Grant::Waiting => {
+        Grant::Waits => {
             run.token = Some(open.token.clone());
-            decision.effects.push(slots::look(&want.pool, holder.name()));
+            decision.effects.push(slots::stand_in_line(request));
         }
     }
     decision.writes.push(Write::Put { item: run_row(&run), expect });

@@ -43,9 +43,8 @@ pub(crate) fn decide(pool: &str, all: bool, view: &View, settings: &Settings) ->
             decision.effects.push(Effect::Command(Box::new(Command::Finish(*finish))));
         }
     }
-    // Those who died in line: what is kept for them goes to others, and their places with them. One
-    // that died before it joined, or while it left, has a place and nothing else.
-    let mut grants = false;
+    // Those who died in line: their places go, and what was kept for them goes to others.
+    let mut went = false;
     let line = view.range(pool_item(pool).partition, LINE.to_owned())?;
     view.want(
         line.iter()
@@ -54,22 +53,18 @@ pub(crate) fn decide(pool: &str, all: bool, view: &View, settings: &Settings) ->
             .flat_map(|holder| line::records(&holder)),
     )?;
     for place in line {
-        let Some((name, holder)) = stands_for(place).and_then(|name| Some((name, Holder::parse(name)?)))
-        else {
-            continue;
-        };
-        let is_gone = line::waiter(&holder, view)? == Waiter::Gone;
-        let joined = line::waits(item, name);
-        if is_gone && !joined && decision.writes.len() < TRANSACTION_MAX {
-            decision.writes.push(Write::Delete { key: place.key.clone(), expect: Expect::Any });
-        } else if is_gone && joined {
-            grants = true;
-        } else if !is_gone && let Fate::Died(finish) = fate(&holder, &mut looks, view, settings)? {
+        let Some(holder) = stands_for(place).and_then(Holder::parse) else { continue };
+        if line::waiter(&holder, view)? == Waiter::Gone {
+            if decision.writes.len() < TRANSACTION_MAX {
+                decision.writes.push(Write::Delete { key: place.key.clone(), expect: Expect::Any });
+            }
+            went = true;
+        } else if let Fate::Died(finish) = fate(&holder, &mut looks, view, settings)? {
             decision.effects.push(Effect::Command(Box::new(Command::Finish(*finish))));
         }
     }
-    if grants {
-        decision.effects.push(slots::give_back(pool, "", 0));
+    if went {
+        decision.effects.push(slots::look_once(pool));
     }
     decision.reply = Reply::Ok(json!({"looked": looks.count, "freed": freed}));
     Ok(decision)

@@ -1,16 +1,18 @@
 //! Pools: named capacity, taken whole or not at all, given back once.
 //!
-//! A pool is one item: how many slots are `used`, by which `holders` (a set of leases), and who is
-//! `waiting` (a set as well); a waiter's place in line is an item of its own. Taking and giving back
-//! are one conditional change each, so holders never exceed slots and repeats change nothing. Slots of
-//! several pools are taken by one transaction, with the write that starts the attempt: nobody ever
-//! holds a part. Who waits is granted by the one who gives back, in order of priority, then age; a
-//! newcomer never passes those who wait. `line` is that order.
+//! A pool is one item: how many slots are `used`, by which `holders` (a set of leases), who of them was
+//! `granted` what it has not heard of yet, and whether somebody is `awaited`. Its size is bounded by the
+//! holders: who waits stands in an item of its own, a place in line. Taking and giving back are one
+//! conditional change each, so holders never exceed slots and repeats change nothing. Slots of several
+//! pools are taken by one transaction, with the write that starts the attempt: nobody ever holds a part.
+//! Who waits is granted by the one who gives back, in order of priority, then age; a newcomer never
+//! passes those who wait. `line` is that order, `grant` goes along it.
 
 use crate::View;
 use crate::command::{Command, Decision, Effect};
 use crate::context::Unrendered;
-use crate::line::{self, Ahead, LINE, Waiter, place_sort, stands_for};
+use crate::grant::{self, Whom};
+use crate::line::{self, Standing};
 use crate::stop::Stop;
 use cauce_model::item::{Body, Change, Cond, Step, When};
 use cauce_model::plan::{Plan, TaskPlan};
@@ -21,11 +23,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::line::{STARVATION_SECONDS, priority_of};
 
-const SLOTS: &str = "slots";
+pub(crate) const SLOTS: &str = "slots";
 pub(crate) const USED: &str = "used";
-const HOLDERS: &str = "holders";
-pub(crate) const WAITING: &str = "waiting";
-const FENCE: &str = "fence";
+pub(crate) const HOLDERS: &str = "holders";
+/// Those of the holders who were granted their slots while they waited and have not heard of it.
+pub(crate) const GRANTED: &str = "granted";
+/// Present while somebody may stand in the line who has not been granted.
+pub(crate) const AWAITED: &str = "awaited";
+/// How often somebody joined the line, ever. Who has found nobody in the line takes [`AWAITED`] away only
+/// where nobody has joined since.
+pub(crate) const JOINED: &str = "joined";
+pub(crate) const FENCE: &str = "fence";
 
 /// The sort key of a pool's own item.
 pub const POOL: &str = "P";
@@ -119,7 +127,8 @@ pub fn parse_lease(lease: &str) -> (&str, u32) {
 
 /// Slots wanted of one pool.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Want {
+pub struct Want {
+    /// The pool.
     pub(crate) pool: String,
     /// How many are wanted.
     pub(crate) slots: u32,
@@ -131,18 +140,14 @@ pub(crate) struct Want {
 }
 
 /// A request for slots of one pool or of several.
-pub(crate) struct Ask<'a> {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
     /// In order of the pools' names, each once.
-    pub(crate) wants: &'a [Want],
-    pub(crate) priority: i64,
-    /// Since when it is wanted: the older is granted first.
-    pub(crate) since: Instant,
-    /// Whether `since` is the same each time this is asked: then its place in line can only be one, and
-    /// nobody reads a long line to find it.
-    pub(crate) fixed: bool,
-    /// Who goes first of those that came at the same moment; compared by bytes.
-    pub(crate) tie: String,
-    pub(crate) holder: &'a Holder,
+    pub(crate) wants: Vec<Want>,
+    /// Where it stands in their lines, if it has to. The same whenever this is asked.
+    pub(crate) standing: Standing,
+    /// Who asks.
+    pub(crate) holder: String,
 }
 
 /// What came of a request.
@@ -156,19 +161,22 @@ pub(crate) enum Grant {
         /// The writes.
         writes: Vec<Write>,
     },
-    /// In line. Whoever gives back answers the token that the holder's record keeps.
-    Waiting,
+    /// Not now. Its record keeps the token that hears of a grant, and once that is written [`stand`]
+    /// goes into the line.
+    Waits,
 }
 
 pub(crate) fn number(item: &Item, field: &str) -> i64 {
     item.body.get(field).and_then(Json::as_i64).unwrap_or(0)
 }
 
-pub(crate) fn has(item: &Item, field: &str, text: &str) -> bool {
-    item.body
-        .get(field)
-        .and_then(Json::as_array)
-        .is_some_and(|set| set.iter().any(|v| v.as_str() == Some(text)))
+/// The texts of a set.
+pub(crate) fn texts<'a>(item: &'a Item, field: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    item.body.get(field).and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str)
+}
+
+fn has(item: &Item, field: &str, text: &str) -> bool {
+    texts(item, field).any(|have| have == text)
 }
 
 /// Whether so many slots of a pool are held under a name.
@@ -178,8 +186,7 @@ pub(crate) fn is_held(pool: &Item, holder: &str, slots: i64) -> bool {
 
 /// The leases of a pool.
 pub(crate) fn leases(pool: &Item) -> impl Iterator<Item = (&str, u32)> {
-    let holders = pool.body.get(HOLDERS).and_then(Json::as_array);
-    holders.into_iter().flatten().filter_map(Json::as_str).map(parse_lease)
+    texts(pool, HOLDERS).map(parse_lease)
 }
 
 /// How many slots a pool of the project has; `None` when nobody has said so here.
@@ -188,160 +195,171 @@ pub(crate) fn capacity(pool: &str, view: &View) -> Result<Option<u32>, Stop> {
     Ok(slots.and_then(|slots| u32::try_from(slots).ok()))
 }
 
-/// Asks for slots. A repeat of the same request finds what it took before.
-pub(crate) fn acquire(ask: &Ask<'_>, view: &View, now: Instant) -> Result<Grant, Stop> {
-    match ask.wants {
+/// Asks for slots. A repeat of the same request finds what it took before. `waited`: its record says that
+/// it stands in line; then it was granted, most likely.
+pub(crate) fn acquire(request: &Request, waited: bool, view: &View, now: Instant) -> Result<Grant, Stop> {
+    match request.wants.as_slice() {
         [] => Ok(Grant::Held { holds: Vec::new(), writes: Vec::new() }),
-        [want] => acquire_one(ask, want, view, now),
-        _ => acquire_several(ask, view, now),
+        [want] => acquire_one(request, want, waited, view),
+        _ => acquire_several(request, waited, view, now),
     }
 }
 
 /// Slots of one pool: one conditional change, which many may make at the same time.
-fn acquire_one(ask: &Ask<'_>, want: &Want, view: &View, now: Instant) -> Result<Grant, Stop> {
+fn acquire_one(request: &Request, want: &Want, waited: bool, view: &View) -> Result<Grant, Stop> {
     let key = pool_item(&want.pool);
-    let holder = ask.holder.name();
-    let lease = lease(&holder, want.slots);
-    let mut steps = vec![
-        Step::Add(USED.into(), i64::from(want.slots)),
-        Step::Insert(HOLDERS.into(), lease.clone()),
-        Step::Add(FENCE.into(), 1),
-    ];
-    let mut all = vec![
-        Cond::AtMost(USED.into(), i64::from(want.capacity) - i64::from(want.slots)),
-        Cond::Lacks(HOLDERS.into(), lease.clone()),
-        Cond::Empty(WAITING.into()),
-    ];
-    if want.says {
-        steps.push(Step::Set(SLOTS.into(), Json::from(want.capacity)));
-    } else {
-        all.push(Cond::Equals(SLOTS.into(), Json::from(want.capacity)));
-    }
-    let held = |fence: u64, writes: Vec<Write>| Grant::Held {
-        holds: vec![HoldRecord { pool: want.pool.clone(), slots: want.slots, holder: holder.clone(), fence }],
-        writes,
+    let holder = request.holder.as_str();
+    let lease = lease(holder, want.slots);
+    let held = |item: &Item| {
+        let fence = number(item, FENCE).unsigned_abs();
+        let hold =
+            HoldRecord { pool: want.pool.clone(), slots: want.slots, holder: holder.to_owned(), fence };
+        let place = request.standing.place(&want.pool, holder);
+        let gone = waited.then_some(Write::Delete { key: place, expect: Expect::Any });
+        Ok(Grant::Held { holds: vec![hold], writes: gone.into_iter().collect() })
     };
-    let taken = view.update(format!("take:{}", want.pool), key.clone(), Change { steps }, When { all })?;
-    if let Some(item) = taken {
-        return Ok(held(number(item, FENCE).unsigned_abs(), Vec::new()));
-    }
-    let mut gone = own_places(ask, &want.pool, view)?;
-    if !view.item(&key)?.is_some_and(|item| has(item, HOLDERS, &lease)) {
-        let joined = line_up(ask, want, view, now)?;
-        match joined {
-            None => return Ok(Grant::Waiting),
-            // It holds already: somebody granted it between the two looks, or its own first try did
-            // take and the reply was lost.
-            Some(place) if !gone.contains(&place) => gone.push(place),
-            Some(_) => {}
+    if waited {
+        // Until it says that it knows, whoever looks at the pool tells it again and again.
+        let hears = Change { steps: vec![Step::Take(GRANTED.into(), holder.to_owned())] };
+        let granted = When { all: vec![Cond::Contains(GRANTED.into(), holder.to_owned())] };
+        if let Some(item) = view.update(format!("know:{}", want.pool), key.clone(), hears, granted)? {
+            return held(item);
         }
     }
-    // Granted while it waited. Until here whoever gave back tells it again and again; from here on it
-    // knows. Only one that no longer waits is taken out, and this one does until this very change.
-    let know = Change { steps: vec![Step::Take(WAITING.into(), holder.clone())] };
-    let granted = When { all: vec![Cond::Contains(HOLDERS.into(), lease)] };
-    match view.update(format!("know:{}", want.pool), key, know, granted)? {
-        Some(item) => {
-            let gone = gone.into_iter().map(|key| Write::Delete { key, expect: Expect::Any });
-            Ok(held(number(item, FENCE).unsigned_abs(), gone.collect()))
+    let take = |name: &str, nobody: Cond| {
+        let mut steps = vec![
+            Step::Add(USED.into(), i64::from(want.slots)),
+            Step::Insert(HOLDERS.into(), lease.clone()),
+            Step::Add(FENCE.into(), 1),
+            Step::Remove(AWAITED.into()),
+        ];
+        let mut all = vec![
+            Cond::AtMost(USED.into(), i64::from(want.capacity) - i64::from(want.slots)),
+            Cond::Lacks(HOLDERS.into(), lease.clone()),
+            nobody,
+        ];
+        if want.says {
+            steps.push(Step::Set(SLOTS.into(), Json::from(want.capacity)));
+        } else {
+            all.push(Cond::Equals(SLOTS.into(), Json::from(want.capacity)));
         }
-        // Taken back since, by somebody who found its run ended: it is asked again and finds the same.
-        None => Err(Stop::refuse(names::UNAVAILABLE, format!("the slots of {} were taken back", want.pool))),
+        view.update(format!("{name}:{}", want.pool), key.clone(), Change { steps }, When { all })
+    };
+    if let Some(item) = take("take", Cond::Missing(AWAITED.into()))? {
+        return held(item);
     }
+    let Some(item) = view.item(&key)? else { return Ok(Grant::Waits) };
+    if has(item, HOLDERS, &lease) {
+        if has(item, GRANTED, holder) {
+            // Granted between the two looks. It is asked again, and then it says that it knows.
+            return Err(Stop::refuse(
+                names::UNAVAILABLE,
+                format!("slots of {} were just granted", want.pool),
+            ));
+        }
+        // Its own first try did take, and the reply was lost.
+        return held(item);
+    }
+    let free = i64::from(want.capacity) - number(item, USED);
+    if is_awaited(item) && free >= i64::from(want.slots) && line::is_empty(item, holder, view)? {
+        // Those for whose sake newcomers stand in line are gone, and nobody has said so yet.
+        if let Some(item) = take("first", Cond::Equals(JOINED.into(), Json::from(number(item, JOINED))))? {
+            return held(item);
+        }
+    }
+    Ok(Grant::Waits)
 }
 
 /// Slots of several pools: all of them change in the transaction that starts the attempt, each at the
 /// version that was read here, or none does.
-fn acquire_several(ask: &Ask<'_>, view: &View, now: Instant) -> Result<Grant, Stop> {
-    let holder = ask.holder.name();
-    view.want(ask.wants.iter().map(|want| pool_item(&want.pool)))?;
+fn acquire_several(request: &Request, waited: bool, view: &View, now: Instant) -> Result<Grant, Stop> {
+    let holder = request.holder.as_str();
+    view.want(request.wants.iter().map(|want| pool_item(&want.pool)))?;
     let mut writes = Vec::new();
     let mut holds = Vec::new();
-    let mut is_ready = true;
-    for want in ask.wants {
+    for want in &request.wants {
         let key = pool_item(&want.pool);
-        let line = view.range(key.partition.clone(), LINE.to_owned())?;
-        let own: Vec<&Item> = line.iter().filter(|place| stands_for(place) == Some(&holder)).collect();
-        let newcomer = place_sort(ask.priority, ask.since, &ask.tie, &holder);
-        let sort = own.first().map_or(newcomer.as_str(), |place| place.key.sort.as_str());
-        let room = line::room(&want.pool, i64::from(want.capacity), sort, view, now)?;
-        is_ready &= room >= i64::from(want.slots);
-        let gone = own.iter().map(|place| Write::Delete { key: place.key.clone(), expect: Expect::Any });
-        writes.extend(gone);
+        let place = request.standing.place(&want.pool, holder);
+        let wants = i64::from(want.slots);
+        if line::room(&want.pool, i64::from(want.capacity), &place.sort, wants, view, now)? < wants {
+            return Ok(Grant::Waits);
+        }
+        if waited {
+            writes.push(Write::Delete { key: place, expect: Expect::Any });
+        }
         let found = view.item(&key)?;
         let mut item = found.cloned().unwrap_or_else(|| Item::new(key, Body::new()));
         let expect = found.map_or(Expect::Absent, |item| Expect::Version(item.version));
-        let mut steps = vec![
-            Step::Set(SLOTS.into(), Json::from(want.capacity)),
-            Step::Add(FENCE.into(), 1),
-            Step::Take(WAITING.into(), holder.clone()),
-        ];
-        if !is_held(&item, &holder, i64::from(want.slots)) {
-            steps.push(Step::Add(USED.into(), i64::from(want.slots)));
-            steps.push(Step::Insert(HOLDERS.into(), lease(&holder, want.slots)));
+        let mut steps = vec![Step::Set(SLOTS.into(), Json::from(want.capacity)), Step::Add(FENCE.into(), 1)];
+        if !is_held(&item, holder, wants) {
+            steps.push(Step::Add(USED.into(), wants));
+            steps.push(Step::Insert(HOLDERS.into(), lease(holder, want.slots)));
         }
         Change { steps }.apply(&mut item.body);
-        let fence = number(&item, FENCE).unsigned_abs();
-        holds.push(HoldRecord { pool: want.pool.clone(), slots: want.slots, holder: holder.clone(), fence });
+        let (pool, fence) = (want.pool.clone(), number(&item, FENCE).unsigned_abs());
+        holds.push(HoldRecord { pool, slots: want.slots, holder: holder.to_owned(), fence });
         writes.push(Write::Put { item, expect });
     }
-    if is_ready {
-        return Ok(Grant::Held { holds, writes });
-    }
-    for want in ask.wants {
-        line_up(ask, want, view, now)?;
-    }
-    Ok(Grant::Waiting)
+    Ok(Grant::Held { holds, writes })
 }
 
-/// Where one that asks stands in a pool's line, or stood.
-fn own_places(ask: &Ask<'_>, pool: &str, view: &View) -> Result<Vec<Key>, Stop> {
-    let partition = pool_item(pool).partition;
-    let holder = ask.holder.name();
-    if ask.fixed {
-        let place = Key::new(partition, place_sort(ask.priority, ask.since, &ask.tie, &holder));
-        return Ok(view.item(&place)?.map(|_| place).into_iter().collect());
-    }
-    let line = view.range(partition, LINE.to_owned())?;
-    let own = line.iter().filter(|place| stands_for(place) == Some(&holder));
-    Ok(own.map(|place| place.key.clone()).collect())
+/// The effect for one that has to wait, once its record says so.
+pub(crate) fn stand_in_line(request: Request) -> Effect {
+    Effect::Command(Box::new(Command::Stand(Box::new(request))))
 }
 
-/// Into the line first, then into the set: a set member without a place in line cannot be found by
-/// those who grant, the other way round it can. `Some`: it did not join, because it holds already; this
-/// is its place.
-fn line_up(ask: &Ask<'_>, want: &Want, view: &View, now: Instant) -> Result<Option<Key>, Stop> {
-    let key = pool_item(&want.pool);
-    let holder = ask.holder.name();
-    let sort = place_sort(ask.priority, ask.since, &ask.tie, &holder);
-    let mut place = Key::new(key.partition.clone(), sort);
-    if let Some(stands) = own_places(ask, &want.pool, view)?.into_iter().next() {
-        place = stands;
-    } else {
-        let mut body = Body::new();
-        body.insert(line::HOLDER.into(), Json::from(holder.as_str()));
-        body.insert(line::SLOTS.into(), Json::from(want.slots));
-        body.insert(line::SINCE.into(), Json::from(now.to_string()));
-        if ask.wants.len() > 1 {
-            let all = ask.wants.iter().map(|want| (want.pool.clone(), Json::from(want.slots)));
-            body.insert(line::POOLS.into(), Json::Object(all.collect()));
+/// Into the lines first, then says so in the pools: who finds nobody in a line takes [`AWAITED`] away only
+/// where nobody has said so since it looked at the pool. Then it looks itself, because slots may have
+/// become free before it stood there.
+pub(crate) fn stand(request: &Request, view: &View, now: Instant) -> Result<Decision, Stop> {
+    let holder = request.holder.as_str();
+    let several: serde_json::Map<String, Json> =
+        request.wants.iter().map(|want| (want.pool.clone(), Json::from(want.slots))).collect();
+    let mut effects = Vec::new();
+    for want in &request.wants {
+        let mut steps = vec![
+            Step::Set(line::HOLDER.into(), Json::from(holder)),
+            Step::Set(line::SLOTS.into(), Json::from(want.slots)),
+            Step::Set(line::SINCE.into(), Json::from(now.to_string())),
+        ];
+        if several.len() > 1 {
+            steps.push(Step::Set(line::POOLS.into(), Json::Object(several.clone())));
         }
-        let change =
-            Change { steps: body.into_iter().map(|(field, value)| Step::Set(field, value)).collect() };
-        view.update(format!("line:{}", want.pool), place.clone(), change, When::always())?;
+        // One that stands there keeps the moment at which it came.
+        let absent = When { all: vec![Cond::Missing(line::HOLDER.into())] };
+        let place = request.standing.place(&want.pool, holder);
+        view.update(format!("line:{}", want.pool), place, Change { steps }, absent)?;
+        let mut steps = vec![Step::Set(AWAITED.into(), Json::from(true)), Step::Add(JOINED.into(), 1)];
+        if want.says {
+            steps.push(Step::Set(SLOTS.into(), Json::from(want.capacity)));
+        }
+        let waits = When { all: vec![Cond::Lacks(HOLDERS.into(), lease(holder, want.slots))] };
+        view.update(format!("wait:{}", want.pool), pool_item(&want.pool), Change { steps }, waits)?;
+        effects.push(look(&want.pool, holder.to_owned()));
     }
-    let mut steps = vec![Step::Insert(WAITING.into(), holder.clone())];
-    if want.says {
-        steps.push(Step::Set(SLOTS.into(), Json::from(want.capacity)));
-    }
-    let absent = When { all: vec![Cond::Lacks(HOLDERS.into(), lease(&holder, want.slots))] };
-    let joined = view.update(format!("wait:{}", want.pool), key, Change { steps }, absent)?;
-    Ok(if joined.is_some() { None } else { Some(place) })
+    Ok(Decision { effects, ..Decision::default() })
 }
 
 /// The effect that gives slots back.
 pub(crate) fn give_back(pool: &str, holder: &str, slots: u32) -> Effect {
-    Effect::Command(Box::new(Command::Release { pool: pool.to_owned(), holder: holder.to_owned(), slots }))
+    let (pool, holder) = (pool.to_owned(), holder.to_owned());
+    Effect::Command(Box::new(Command::Release { pool, holder, slots, place: None }))
+}
+
+/// The effect for one that may stand in a line and shall not any more: it leaves, with what it was granted.
+pub(crate) fn leave(pool: &str, holder: &str, slots: u32, standing: &Standing) -> Effect {
+    let place = Some(standing.place(pool, holder).sort);
+    let (pool, holder) = (pool.to_owned(), holder.to_owned());
+    Effect::Command(Box::new(Command::Release { pool, holder, slots, place }))
+}
+
+/// The effect for a run that has ended: gives back its slot, or leaves the line where it never had one.
+pub(crate) fn of_ended_run(run: &RunRecord) -> Effect {
+    let holder = Holder { run_key: run.key(), generation: run.generation, attempt: None }.name();
+    match run.started_at {
+        Some(_) => give_back(&pool_of_run(run), &holder, 1),
+        None => leave(&pool_of_run(run), &holder, 1, &Standing::of_run(run)),
+    }
 }
 
 /// The effect that gives back what dead holders of a pool hold, whatever it takes to find them out.
@@ -422,8 +440,8 @@ pub(crate) fn look_again(
         "" => Whom::All { whole: long },
         own => Whom::Joined(own),
     };
-    let mut decision = grant_line(pool, whom, view, now)?;
-    let waits = view.item(&pool_item(pool))?.is_some_and(is_awaited);
+    let Some(item) = view.item(&pool_item(pool))? else { return Ok(Decision::default()) };
+    let (mut decision, waits) = grant::look(pool, whom, item, view, now)?;
     if waits && seconds > 0 {
         if long {
             // Long in line: perhaps somebody holds who died between its grant and its first write.
@@ -439,8 +457,9 @@ pub(crate) fn look_again(
     Ok(decision)
 }
 
+/// Whether somebody may wait for slots of a pool who has not been granted.
 pub(crate) fn is_awaited(pool: &Item) -> bool {
-    pool.body.get(WAITING).and_then(Json::as_array).is_some_and(|set| !set.is_empty())
+    pool.body.contains_key(AWAITED)
 }
 
 /// The project's pools have these many slots from now on. Holders beyond a smaller number keep what
@@ -463,189 +482,55 @@ pub(crate) fn release(
     pool: &str,
     holder: &str,
     slots: u32,
+    place: Option<&str>,
     view: &View,
     now: Instant,
 ) -> Result<Decision, Stop> {
-    if holder.is_empty() {
-        return grant_line(pool, Whom::All { whole: true }, view, now);
-    }
-    let lease = lease(holder, slots);
-    let change = Change {
-        steps: vec![Step::Add(USED.into(), -i64::from(slots)), Step::Take(HOLDERS.into(), lease.clone())],
-    };
-    let held = When { all: vec![Cond::Contains(HOLDERS.into(), lease)] };
-    view.update("give".into(), pool_item(pool), change, held)?;
-    grant_line(pool, Whom::Gave(holder, i64::from(slots)), view, now)
-}
-
-/// For whose sake a line is looked at.
-///
-/// If each of a thousand at the same moment granted all that is free, or told all who were granted, each
-/// would do what the others do: so who comes for its own sake does its own part, and what is left over is
-/// for those who look by the clock.
-#[derive(Clone, Copy)]
-enum Whom<'a> {
-    /// Everybody's: all that is free is granted, and those are told whom somebody granted who may have died
-    /// before it told. The `whole` line: those who want more than there is are told too, and those who
-    /// wait no more lose their places. Otherwise a full pool costs one read, however many wait.
-    All {
-        /// To its end.
-        whole: bool,
-    },
-    /// That of one who has just joined: is it granted by now? It grants one slot.
-    Joined(&'a str),
-    /// That of those behind one who gave back so many slots: as many are granted. It may stand in the line
-    /// itself, and leaves.
-    Gave(&'a str, i64),
-}
-
-/// Places of a line read at a time, and records of those who stand there.
-const PLACES: u32 = 25;
-
-/// Grants whom it can, and tells whom it granted.
-fn grant_line(pool: &str, whom: Whom<'_>, view: &View, now: Instant) -> Result<Decision, Stop> {
     let key = pool_item(pool);
-    let mut decision = Decision::default();
-    let Some(item) = view.item(&key)?.filter(|item| is_awaited(item)) else {
-        return Ok(decision);
-    };
-    let capacity = number(item, SLOTS);
-    let mut free = capacity - number(item, USED);
-    let mut barred = false;
-    // Those who must be met whatever is free: granted, but they do not know; and who leaves.
-    let (mut sought, mut most): (BTreeSet<&str>, i64) = match whom {
-        Whom::All { .. } => (leases(item).map(|(name, _)| name).collect(), i64::MAX),
-        Whom::Joined(own) => (leases(item).map(|(name, _)| name).filter(|name| *name == own).collect(), 1),
-        Whom::Gave(own, slots) => ([own].into(), slots),
-    };
-    let whole = matches!(whom, Whom::All { whole: true });
-    if !whole && free <= 0 && sought.is_empty() {
-        return Ok(decision);
+    if holder.is_empty() {
+        let Some(item) = view.item(&key)? else { return Ok(Decision::default()) };
+        return Ok(grant::look(pool, Whom::All { whole: true }, item, view, now)?.0);
     }
-    // Looked up for everybody in the line: a thousand hold slots while thousands wait.
-    let waiters: BTreeSet<&str> = line::everybody(item).collect();
-    sought.retain(|name| waiters.contains(name));
-    let mut after = None;
-    loop {
-        if !whole && (free.min(most) <= 0 || barred) && sought.is_empty() {
-            return Ok(decision);
+    if let Some(sort) = place {
+        // Out of the line, and then whatever it holds: one that grants it meanwhile finds its place gone, or
+        // has granted before this looks what it holds.
+        let place = Key::new(key.partition.clone(), sort);
+        if view.item(&place)?.is_some() {
+            let writes = vec![Write::Delete { key: place, expect: Expect::Any }];
+            return Ok(Decision {
+                writes,
+                effects: vec![give_back(pool, holder, slots)],
+                ..Decision::default()
+            });
         }
-        let (places, next) = view.page(key.partition.clone(), LINE.to_owned(), after.clone(), PLACES)?;
-        let matters = |place: &Item, grants: bool, sought: &BTreeSet<&str>| {
-            whole || grants || stands_for(place).is_some_and(|name| sought.contains(name))
-        };
-        let met = places.iter().filter(|place| matters(place, free.min(most) > 0 && !barred, &sought));
-        view.want(
-            met.filter_map(stands_for).filter_map(Holder::parse).flat_map(|holder| line::records(&holder)),
-        )?;
-        for place in places {
-            if !matters(place, free.min(most) > 0 && !barred, &sought) {
-                continue;
-            }
-            let Some((name, waiter)) = stands_for(place).and_then(|name| Some((name, Holder::parse(name)?)))
-            else {
-                continue;
-            };
-            sought.remove(name);
-            let wants = number(place, SLOTS);
-            let is_granted = is_held(item, name, wants);
-            let waiting = line::waiter(&waiter, view)?;
-            if waiting == Waiter::Gone {
-                if waiters.contains(name) {
-                    if !leave(view, &key, name, wants, is_granted)? {
-                        // It was granted since, or has left: the next look tells.
-                        continue;
-                    }
-                    if is_granted {
-                        // It died before it knew: those behind it are granted what it gives back.
-                        free += wants;
-                        most = most.saturating_add(wants);
-                    }
-                }
-                decision.writes.push(Write::Delete { key: place.key.clone(), expect: Expect::Any });
-                if decision.writes.len() == cauce_model::item::TRANSACTION_MAX {
-                    decision.effects.push(look_once(pool));
-                    return Ok(decision);
-                }
-                continue;
-            }
-            if !waiters.contains(name) {
-                // About to join, and then it looks itself; or it holds already and its place goes with
-                // the write that is under way.
-                continue;
-            }
-            let mut tells = true;
-            if !is_granted && wants <= capacity {
-                if barred || most <= 0 {
-                    continue;
-                }
-                match line::ahead(place, free, view, now)? {
-                    // Those behind wait; but who was granted before is told all the same.
-                    Ahead::Bars => {
-                        barred = true;
-                        continue;
-                    }
-                    Ahead::Passed => continue,
-                    Ahead::Takes(slots) => free -= slots,
-                }
-                if line::several(place).is_empty() {
-                    // One that somebody else granted meanwhile is not this one's.
-                    if grant(view, &key, name, wants, capacity)? {
-                        most -= wants;
-                    }
-                } else {
-                    // It takes them itself, all in one transaction; what is free here is kept for it.
-                    tells = line::is_ready(place, view, now)?;
-                }
-            }
-            // The grant may be an earlier caller's who died before it told: it is told again until the
-            // waiter has taken its place out of the line. Without a token yet, the waiter looks itself.
-            if let Waiter::Waits(token) = waiting
-                && tells
-            {
-                let cause = format!("slots of {pool} are free");
-                decision.effects.push(Effect::Refuse { token, error: names::AGAIN, cause });
-            }
-        }
-        if next.is_none() {
-            return Ok(decision);
-        }
-        after.clone_from(next);
     }
+    let item = match give("give", &key, holder, i64::from(slots), None, view)? {
+        Some(item) => item,
+        None => match view.item(&key)? {
+            Some(item) => item,
+            None => return Ok(Decision::default()),
+        },
+    };
+    Ok(grant::look(pool, Whom::Gave(holder, slots), item, view, now)?.0)
 }
 
-fn grant(view: &View, key: &Key, name: &str, wants: i64, capacity: i64) -> Result<bool, Stop> {
-    let lease = lease(name, u32::try_from(wants).unwrap_or(u32::MAX));
-    let change = Change {
-        steps: vec![
-            Step::Add(USED.into(), wants),
-            Step::Add(FENCE.into(), 1),
-            Step::Insert(HOLDERS.into(), lease.clone()),
-        ],
-    };
-    let when = When {
-        all: vec![
-            Cond::AtMost(USED.into(), capacity - wants),
-            Cond::Equals(SLOTS.into(), Json::from(capacity)),
-            Cond::Lacks(HOLDERS.into(), lease),
-            Cond::Contains(WAITING.into(), name.to_owned()),
-        ],
-    };
-    Ok(view.update(format!("grant:{name}"), key.clone(), change, when)?.is_some())
-}
-
-/// Takes one that no longer waits out of the pool, with what it had been granted.
-fn leave(view: &View, key: &Key, name: &str, wants: i64, is_granted: bool) -> Result<bool, Stop> {
-    let mut steps = vec![Step::Take(WAITING.into(), name.to_owned())];
-    let mut all = vec![Cond::Contains(WAITING.into(), name.to_owned())];
-    let lease = lease(name, u32::try_from(wants).unwrap_or(u32::MAX));
-    if !is_granted {
-        all.push(Cond::Lacks(HOLDERS.into(), lease));
-    } else {
-        steps.extend([Step::Add(USED.into(), -wants), Step::Take(HOLDERS.into(), lease.clone())]);
-        all.push(Cond::Contains(HOLDERS.into(), lease));
-    }
-    Ok(view.update(format!("gone:{name}"), key.clone(), Change { steps }, When { all })?.is_some())
+/// Takes a holder out of its pool, if it is in.
+pub(crate) fn give<'a>(
+    name: &str,
+    key: &Key,
+    holder: &str,
+    slots: i64,
+    only: Option<Cond>,
+    view: &'a View,
+) -> Result<Option<&'a Item>, Stop> {
+    let lease = lease(holder, u32::try_from(slots).unwrap_or(u32::MAX));
+    let steps = vec![
+        Step::Add(USED.into(), -slots),
+        Step::Take(HOLDERS.into(), lease.clone()),
+        Step::Take(GRANTED.into(), holder.to_owned()),
+    ];
+    let all = std::iter::once(Cond::Contains(HOLDERS.into(), lease)).chain(only).collect();
+    Ok(view.update(format!("{name}:{holder}"), key.clone(), Change { steps }, When { all })?)
 }
 
 #[cfg(test)]
@@ -670,7 +555,9 @@ mod tests {
     #[test]
     fn a_line_goes_by_priority_then_age_then_position() {
         let at = |seconds: i64| Instant::from_micros(seconds * 1_000_000);
-        let sort = |priority, since, tie: &str| place_sort(priority, at(since), tie, "h");
+        let sort = |priority, since, tie: &str| {
+            Standing { priority, since: at(since), tie: tie.to_owned() }.place("p", "h").sort
+        };
         let mut line = [sort(-3, 0, "0"), sort(0, 9, "0"), sort(0, 5, "1"), sort(0, 5, "0"), sort(7, 9, "0")];
         line.sort();
         let order: Vec<Option<i64>> = line.iter().map(|sort| priority_of(&Key::new("p", sort))).collect();

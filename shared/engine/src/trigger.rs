@@ -212,9 +212,7 @@ pub(crate) fn plan_run(
             effects.extend(
                 records.iter().flat_map(|r| &r.holds).map(|h| slots::give_back(&h.pool, &h.holder, h.slots)),
             );
-            let holder =
-                slots::Holder { run_key: run_key.clone(), generation: run.generation, attempt: None };
-            effects.push(slots::give_back(&slots::pool_of_run(run), &holder.name(), 1));
+            effects.push(slots::of_ended_run(run));
             // And what it had been granted and not written down yet.
             effects.extend(slots::of_run(&prepared.plan, run).into_iter().map(slots::reclaim));
         }

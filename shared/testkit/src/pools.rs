@@ -14,7 +14,7 @@ use cauce_driver::{Driver, DriverError};
 use cauce_engine::command::{Begin, Finish, Outcome};
 use cauce_engine::{Command, Prepared, Reply, Settings, slots};
 use cauce_model::ids::{RunRef, child_execution_name};
-use cauce_model::item::{Body, Change, Cond, Expect, Item, Key, Step, When, Write};
+use cauce_model::item::{Body, Change, Expect, Item, Key, Step, When, Write};
 use cauce_model::plan::Plan;
 use cauce_model::record::{Record, TaskRecord, run_item, task_item};
 use cauce_model::{Instant, Json, RunKey, names};
@@ -382,11 +382,32 @@ impl<T: Table> Scene<T> {
         }
     }
 
+    /// What the sweep of its run does for one that wrote that it waits and died before it stood in line: no
+    /// pool knows of it.
+    async fn sweep(&self, part: &Part) {
+        let item = self.driver.services().table().get(&task_item(&part.run_key, &part.task, None)).await;
+        let record = item.unwrap().map(|item| TaskRecord::from_item(&item).unwrap());
+        let Some(record) = record.filter(|record| !record.status.is_terminal()) else { return };
+        assert!(part.fate != Fate::Ends, "{} lives and is {:?}", part.token(0), record.status);
+        let finish = Finish {
+            run_key: part.run_key.clone(),
+            generation: 1,
+            task: part.task.clone(),
+            index: None,
+            fence: record.fence,
+            outcome: Outcome::Died(None),
+        };
+        self.driver.execute(&Command::Finish(finish)).await.unwrap();
+    }
+
     /// The dead are found and settled, then their places go; after that nothing is held and nobody
     /// waits.
     async fn is_empty_in_the_end(&self, parts: &[Part]) {
         let seed = self.seed;
         let table = self.driver.services().table();
+        for part in parts {
+            self.sweep(part).await;
+        }
         for _ in 0..3 {
             for pool in self.pools() {
                 self.driver.execute(&Command::Reclaim { pool, all: true }).await.unwrap();
@@ -396,7 +417,7 @@ impl<T: Table> Scene<T> {
             let key = slots::pool_item(&pool);
             let Some(item) = table.get(&key).await.unwrap() else { continue };
             assert_eq!(item.body["used"], 0, "seed {seed}: slots of {pool} are lost: {:?}", item.body);
-            for set in ["holders", "waiting"] {
+            for set in ["holders", "granted"] {
                 let is_empty = item.body.get(set).and_then(Json::as_array).is_none_or(Vec::is_empty);
                 assert!(is_empty, "seed {seed}: {set} of {pool} are left: {:?}", item.body);
             }
@@ -542,8 +563,8 @@ impl<T: Table> Table for Uneven<T> {
     }
     async fn update(&self, key: &Key, change: &Change, when: &When) -> Result<Item, TableError> {
         let takes = |step: &Step| matches!(step, Step::Add(field, slots) if field == "used" && *slots > 0);
-        let of_a_waiter = |cond: &Cond| matches!(cond, Cond::Contains(field, _) if field == "waiting");
-        if self.stops_grants.get() && change.steps.iter().any(takes) && when.all.iter().any(of_a_waiter) {
+        let to_a_waiter = |step: &Step| matches!(step, Step::Insert(field, _) if field == "granted");
+        if self.stops_grants.get() && change.steps.iter().any(takes) && change.steps.iter().any(to_a_waiter) {
             self.stopped.set(self.stopped.get() + 1);
             while self.stops_grants.get() {
                 pause().await;
