@@ -66,8 +66,9 @@ bench-cloud: tools package ## measure the deployed functions on the emulated clo
 		$(CARGO) test --locked --workspace --test emulator --
 
 .PHONY: sim
-sim: ## more seeds of the simulation tests (SEEDS=10000)
-	CAUCE_SEEDS=$(or $(SEEDS),10000) $(CARGO) test --locked -p cauce-tests --test simulation
+sim: ## more seeds of the simulation tests (SEEDS=10000), of one (TEST=storm), or one seed again (SEED=7 TEST=...)
+	$(if $(SEED),CAUCE_SEED=$(SEED),CAUCE_SEEDS=$(or $(SEEDS),10000)) \
+		$(CARGO) test --locked -p cauce-tests --test simulation -- --nocapture $(TEST)
 
 VENVS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cauce/venv
 PIP := bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --only-binary :all:

@@ -256,3 +256,13 @@ fn no_source_file_is_longer_than_800_lines() {
     }
     assert!(long.is_empty(), "{}", long.join("\n"));
 }
+
+/// What judges the product's decisions shall not be made of them.
+#[test]
+fn the_reference_model_of_the_simulation_names_no_crate_of_ours() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/simulation/model.rs");
+    let code = std::fs::read_to_string(path).unwrap();
+    for word in ["cauce_", "crate::", "super::"] {
+        assert!(!code.contains(word), "{path} says {word}");
+    }
+}

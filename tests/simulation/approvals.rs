@@ -1,7 +1,6 @@
 //! Approvals: a person's answer is written once, and the run goes on with it whatever dies around it.
 
 use crate::deployments::audit;
-use crate::faults::seeds;
 use crate::repair::{events, pass, settle, stand, started, stop, sweep, tell};
 use crate::world::{Ended, Sim, by_hand, compiled, deployment, epoch, host, read, script};
 use cauce_compiler::Compiled;
@@ -471,7 +470,7 @@ fn whoever_dies_at_any_call_the_run_ends_as_was_answered() {
 fn lost_replies_throttles_and_conflicts_answer_once() {
     let compiled = compiled(RELEASE);
     let rates = Rates { throttled: 100, conflict: 50, lost_before: 50, lost_after: 80, stale: 0 };
-    for seed in 0..seeds(60) {
+    for seed in crate::seeds::of("lost_replies_throttles_and_conflicts_answer_once", 60) {
         let faults = Faults::seeded(seed, Rates::default());
         let host = host(
             Faulty::new(MemoryTable::new(), &faults),

@@ -1,6 +1,5 @@
 //! Breakers, rate limits and idempotency keys, shared by pipelines, with a store that loses replies.
 
-use crate::faults::seeds;
 use crate::world::{Ended, by_hand, compiled_in, deployment, epoch, host, read, script};
 use cauce_compiler::Compiled;
 use cauce_engine::Command;
@@ -99,7 +98,7 @@ fn a_rate_limit_holds_over_pipelines_in_every_stretch_of_its_time() {
     for (limit, most) in [("sec", 10), ("bursty", 14)] {
         let left = compiled_in(&pipeline("left", limit, "wide: 1"), &project());
         let right = compiled_in(&pipeline("right", limit, ""), &project());
-        for seed in 0..seeds(5) {
+        for seed in crate::seeds::of("a_rate_limit_holds_over_pipelines_in_every_stretch_of_its_time", 5) {
             let faults = Faults::seeded(seed, Rates::default());
             let host = world(&[&left, &right], script(json!({"call": 2}), json!({})), &faults);
             let triggers = runs(&left, 0..12).into_iter().chain(runs(&right, 0..12)).collect();
@@ -232,7 +231,7 @@ fn replayed(attempts: Vec<Attempt>) -> u64 {
 #[test]
 fn a_breaker_under_faults_lets_no_two_through_and_everybody_ends() {
     let compiled = compiled_in(&ERP.replace("ON_OPEN", "wait"), &project());
-    for seed in 0..seeds(10) {
+    for seed in crate::seeds::of("a_breaker_under_faults_lets_no_two_through_and_everybody_ends", 10) {
         let faults = Faults::seeded(seed, Rates::default());
         let host = world(&[&compiled], script(json!({"call": 5}), broken_for(1)), &faults);
         let ended = all(&host, runs(&compiled, 0..8), &faults, faulty());
@@ -319,7 +318,7 @@ fn rows() -> Script {
 #[test]
 fn the_same_request_is_done_once_however_many_ask_at_once() {
     let compiled = once("reuse");
-    for seed in 0..seeds(10) {
+    for seed in crate::seeds::of("the_same_request_is_done_once_however_many_ask_at_once", 10) {
         let faults = Faults::seeded(seed, Rates::default());
         let host = world(&[&compiled], rows(), &faults);
         let triggers = (0..9).map(|number| {

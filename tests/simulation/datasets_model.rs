@@ -2,7 +2,6 @@
 //! and with everything that can go wrong.
 
 use crate::datasets::{at, consumer, deploy, deploy_it, produce_it, producer, runs, update, uses};
-use crate::faults::seeds;
 use crate::world::{Sim, by_hand, compiled, epoch, host, host_of, script};
 use cauce_compiler::Compiled;
 use cauce_driver::Budget;
@@ -187,7 +186,7 @@ fn random_conditions_use_what_the_model_uses() {
     let mut total = 0;
     let producers =
         ['a', 'b', 'c'].map(|name| compiled(&producer(&format!("make_{name}"), &name.to_string())));
-    for seed in 0..seeds(40) {
+    for seed in crate::seeds::of("random_conditions_use_what_the_model_uses", 40) {
         let mut prng = Prng::new(seed);
         let table = Recording::new();
         let lost = Rc::new(RefCell::new(Prng::new(seed + 1_000_000)));
@@ -283,7 +282,7 @@ fn assert_once(
 #[test]
 fn under_faults_each_update_is_used_once() {
     let rates = Rates { throttled: 80, conflict: 60, lost_before: 40, lost_after: 60, stale: 0 };
-    for seed in 0..seeds(40) {
+    for seed in crate::seeds::of("under_faults_each_update_is_used_once", 40) {
         let mut prng = Prng::new(seed);
         let (faults, recording) = (Faults::seeded(seed, Rates::default()), Recording::new());
         let lost = Rc::new(RefCell::new(Prng::new(seed + 1_000_000)));

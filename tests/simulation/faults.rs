@@ -58,7 +58,7 @@ fn lost_replies_throttles_and_conflicts_change_nothing() {
     let compiled = compiled(EVERYTHING);
     let rates = Rates { throttled: 100, conflict: 50, lost_before: 50, lost_after: 80, stale: 0 };
     let mut fired = 0;
-    for seed in 0..seeds(100) {
+    for seed in crate::seeds::of("lost_replies_throttles_and_conflicts_change_nothing", 100) {
         let faults = Faults::seeded(seed, Rates::default());
         let table = Faulty::new(MemoryTable::new(), &faults);
         let objects = MemoryObjects::default();
@@ -85,12 +85,6 @@ fn lost_replies_throttles_and_conflicts_change_nothing() {
         assert_no_double(&ended.ran, &story);
     }
     assert!(fired > 0);
-}
-
-/// How many seeds a test tries: CAUCE_SEEDS, or its own default.
-#[expect(clippy::disallowed_methods, reason = "a test reads how much it is to do")]
-pub(crate) fn seeds(default: u64) -> u64 {
-    std::env::var("CAUCE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 #[test]

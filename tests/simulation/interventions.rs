@@ -1,7 +1,6 @@
 //! What people have done leaves one entry in the audit, however often the decision about it is made.
 
 use crate::deployments::audit;
-use crate::faults::seeds;
 use crate::repair::{pass, settle, stand, started, tell};
 use crate::world::{Sim, by_hand, compiled, deployment, epoch, host, script};
 use cauce_engine::command::Pause;
@@ -96,7 +95,7 @@ fn what_is_refused_leaves_no_entry() {
 #[test]
 fn a_store_that_loses_replies_gets_one_entry_of_each() {
     let rates = Rates { throttled: 100, conflict: 100, lost_before: 100, lost_after: 200, stale: 0 };
-    for seed in 0..seeds(40) {
+    for seed in crate::seeds::of("a_store_that_loses_replies_gets_one_entry_of_each", 40) {
         let faults = Faults::seeded(seed, Rates::default());
         let table = Faulty::new(MemoryTable::new(), &faults);
         let host = host(table, MemoryObjects::default(), script(json!({"load": 100}), json!({})), epoch());

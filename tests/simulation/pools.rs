@@ -78,7 +78,7 @@ fn runs_of_two_pipelines_share_pools_and_all_end() {
     let durations = json!({"fetch": 4, "both": 7, "load": 3, "pull": 5, "late": 2});
     let seconds = |task: &str| durations[task].as_i64().unwrap();
     let rates = Rates { throttled: 60, conflict: 60, lost_before: 40, lost_after: 60, stale: 0 };
-    for seed in 0..crate::faults::seeds(25) {
+    for seed in crate::seeds::of("runs_of_two_pipelines_share_pools_and_all_end", 25) {
         let faults = Faults::seeded(seed, Rates::default());
         let table = Faulty::new(MemoryTable::new(), &faults);
         let host = host(table, MemoryObjects::default(), script(durations.clone(), json!({})), epoch());

@@ -1,101 +1,16 @@
-//! Random graphs, rules, outcomes and durations against a model of what the documentation says, written
-//! without any of the product's code: statuses, start times to the microsecond, the run's status.
+//! Random graphs, rules, outcomes, durations and retries against [`model`](crate::model): statuses, start
+//! times to the microsecond, the run's status. `storm` runs the same under faults.
 
+use crate::model::{self, End, Error, Task};
 use crate::world::{by_hand, compiled, deployment, epoch, host, run};
 use cauce_host::simulation::{Ending, MemoryObjects, Script};
 use cauce_local::memory::MemoryTable;
 use cauce_testkit::prng::Prng;
+use serde_json::json;
 use std::collections::BTreeMap;
 
-const RULES: [&str; 12] = [
-    "all_success",
-    "all_failed",
-    "all_done",
-    "all_done_min_one_success",
-    "all_skipped",
-    "one_success",
-    "one_failed",
-    "one_done",
-    "none_failed",
-    "none_failed_min_one_success",
-    "none_skipped",
-    "always",
-];
-
-#[derive(Debug)]
-struct Task {
-    needs: Vec<usize>,
-    rule: &'static str,
-    seconds: i64,
-    fails: bool,
-    allowed: bool,
-}
-
-/// How a task ends: when it started (if it ran), when it ended, and as what: S, F, K (skipped) or U
-/// (upstream failed).
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct End {
-    started: Option<i64>,
-    at: i64,
-    status: char,
-    /// As those below see it: an allowed failure is a success.
-    counted: char,
-}
-
-/// The documentation's table of rules. Returns the moment of the decision and `R`, `K` or `U`.
-fn decide(rule: &str, ups: &[End]) -> (i64, char) {
-    let last = ups.iter().map(|up| up.at).max().unwrap_or(0);
-    if ups.is_empty() || rule == "always" {
-        return (0, 'R');
-    }
-    let count = |wanted: &str| ups.iter().filter(|up| wanted.contains(up.counted)).count();
-    let first = |wanted: &str| ups.iter().filter(|up| wanted.contains(up.counted)).map(|up| up.at).min();
-    let all = ups.len();
-    let yes = |holds: bool, otherwise: char| (last, if holds { 'R' } else { otherwise });
-    match rule {
-        "all_success" => yes(count("S") == all, if count("FU") > 0 { 'U' } else { 'K' }),
-        "all_failed" => yes(count("FU") == all, 'K'),
-        "all_done" => (last, 'R'),
-        "all_done_min_one_success" if count("K") > 0 => (last, 'K'),
-        "all_done_min_one_success" => yes(count("S") > 0, 'U'),
-        "all_skipped" => yes(count("K") == all, 'K'),
-        "one_success" => match first("S") {
-            Some(at) => (at, 'R'),
-            None => (last, if count("K") == all { 'K' } else { 'U' }),
-        },
-        "one_failed" => first("FU").map_or((last, 'K'), |at| (at, 'R')),
-        "one_done" => first("SF").map_or((last, 'K'), |at| (at, 'R')),
-        "none_failed" => yes(count("FU") == 0, 'U'),
-        "none_failed_min_one_success" if count("FU") > 0 => (last, 'U'),
-        "none_failed_min_one_success" => yes(count("S") > 0, 'K'),
-        "none_skipped" => yes(count("K") == 0, 'K'),
-        other => unreachable!("no rule {other}"),
-    }
-}
-
-fn model(tasks: &[Task]) -> Vec<End> {
-    let mut ends: Vec<End> = Vec::new();
-    for task in tasks {
-        let ups: Vec<End> = task.needs.iter().map(|up| ends[*up]).collect();
-        let (at, verdict) = decide(task.rule, &ups);
-        let (started, at, status) = match verdict {
-            'R' => (Some(at), at + task.seconds * 1_000_000, if task.fails { 'F' } else { 'S' }),
-            other => (None, at, other),
-        };
-        let counted = if task.allowed && "FU".contains(status) { 'S' } else { status };
-        ends.push(End { started, at, status, counted });
-    }
-    ends
-}
-
-fn run_status(tasks: &[Task], ends: &[End]) -> &'static str {
-    if tasks.iter().zip(ends).any(|(task, end)| "FU".contains(end.status) && !task.allowed) {
-        return "failed";
-    }
-    if ends.iter().all(|end| end.status == 'K') { "skipped" } else { "success" }
-}
-
-fn random(prng: &mut Prng) -> Vec<Task> {
+/// A random pipeline.
+pub(crate) fn random(prng: &mut Prng) -> Vec<Task> {
     let count = 2 + prng.below(13) as usize;
     let density = 1 + prng.below(4);
     let early = prng.below(3) == 0;
@@ -105,72 +20,100 @@ fn random(prng: &mut Prng) -> Vec<Task> {
             needs.truncate(6);
             let rule = match prng.below(4) {
                 _ if needs.is_empty() => "all_success",
-                0 | 1 => RULES[prng.below(12) as usize],
-                2 if early => RULES[5 + prng.below(3) as usize],
+                0 | 1 => model::RULES[prng.below(12) as usize],
+                2 if early => model::RULES[5 + prng.below(3) as usize],
                 _ => "all_success",
             };
             Task {
                 needs,
                 rule,
                 seconds: prng.below(20) as i64,
-                fails: prng.below(5) == 0,
+                failures: [0, 0, 0, 1, 2, 7][prng.below(6) as usize],
+                retries: [0, 0, 1, 2][prng.below(4) as usize],
+                never_starts: prng.below(6) == 0,
                 allowed: prng.below(8) == 0,
+                unwanted: prng.below(5) == 0,
             }
         })
         .collect()
 }
 
-fn yaml(tasks: &[Task]) -> String {
-    let mut text = String::from("pipeline: random\ntasks:\n");
+/// Its file, with these lines of the pipeline's own.
+pub(crate) fn yaml(tasks: &[Task], more: &str) -> String {
+    let mut text = format!("pipeline: random\n{more}tasks:\n");
     for (number, task) in tasks.iter().enumerate() {
         let needs: Vec<String> = task.needs.iter().map(|up| format!("t{up}")).collect();
         text.push_str(&format!(
-            "  t{number}: {{needs: [{}], trigger_rule: {}, allow_failure: {}, container: {{image: x, command: [run]}}}}\n",
+            "  t{number}: {{needs: [{}], trigger_rule: {}, allow_failure: {}, if: {}, container: {{image: x, command: [run]}}, \
+             retry: {{retries: {}, delay: {}s, backoff: 1, jitter: 0}}}}\n",
             needs.join(", "),
             task.rule,
-            task.allowed
+            task.allowed,
+            if task.unwanted { "\"no\"" } else { "\"yes\"" },
+            task.retries,
+            model::PAUSE
         ));
     }
     text
 }
 
-#[test]
-fn random_pipelines_end_as_the_documentation_says() {
-    let mut ran = 0;
-    for seed in 0..crate::faults::seeds(400) {
-        let tasks = random(&mut Prng::new(seed));
-        let expected = model(&tasks);
-        let script = Script {
-            durations: each(&tasks, |task| vec![task.seconds * 1_000_000]),
-            outcomes: each(&tasks, |task| {
-                vec![if task.fails { Ending::Exit(1) } else { Ending::Success(serde_json::json!({})) }]
-            }),
+/// How its attempts go.
+pub(crate) fn script(tasks: &[Task]) -> Script {
+    let ending = |task: &Task| {
+        let fails = if task.never_starts {
+            Ending::Class(cauce_model::FailureClass::Capacity)
+        } else {
+            Ending::Exit(1)
         };
-        let text = yaml(&tasks);
-        let story = format!("seed {seed}\n{text}{tasks:#?}");
-        let compiled = compiled(&text);
-        let host = host(MemoryTable::new(), MemoryObjects::default(), script, epoch());
-        host.world().clock.clone().block_on(host.deploy(&deployment(&compiled))).unwrap().unwrap();
-        let ended = run(&host, by_hand(&compiled, "r1")).unwrap_or_else(|error| panic!("{error}\n{story}"));
-        for (number, end) in expected.iter().enumerate() {
-            let name = format!("t{number}");
-            let status = match end.status {
-                'S' => "success",
-                'F' => "failed",
-                'K' => "skipped",
-                _ => "upstream_failed",
-            };
-            assert_eq!(ended.tasks[&name].status.as_str(), status, "{name}\n{story}");
-            let started =
-                ended.ran.iter().find(|ran| ran.task == name).map(|ran| ran.started_at.micros_since(epoch()));
-            assert_eq!(started, end.started, "start of {name}\n{story}");
-            ran += usize::from(started.is_some());
-        }
-        assert_eq!(ended.run.status.as_str(), run_status(&tasks, &expected), "{story}");
-    }
-    assert!(ran > 1000, "only {ran} tasks ran");
+        let mut endings = vec![fails; task.failures as usize];
+        endings.push(Ending::Success(json!({})));
+        endings
+    };
+    Script { durations: each(tasks, |task| vec![task.seconds * 1_000_000]), outcomes: each(tasks, ending) }
 }
 
 fn each<T>(tasks: &[Task], of: impl Fn(&Task) -> T) -> BTreeMap<String, T> {
     tasks.iter().enumerate().map(|(number, task)| (format!("t{number}"), of(task))).collect()
+}
+
+#[test]
+fn random_pipelines_end_as_the_documentation_says() {
+    let mut ran = 0;
+    // Errors of the table that no pipeline so far has brought to light: if one stays, seeds like these would
+    // not show it in the product either.
+    let mut hidden: Vec<Error> = model::errors().collect();
+    let errors = hidden.len();
+    for seed in crate::seeds::of("random_pipelines_end_as_the_documentation_says", 1000) {
+        let tasks = random(&mut Prng::new(seed));
+        let expected = model::model(&tasks);
+        let text = yaml(&tasks, "");
+        let story = format!("seed {seed}\n{text}{tasks:#?}");
+        let compiled = compiled(&text);
+        let host = host(MemoryTable::new(), MemoryObjects::default(), script(&tasks), epoch());
+        host.world().clock.clone().block_on(host.deploy(&deployment(&compiled))).unwrap().unwrap();
+        let ended = run(&host, by_hand(&compiled, "r1")).unwrap_or_else(|error| panic!("{error}\n{story}"));
+        for (number, (task, end)) in tasks.iter().zip(&expected).enumerate() {
+            let name = format!("t{number}");
+            assert_eq!(ended.tasks[&name].status.as_str(), model::word(end.status), "{name}\n{story}");
+            let mine: Vec<i64> = ended
+                .ran
+                .iter()
+                .filter(|ran| ran.task == name)
+                .map(|ran| ran.started_at.micros_since(epoch()))
+                .collect();
+            assert_eq!(mine.first().copied(), end.started, "start of {name}\n{story}");
+            let attempts = end.started.map_or(0, |_| task.attempts().0 as usize);
+            assert_eq!(mine.len(), attempts, "attempts of {name}\n{story}");
+            ran += mine.len();
+        }
+        assert_eq!(ended.run.status.as_str(), model::run_status(&tasks, &expected), "{story}");
+        if seed < 200 {
+            let statuses = |ends: &[End]| ends.iter().map(|end| end.status).collect::<String>();
+            hidden.retain(|error| statuses(&model::with_error(&tasks, Some(*error))) == statuses(&expected));
+        }
+        if seed == 199 {
+            assert!(hidden.is_empty(), "of {errors} errors, 200 seeds leave hidden: {hidden:?}");
+        }
+    }
+    assert!(ran > 1000, "only {ran} attempts ran");
 }

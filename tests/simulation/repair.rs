@@ -1,7 +1,7 @@
 //! What makes every run end: executions die, events are lost, repeated and late, people stop things from
 //! outside, programs do not hear that they are to stop.
 
-use crate::faults::{EVERYTHING, durations, seeds};
+use crate::faults::{EVERYTHING, durations};
 use crate::world::{Ended, Sim, by_hand, compiled, deployment, epoch, host, read, script};
 use cauce_driver::{Budget, SweepReport, observed};
 use cauce_engine::command::{ExecutionEnd, Observed, Trigger};
@@ -379,7 +379,7 @@ fn ravage(host: &Sim, key: &RunKey, choice: &mut Choice) {
 #[test]
 fn without_any_event_every_run_ends_within_a_few_sweeps() {
     let mut repaired = BTreeMap::new();
-    for seed in 0..seeds(40) {
+    for seed in crate::seeds::of("without_any_event_every_run_ends_within_a_few_sweeps", 40) {
         let (host, key) = started(EVERYTHING, durations());
         ravage(&host, &key, &mut Choice(seed * 7919 + 1));
         let mut sweeps = 0;
@@ -401,7 +401,7 @@ fn without_any_event_every_run_ends_within_a_few_sweeps() {
 
 #[test]
 fn events_in_any_order_and_number_change_no_end_that_was_reached() {
-    for seed in 0..seeds(30) {
+    for seed in crate::seeds::of("events_in_any_order_and_number_change_no_end_that_was_reached", 30) {
         let (host, key) = started(EVERYTHING, durations());
         let mut choice = Choice(seed * 104_729 + 3);
         ravage(&host, &key, &mut choice);

@@ -60,6 +60,7 @@ struct State {
     prng: Prng,
     rates: Rates,
     calls: u64,
+    fired: Fired,
     read: u64,
     crash: Option<(u64, Moment)>,
     held: Option<u64>,
@@ -82,12 +83,65 @@ enum Fate {
     Dead,
 }
 
-/// Which faults a call can meet besides the common ones.
+/// Which faults a call can meet besides the common ones, and whether it is made after a decision.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Plain,
-    TableWrite,
+    Read,
     IndexRead,
+    TableWrite,
+    Effect,
+}
+
+/// The faults that there were, by kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Fired {
+    /// Calls refused by a rate.
+    pub throttled: u64,
+    /// Writes refused because of others.
+    pub conflict: u64,
+    /// Requests that were lost.
+    pub lost_before: u64,
+    /// Replies that were lost.
+    pub lost_after: u64,
+    /// Reads of an index as it was.
+    pub stale: u64,
+    /// Calls at which the process died.
+    pub died: u64,
+    /// Of all these, those between a decision and its last effect: writes, and what follows them.
+    pub after_decision: u64,
+}
+
+impl Fired {
+    /// All faults.
+    pub const fn total(&self) -> u64 {
+        self.throttled + self.conflict + self.lost_before + self.lost_after + self.stale + self.died
+    }
+
+    fn count(&mut self, fate: Fate, kind: Kind) {
+        let counter = match fate {
+            Fate::Throttled => &mut self.throttled,
+            Fate::Conflict => &mut self.conflict,
+            Fate::LostBefore => &mut self.lost_before,
+            Fate::LostAfter => &mut self.lost_after,
+            Fate::Stale => &mut self.stale,
+            Fate::Dies(_) => &mut self.died,
+            Fate::Done | Fate::Held | Fate::Dead => return,
+        };
+        *counter += 1;
+        self.after_decision += u64::from(matches!(kind, Kind::TableWrite | Kind::Effect));
+    }
+}
+
+impl std::ops::AddAssign for Fired {
+    fn add_assign(&mut self, other: Self) {
+        self.throttled += other.throttled;
+        self.conflict += other.conflict;
+        self.lost_before += other.lost_before;
+        self.lost_after += other.lost_after;
+        self.stale += other.stale;
+        self.died += other.died;
+        self.after_decision += other.after_decision;
+    }
 }
 
 impl Faults {
@@ -103,6 +157,7 @@ impl Faults {
                 prng: Prng::new(seed),
                 rates,
                 calls: 0,
+                fired: Fired::default(),
                 read: 0,
                 crash: None,
                 held: None,
@@ -155,6 +210,11 @@ impl Faults {
         self.state.borrow().calls
     }
 
+    /// The faults that there were.
+    pub fn fired(&self) -> Fired {
+        self.state.borrow().fired
+    }
+
     /// How many items the partitions of tables have shown.
     pub fn read(&self) -> u64 {
         self.state.borrow().read
@@ -186,22 +246,41 @@ impl Faults {
 
     fn fate(&self, kind: Kind) -> Fate {
         let mut state = self.state.borrow_mut();
-        if state.dead {
+        let fate = state.fate(kind);
+        state.fired.count(fate, kind);
+        fate
+    }
+
+    async fn die<T>(&self) -> T {
+        {
+            let mut state = self.state.borrow_mut();
+            state.dead = true;
+            if let Some(watcher) = state.watcher.take() {
+                watcher.wake();
+            }
+        }
+        pending().await
+    }
+}
+
+impl State {
+    fn fate(&mut self, kind: Kind) -> Fate {
+        if self.dead {
             return Fate::Dead;
         }
-        state.calls += 1;
-        if let Some((call, moment)) = state.crash
-            && call == state.calls
+        self.calls += 1;
+        if let Some((call, moment)) = self.crash
+            && call == self.calls
         {
             return Fate::Dies(moment);
         }
-        if state.held == Some(state.calls) {
+        if self.held == Some(self.calls) {
             return Fate::Held;
         }
-        let rates = state.rates;
+        let rates = self.rates;
         // One draw per call, so that changing one rate moves no other call's fate further than it
         // must.
-        let mut drawn = state.prng.below(1000);
+        let mut drawn = self.prng.below(1000);
         for (rate, fate, applies) in [
             (rates.throttled, Fate::Throttled, true),
             (rates.lost_before, Fate::LostBefore, true),
@@ -217,17 +296,6 @@ impl Faults {
             }
         }
         Fate::Done
-    }
-
-    async fn die<T>(&self) -> T {
-        {
-            let mut state = self.state.borrow_mut();
-            state.dead = true;
-            if let Some(watcher) = state.watcher.take() {
-                watcher.wake();
-            }
-        }
-        pending().await
     }
 }
 
@@ -301,42 +369,48 @@ impl<P> Faulty<P> {
 
     async fn machines<T>(
         &self,
+        kind: Kind,
         work: impl Future<Output = Result<T, StateMachineError>>,
     ) -> Result<T, StateMachineError> {
         let errors = Errors {
             throttled: StateMachineError::Throttled,
             lost: StateMachineError::Unknown("lost on purpose".to_owned()),
         };
-        self.call(self.faults.fate(Kind::Plain), errors, work).await
+        self.call(self.faults.fate(kind), errors, work).await
     }
 
-    async fn objects<T>(&self, work: impl Future<Output = Result<T, ObjectError>>) -> Result<T, ObjectError> {
+    async fn objects<T>(
+        &self,
+        kind: Kind,
+        work: impl Future<Output = Result<T, ObjectError>>,
+    ) -> Result<T, ObjectError> {
         let errors = Errors {
             throttled: ObjectError::Throttled,
             lost: ObjectError::Unknown("lost on purpose".to_owned()),
         };
-        self.call(self.faults.fate(Kind::Plain), errors, work).await
+        self.call(self.faults.fate(kind), errors, work).await
     }
 
     async fn compute<T>(
         &self,
+        kind: Kind,
         work: impl Future<Output = Result<T, ComputeError>>,
     ) -> Result<T, ComputeError> {
         let errors = Errors {
             throttled: ComputeError::Throttled,
             lost: ComputeError::Unknown("lost on purpose".to_owned()),
         };
-        self.call(self.faults.fate(Kind::Plain), errors, work).await
+        self.call(self.faults.fate(kind), errors, work).await
     }
 }
 
 impl<P: Table> Table for Faulty<P> {
     async fn get(&self, key: &Key) -> Result<Option<Item>, TableError> {
-        self.table(self.faults.fate(Kind::Plain), self.port.get(key)).await
+        self.table(self.faults.fate(Kind::Read), self.port.get(key)).await
     }
 
     async fn batch_get(&self, keys: &[Key]) -> Result<Vec<Item>, TableError> {
-        self.table(self.faults.fate(Kind::Plain), self.port.batch_get(keys)).await
+        self.table(self.faults.fate(Kind::Read), self.port.batch_get(keys)).await
     }
 
     async fn query(
@@ -347,7 +421,7 @@ impl<P: Table> Table for Faulty<P> {
         limit: u32,
     ) -> Result<Page, TableError> {
         let query = self.port.query(partition, prefix, after, limit);
-        let page = self.table(self.faults.fate(Kind::Plain), query).await?;
+        let page = self.table(self.faults.fate(Kind::Read), query).await?;
         self.faults.state.borrow_mut().read += page.items.len() as u64;
         Ok(page)
     }
@@ -382,11 +456,11 @@ impl<P: Table> Table for Faulty<P> {
 
 impl<P: StateMachines> StateMachines for Faulty<P> {
     async fn start(&self, machine: &str, name: &str, input: &Json) -> Result<Started, StateMachineError> {
-        self.machines(self.port.start(machine, name, input)).await
+        self.machines(Kind::Effect, self.port.start(machine, name, input)).await
     }
 
     async fn describe(&self, machine: &str, name: &str) -> Result<Option<Described>, StateMachineError> {
-        self.machines(self.port.describe(machine, name)).await
+        self.machines(Kind::Read, self.port.describe(machine, name)).await
     }
 
     async fn stop(
@@ -396,25 +470,25 @@ impl<P: StateMachines> StateMachines for Faulty<P> {
         error: &str,
         cause: &str,
     ) -> Result<(), StateMachineError> {
-        self.machines(self.port.stop(machine, name, error, cause)).await
+        self.machines(Kind::Effect, self.port.stop(machine, name, error, cause)).await
     }
 
     async fn answer(&self, token: &str, answer: &Answer) -> Result<Answered, StateMachineError> {
-        self.machines(self.port.answer(token, answer)).await
+        self.machines(Kind::Effect, self.port.answer(token, answer)).await
     }
 }
 
 impl<P: Objects> Objects for Faulty<P> {
     async fn get(&self, uri: &str, limit: u64) -> Result<Option<Vec<u8>>, ObjectError> {
-        self.objects(self.port.get(uri, limit)).await
+        self.objects(Kind::Read, self.port.get(uri, limit)).await
     }
 
     async fn put(&self, uri: &str, bytes: &[u8]) -> Result<(), ObjectError> {
-        self.objects(self.port.put(uri, bytes)).await
+        self.objects(Kind::Effect, self.port.put(uri, bytes)).await
     }
 
     async fn list(&self, prefix: &str, limit: u32) -> Result<Vec<ObjectInfo>, ObjectError> {
-        self.objects(self.port.list(prefix, limit)).await
+        self.objects(Kind::Read, self.port.list(prefix, limit)).await
     }
 }
 
@@ -425,17 +499,17 @@ impl<P: Notifier> Notifier for Faulty<P> {
             reason: "lost on purpose".to_owned(),
         };
         let errors = Errors { throttled: unreachable(), lost: unreachable() };
-        self.call(self.faults.fate(Kind::Plain), errors, self.port.deliver(notice)).await
+        self.call(self.faults.fate(Kind::Effect), errors, self.port.deliver(notice)).await
     }
 }
 
 impl<P: Compute> Compute for Faulty<P> {
     async fn find(&self, run_key: &RunKey) -> Result<Vec<RunningTask>, ComputeError> {
-        self.compute(self.port.find(run_key)).await
+        self.compute(Kind::Read, self.port.find(run_key)).await
     }
 
     async fn stop(&self, id: &str, reason: &str) -> Result<(), ComputeError> {
-        self.compute(self.port.stop(id, reason)).await
+        self.compute(Kind::Effect, self.port.stop(id, reason)).await
     }
 }
 
@@ -450,7 +524,7 @@ impl<P: TaskRunner> TaskRunner for Faulty<P> {
             },
             lost: failure("lost on purpose"),
         };
-        self.call(self.faults.fate(Kind::Plain), errors, self.port.run(request)).await
+        self.call(self.faults.fate(Kind::Effect), errors, self.port.run(request)).await
     }
 
     async fn call(&self, resource: &str, arguments: &Json) -> Result<Json, TaskFailure> {
@@ -458,7 +532,7 @@ impl<P: TaskRunner> TaskRunner for Faulty<P> {
             TaskFailure { error: "States.Http.Socket".to_owned(), cause: "lost on purpose".to_owned() };
         let throttled =
             TaskFailure { error: "States.Http.StatusCode.429".to_owned(), cause: "on purpose".to_owned() };
-        let fate = self.faults.fate(Kind::Plain);
+        let fate = self.faults.fate(Kind::Effect);
         Self::call(self, fate, Errors { throttled, lost }, self.port.call(resource, arguments)).await
     }
 }

@@ -1,0 +1,170 @@
+//! What the documentation says of rules, retries and statuses, written without any of the product's code:
+//! `tests/architecture.rs` holds that no crate of ours is named here.
+
+/// Every trigger rule.
+pub(crate) const RULES: [&str; 12] = [
+    "all_success",
+    "all_failed",
+    "all_done",
+    "all_done_min_one_success",
+    "all_skipped",
+    "one_success",
+    "one_failed",
+    "one_done",
+    "none_failed",
+    "none_failed_min_one_success",
+    "none_skipped",
+    "always",
+];
+
+/// A task of a random pipeline. Each needs only tasks before it.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) needs: Vec<usize>,
+    pub(crate) rule: &'static str,
+    /// How long each attempt takes.
+    pub(crate) seconds: i64,
+    /// So many attempts fail before one succeeds.
+    pub(crate) failures: u32,
+    pub(crate) retries: u32,
+    /// Whether its attempts fail before the program starts: then the other budget is charged.
+    pub(crate) never_starts: bool,
+    pub(crate) allowed: bool,
+    /// Whether its `if` is false: it is skipped where its rule lets it run.
+    pub(crate) unwanted: bool,
+}
+
+/// Attempts that may follow failures in which the program never started.
+const INFRASTRUCTURE_RETRIES: u32 = 5;
+
+/// The pause between two attempts, in seconds.
+pub(crate) const PAUSE: i64 = 5;
+
+impl Task {
+    /// How many attempts it takes, and whether the last one succeeds.
+    pub(crate) fn attempts(&self) -> (u32, bool) {
+        let budget = if self.never_starts { INFRASTRUCTURE_RETRIES } else { self.retries };
+        (self.failures.min(budget) + 1, self.failures <= budget)
+    }
+}
+
+/// How a task ends: when it started (if it ran), when it ended, and as what: S, F, K (skipped) or U
+/// (upstream failed).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct End {
+    /// Of its first attempt, in microseconds.
+    pub(crate) started: Option<i64>,
+    pub(crate) at: i64,
+    pub(crate) status: char,
+    /// As those below see it: an allowed failure is a success.
+    counted: char,
+}
+
+/// The documentation's table of rules. Returns the moment of the decision and `R`, `K` or `U`.
+fn decide(rule: &str, ups: &[End]) -> (i64, char) {
+    let last = ups.iter().map(|up| up.at).max().unwrap_or(0);
+    if ups.is_empty() || rule == "always" {
+        return (0, 'R');
+    }
+    let count = |wanted: &str| ups.iter().filter(|up| wanted.contains(up.counted)).count();
+    let first = |wanted: &str| ups.iter().filter(|up| wanted.contains(up.counted)).map(|up| up.at).min();
+    let all = ups.len();
+    let yes = |holds: bool, otherwise: char| (last, if holds { 'R' } else { otherwise });
+    match rule {
+        "all_success" => yes(count("S") == all, if count("FU") > 0 { 'U' } else { 'K' }),
+        "all_failed" => yes(count("FU") == all, 'K'),
+        "all_done" => (last, 'R'),
+        "all_done_min_one_success" if count("K") > 0 => (last, 'K'),
+        "all_done_min_one_success" => yes(count("S") > 0, 'U'),
+        "all_skipped" => yes(count("K") == all, 'K'),
+        "one_success" => match first("S") {
+            Some(at) => (at, 'R'),
+            None => (last, if count("K") == all { 'K' } else { 'U' }),
+        },
+        "one_failed" => first("FU").map_or((last, 'K'), |at| (at, 'R')),
+        "one_done" => first("SF").map_or((last, 'K'), |at| (at, 'R')),
+        "none_failed" => yes(count("FU") == 0, 'U'),
+        "none_failed_min_one_success" if count("FU") > 0 => (last, 'U'),
+        "none_failed_min_one_success" => yes(count("S") > 0, 'K'),
+        "none_skipped" => yes(count("K") == 0, 'K'),
+        other => unreachable!("no rule {other}"),
+    }
+}
+
+/// The verdicts that each rule can come to: the rows of the table.
+pub(crate) const ROWS: [(&str, &str); 12] = [
+    ("all_success", "RUK"),
+    ("all_failed", "RK"),
+    ("all_done", "R"),
+    ("all_done_min_one_success", "RKU"),
+    ("all_skipped", "RK"),
+    ("one_success", "RKU"),
+    ("one_failed", "RK"),
+    ("one_done", "RK"),
+    ("none_failed", "RU"),
+    ("none_failed_min_one_success", "RUK"),
+    ("none_skipped", "RK"),
+    ("always", "R"),
+];
+
+/// An error in a row of the table: this rule says the second where it has to say the first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Error(pub(crate) &'static str, pub(crate) char, pub(crate) char);
+
+/// Every error that a row can have.
+pub(crate) fn errors() -> impl Iterator<Item = Error> {
+    let of = |(rule, verdicts): (&'static str, &'static str)| {
+        let wrong = move |right: char| {
+            "RKU".chars().filter(move |other| *other != right).map(move |other| Error(rule, right, other))
+        };
+        verdicts.chars().flat_map(wrong)
+    };
+    ROWS.into_iter().flat_map(of)
+}
+
+/// How every task ends, in the order of the tasks, with unlimited slots.
+pub(crate) fn model(tasks: &[Task]) -> Vec<End> {
+    with_error(tasks, None)
+}
+
+/// The same by a table with an error.
+pub(crate) fn with_error(tasks: &[Task], error: Option<Error>) -> Vec<End> {
+    let mut ends: Vec<End> = Vec::new();
+    for task in tasks {
+        let ups: Vec<End> = task.needs.iter().map(|up| ends[*up]).collect();
+        let (at, verdict) = match (decide(task.rule, &ups), error) {
+            ((at, right), Some(Error(rule, wanted, wrong))) if task.rule == rule && right == wanted => {
+                (at, wrong)
+            }
+            (decided, _) => decided,
+        };
+        let (attempts, succeeds) = task.attempts();
+        let takes = i64::from(attempts) * (task.seconds + PAUSE) - PAUSE;
+        let (started, at, status) = match verdict {
+            'R' if task.unwanted => (None, at, 'K'),
+            'R' => (Some(at), at + takes * 1_000_000, if succeeds { 'S' } else { 'F' }),
+            other => (None, at, other),
+        };
+        let counted = if task.allowed && "FU".contains(status) { 'S' } else { status };
+        ends.push(End { started, at, status, counted });
+    }
+    ends
+}
+
+/// The run's status.
+pub(crate) fn run_status(tasks: &[Task], ends: &[End]) -> &'static str {
+    if tasks.iter().zip(ends).any(|(task, end)| "FU".contains(end.status) && !task.allowed) {
+        return "failed";
+    }
+    if ends.iter().all(|end| end.status == 'K') { "skipped" } else { "success" }
+}
+
+/// A status as the product writes it.
+pub(crate) fn word(status: char) -> &'static str {
+    match status {
+        'S' => "success",
+        'F' => "failed",
+        'K' => "skipped",
+        _ => "upstream_failed",
+    }
+}
