@@ -15,6 +15,7 @@ mod interventions;
 mod items;
 mod markers;
 mod matrix;
+mod policies;
 mod pools;
 mod reference;
 mod repair;

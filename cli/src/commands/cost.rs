@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use cauce_compiler::forecast::Forecast;
 use cauce_compiler::prices::{self, Calls};
 use cauce_local::clock::SystemClock;
+use cauce_model::fargate::Size;
 use cauce_model::plan::{Plan, TaskKind};
 use cauce_model::record::{AttemptRecord, RunRecord};
 use cauce_model::{Instant, Json};
@@ -61,8 +62,9 @@ impl Spent {
                 self.attempts += 1;
                 let seconds = seconds(attempt);
                 self.container_seconds += seconds;
+                let size = attempt.size.unwrap_or(Size { cpu: container.cpu, memory: container.memory });
                 self.containers_nano +=
-                    prices::fargate_nano_usd(u64::from(container.cpu), u64::from(container.memory), seconds);
+                    prices::fargate_nano_usd(u64::from(size.cpu), u64::from(size.memory), seconds);
             }
             let retried = (record.attempts.len() as u64).saturating_sub(1);
             self.orchestration_nano += retried * Calls::CONTAINER.nano_usd();

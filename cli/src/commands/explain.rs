@@ -206,7 +206,8 @@ fn of_class(class: FailureClass) -> (&'static str, &'static str) {
         ),
         FailureClass::OutOfMemory => (
             "The program used more memory than the task has.",
-            "Raise `container: {memory: ...}`, or process less at once.",
+            "Raise `container: {memory: ...}`, let it grow by itself with `retry: {retries: 2, on_oom: {memory: x2, max: 8192}}`, \
+             or process less at once.",
         ),
         FailureClass::Killed => (
             "The program was ended by SIGKILL and nobody said why; often it used too much memory.",

@@ -123,6 +123,12 @@ fn note(
         let good = items.iter().filter(|item| item.status == TaskStatus::Success).count();
         return format!("{good} of {} items succeeded", record.item_count.unwrap_or(items.len() as u32));
     }
+    // Its memory is no longer what the file says.
+    if let Some(size) = record.attempts.last().and_then(|attempt| attempt.size)
+        && record.attempts.iter().any(|attempt| attempt.size.is_some_and(|before| before != size))
+    {
+        return format!("attempt {} had {size}", record.attempts.len());
+    }
     match (&record.started_run, status) {
         (Some(run), _) => format!("run {run}"),
         (None, TaskStatus::Success) => String::new(),

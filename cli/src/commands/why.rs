@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use cauce_driver::look::Pool;
 use cauce_engine::rules::{self, Tally, Verdict};
-use cauce_engine::{slots, status};
+use cauce_engine::{retry, slots, status};
 use cauce_local::clock::SystemClock;
 use cauce_model::plan::{OnTimeout, TaskIndex, TaskKind, TaskPlan};
 use cauce_model::record::{ApprovalRecord, TaskRecord, gate_item};
@@ -396,10 +396,12 @@ fn running(
     let Some(attempt) = record.and_then(|record| record.attempts.last()) else { return };
     let since = time::duration(SystemClock.now().micros_since(attempt.started_at));
     let timeout = time::duration(i64::try_from(plan.timeout_seconds * 1_000_000).unwrap_or(i64::MAX));
+    let size = attempt.size.map(|size| format!(" with {size}")).unwrap_or_default();
     if view.is_interrupted() {
         because.push(format!("attempt {} was under way when the engine went", attempt.number));
     } else {
-        because.push(format!("attempt {} is under way for {since} of at most {timeout}", attempt.number));
+        because
+            .push(format!("attempt {} is under way{size} for {since} of at most {timeout}", attempt.number));
         if attempt.log.is_some() {
             let (run, env) = (&view.run.run, &view.env_option);
             because.push(format!("'cauce logs {run} {} --follow{env}' shows what it prints", plan.name));
@@ -415,7 +417,8 @@ fn last_failure(record: Option<&TaskRecord>) -> Option<String> {
     let code = code.filter(|code| !words.as_ref().is_some_and(|words| words.contains(code)));
     let details: Vec<String> = code.into_iter().chain(words).collect();
     let details = if details.is_empty() { String::new() } else { format!(": {}", details.join(": ")) };
-    Some(format!("attempt {} ended with class {class}{details}", attempt.number))
+    let size = attempt.size.map(|size| format!(", with {size}")).unwrap_or_default();
+    Some(format!("attempt {} ended with class {class}{size}{details}", attempt.number))
 }
 
 /// Adds how the last attempt failed, in place of a reason that says the same in fewer words.
@@ -432,6 +435,9 @@ fn retrying(plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<Stri
         let left = at.micros_since(SystemClock.now());
         let left = if left > 0 { format!("in {}", time::duration(left)) } else { "now".to_owned() };
         because.push(format!("the next attempt starts {left}, at {}", time::moment(at)));
+    }
+    if let Some(size) = record.and_then(|record| retry::size(plan, record)) {
+        because.push(format!("it will have {size}"));
     }
     if let Some(record) = record {
         let used = record.attempts.len().saturating_sub(record.settled_attempts as usize);

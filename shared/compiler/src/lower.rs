@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::bits::{descending, insert, words_for};
 use cauce_model::Json;
 use cauce_model::dataset::{Condition, DatasetTriggerPlan, Partitioning, normal_template};
+use cauce_model::fargate::GrowthPlan;
 use cauce_model::files::FileTriggerPlan;
 use cauce_model::ids::sha256_hex;
 use cauce_model::matrix::MatrixPlan;
@@ -307,6 +308,8 @@ fn retry(retry: &Retry) -> RetryPlan {
         no_retry_on: retry.no_retry_on.clone(),
         skip_on_exit_code: retry.skip_on_exit_code.clone(),
         final_exit_codes: Vec::new(),
+        max_duration_seconds: retry.max_duration.map(|longest| longest.0),
+        on_oom: retry.on_oom.as_ref().map(|growth| GrowthPlan { factor: growth.memory.0, max: growth.max }),
     }
 }
 

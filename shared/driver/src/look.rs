@@ -425,7 +425,7 @@ pub fn summary(run: &RunRecord) -> Json {
 
 fn attempts(record: &TaskRecord, place: &impl Fn(&str) -> String) -> Vec<Json> {
     let of_attempt = |attempt: &AttemptRecord| {
-        json!({
+        let mut told = json!({
             "number": attempt.number,
             "generation": attempt.generation,
             "started_at": attempt.started_at,
@@ -434,7 +434,12 @@ fn attempts(record: &TaskRecord, place: &impl Fn(&str) -> String) -> Vec<Json> {
             "class": attempt.class,
             "message": attempt.message,
             "log": attempt.log.as_ref().map(|log| place(log)),
-        })
+        });
+        if let Some(size) = attempt.size {
+            told["cpu"] = json!(size.cpu);
+            told["memory"] = json!(size.memory);
+        }
+        told
     };
     record.attempts.iter().map(of_attempt).collect()
 }

@@ -140,7 +140,7 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
     decision.writes.extend(audited);
     decision.reply = match next {
         Next::Retry { seconds } => retry_reply(seconds),
-        Next::Fail | Next::Skip => reply(&case, Some(&failure)),
+        Next::Fail | Next::TooLate | Next::Skip => reply(&case, Some(&failure)),
     };
     Ok(decision)
 }

@@ -19,6 +19,10 @@ pub mod plan;
 
 pub mod services;
 
+pub mod fargate;
+
+pub mod retry;
+
 pub mod item;
 
 pub mod record;

@@ -2,6 +2,7 @@
 
 use crate::Json;
 use crate::deployment::VersionRecord;
+use crate::fargate::Size;
 use crate::ids::{RunKey, RunRef, sha256_hex};
 use crate::item::{Body, IndexEntry, Item, Key};
 use crate::matrix::RunItem;
@@ -579,6 +580,9 @@ pub struct AttemptRecord {
     /// The failure in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What its program was launched with, where that can differ from one attempt to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
     /// Where its log is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,

@@ -7,6 +7,7 @@ mod graph;
 pub(crate) mod matrix;
 mod names;
 mod pools;
+mod retries;
 mod services;
 mod triggers;
 mod values;

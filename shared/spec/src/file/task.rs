@@ -10,10 +10,10 @@ use serde_json::{Value as Json, json};
 
 use crate::diagnostic::{Code, Position};
 use crate::file::kind::{Kind, Program};
-use crate::file::later::{BreakerUse, Idempotency, OutOfMemory, RateLimitUse};
+use crate::file::later::{BreakerUse, Idempotency, RateLimitUse};
 use crate::file::pipeline::Notifications;
 use crate::shape::{
-    Argv, Definitions, Fields, Name, PoolName, Reader, Seconds, Shape, document, object, record,
+    Argv, Definitions, Factor, Fields, Name, PoolName, Reader, Seconds, Shape, document, object, record,
 };
 use crate::tree::{Entry, Node, Value};
 
@@ -121,8 +121,20 @@ record! {
         no_retry_on: Vec<FailureClass> = Vec::new();
         /// Skip on exit code: exit codes that skip the task instead of failing it.
         skip_on_exit_code: Vec<i32> = Vec::new();
-        /// Out of memory: how a retry grows after an attempt ran out of memory.
-        on_oom: Option<OutOfMemory> = None => later;
+        /// Longest duration: no attempt begins later than this after the first one did.
+        max_duration: Option<Seconds> = None, within 1..=31_536_000;
+        /// Out of memory: how the next attempt grows after one ran out of memory. It uses up a retry.
+        on_oom: Option<OutOfMemory> = None;
+    }
+}
+
+record! {
+    /// Out of memory: how the next attempt grows.
+    pub struct OutOfMemory {
+        /// Memory: how many times that of the attempt before, such as `x2`.
+        memory: Factor;
+        /// Most memory: MiB that no attempt goes above.
+        max: u32, within 512..=122_880;
     }
 }
 
@@ -140,6 +152,7 @@ impl Default for Retry {
             retry_on: Vec::new(),
             no_retry_on: Vec::new(),
             skip_on_exit_code: Vec::new(),
+            max_duration: None,
             on_oom: None,
         }
     }
@@ -234,6 +247,8 @@ impl Defaults {
             if entry.key == "retry" && own.iter().any(|own| own.key == "approval") {
                 continue;
             }
+            let growing = (entry.key == "retry" && !Kind::has_memory(own)).then(|| without(entry, "on_oom"));
+            let entry = growing.as_ref().unwrap_or(entry);
             let notices = entry.key == "notify";
             let is_kind = Kind::KEYS.contains(&entry.key.as_str()) && !notices;
             let sizes_worker =
@@ -256,6 +271,15 @@ fn sized(entry: &Entry) -> Entry {
     let mut entry = entry.clone();
     if let Value::Map(settings) = &mut entry.value.value {
         settings.retain(|setting| !Program::KEYS.contains(&setting.key.as_str()));
+    }
+    entry
+}
+
+/// A default without one of its settings.
+fn without(entry: &Entry, key: &str) -> Entry {
+    let mut entry = entry.clone();
+    if let Value::Map(settings) = &mut entry.value.value {
+        settings.retain(|setting| setting.key != key);
     }
     entry
 }

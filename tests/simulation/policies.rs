@@ -1,0 +1,108 @@
+//! What follows failures: growth, the time that attempts have together.
+
+use crate::world::{Ended, script, simulate};
+use cauce_model::Json;
+use serde_json::json;
+
+/// Cpu and memory with which a task's programs were started.
+fn sizes(ended: &Ended, task: &str) -> Vec<(String, String)> {
+    let of = |request: &Json| {
+        let text = |name: &str| request["Overrides"][name].as_str().unwrap().to_owned();
+        (text("Cpu"), text("Memory"))
+    };
+    ended.ran.iter().filter(|ran| ran.task == task).map(|ran| of(&ran.request)).collect()
+}
+
+#[test]
+fn an_attempt_after_one_that_ran_out_of_memory_has_more_of_it() {
+    let yaml = "
+pipeline: growing
+tasks:
+  load:
+    container: {image: x, command: [run], cpu: 256, memory: 1024}
+    retry: {retries: 4, delay: 1s, on_oom: {memory: x2, max: 8192}}
+  fixed: {container: {image: x, command: [run], cpu: 256, memory: 1024}, retry: {retries: 1, delay: 1s}}
+";
+    let oom = "out_of_memory";
+    let outcomes = json!({"load": [oom, "killed", oom, 1, "success"], "fixed": [oom, "success"]});
+    let ended = simulate(yaml, script(json!({}), outcomes));
+    assert_eq!(ended.statuses(), "fixed:success load:success", "{:?}", ended.reasons());
+    let expected = [("256", "1024"), ("256", "2048"), ("256", "2048"), ("512", "4096"), ("512", "4096")];
+    let expected = expected.map(|(cpu, memory)| (cpu.to_owned(), memory.to_owned()));
+    assert_eq!(sizes(&ended, "load"), expected);
+    assert_eq!(sizes(&ended, "fixed"), vec![("256".to_owned(), "1024".to_owned()); 2]);
+    // What was launched is what is remembered; without growth there is nothing to remember.
+    let remembered = |task: &str| -> Vec<Option<String>> {
+        let attempts = &ended.tasks[task].attempts;
+        attempts.iter().map(|attempt| attempt.size.map(|size| size.memory.to_string())).collect()
+    };
+    assert_eq!(remembered("load"), expected.map(|(_, memory)| Some(memory)));
+    assert_eq!(remembered("fixed"), [None, None]);
+}
+
+#[test]
+fn growth_uses_up_retries_and_ends_at_its_bound() {
+    let yaml = "
+pipeline: growing
+tasks:
+  load:
+    container: {image: x, command: [run], cpu: 512, memory: 1024}
+    retry: {retries: 3, delay: 1s, on_oom: {memory: x16, max: 3000}}
+";
+    let ended = simulate(yaml, script(json!({}), json!({"load": "out_of_memory"})));
+    assert_eq!(ended.statuses(), "load:failed");
+    let memory: Vec<String> = sizes(&ended, "load").into_iter().map(|(_, memory)| memory).collect();
+    assert_eq!(memory, ["1024", "2048", "2048", "2048"]);
+}
+
+#[test]
+fn items_of_a_mapped_task_grow_each_by_itself() {
+    let yaml = "
+pipeline: growing
+tasks:
+  each:
+    map: {over: [a, b]}
+    container: {image: x, command: [run], cpu: 256, memory: 512}
+    retry: {retries: 1, delay: 1s, on_oom: {memory: x2, max: 2048}}
+";
+    let outcomes = json!({"each[0]": ["out_of_memory", "success"], "each[1]": [1, "success"]});
+    let ended = simulate(yaml, script(json!({}), outcomes));
+    let last = |item: &str| ended.tasks[item].attempts.last().unwrap().size.unwrap().memory;
+    assert_eq!((last("each[0]"), last("each[1]")), (1024, 512));
+}
+
+#[test]
+fn no_attempt_begins_later_than_so_long_after_the_first() {
+    let yaml = "
+pipeline: timed
+tasks:
+  load:
+    container: {image: x, command: [run]}
+    retry: {retries: 9, delay: 10s, backoff: 1, jitter: 0, max_duration: 1m}
+";
+    let ended = simulate(yaml, script(json!({"load": 15}), json!({"load": 1})));
+    assert_eq!(ended.statuses(), "load:failed");
+    assert_eq!(ended.started("load"), [0.0, 25.0, 50.0]);
+    let reason = "exit code 1; retry.max_duration: no attempt begins later than 60 s after the first";
+    assert_eq!(ended.tasks["load"].reason.as_deref(), Some(reason));
+}
+
+#[test]
+fn an_attempt_that_gets_its_slots_too_late_does_not_begin() {
+    let yaml = "
+pipeline: timed
+max_active_tasks: 1
+tasks:
+  first:
+    container: {image: x, command: [run]}
+    priority: 5
+    retry: {retries: 9, delay: 10s, backoff: 1, jitter: 0, max_duration: 1m}
+  second: {container: {image: x, command: [run]}}
+";
+    // While the first one pauses, the second takes the slot, and keeps it for too long.
+    let ended = simulate(yaml, script(json!({"first": 1, "second": 100}), json!({"first": 1})));
+    assert_eq!(ended.statuses(), "first:failed second:success", "{:?}", ended.reasons());
+    assert_eq!(ended.started("first"), [0.0]);
+    let reason = ended.tasks["first"].reason.clone().unwrap();
+    assert!(reason.contains("retry.max_duration"), "{reason}");
+}
