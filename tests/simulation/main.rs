@@ -24,6 +24,7 @@ mod service;
 mod services;
 mod sets;
 mod strangers;
+mod streaks;
 mod sweeps;
 mod teardown;
 mod ticks;

@@ -1,4 +1,4 @@
-//! What follows failures: growth, the time that attempts have together.
+//! What follows failures: growth, the time that attempts have together, fallbacks.
 
 use crate::world::{Ended, script, simulate};
 use cauce_model::Json;
@@ -105,4 +105,85 @@ tasks:
     assert_eq!(ended.started("first"), [0.0]);
     let reason = ended.tasks["first"].reason.clone().unwrap();
     assert!(reason.contains("retry.max_duration"), "{reason}");
+}
+
+const FALLBACK: &str = "
+pipeline: fallback
+tasks:
+  before: {container: {image: x, command: [run]}}
+  fetch: {needs: [before], container: {image: x, command: [run]}}
+  cached: {fallback_for: fetch, container: {image: x, command: [run]}}
+  oldest: {fallback_for: cached, container: {image: x, command: [run]}}
+  load: {needs: [fetch, cached, oldest], container: {image: x, command: [run]}}
+";
+
+#[test]
+fn a_fallback_runs_when_the_other_failed_and_makes_it_good() {
+    let ended = |outcomes| {
+        let ended = simulate(FALLBACK, script(json!({"fetch": 5, "cached": 3, "oldest": 2}), outcomes));
+        (ended.statuses(), ended.run.status.as_str(), ended.run.message, ended.tasks)
+    };
+    let (statuses, run, ..) = ended(json!({}));
+    assert_eq!(statuses, "before:success cached:skipped fetch:success load:success oldest:skipped");
+    assert_eq!(run, "success");
+    let (statuses, run, message, _) = ended(json!({"fetch": 1}));
+    assert_eq!(statuses, "before:success cached:success fetch:failed load:success oldest:skipped");
+    assert_eq!((run, message), ("success", None));
+    let (statuses, run, ..) = ended(json!({"fetch": 1, "cached": 1}));
+    assert_eq!(statuses, "before:success cached:failed fetch:failed load:success oldest:success");
+    assert_eq!(run, "success");
+    let (statuses, run, message, _) = ended(json!({"fetch": 1, "cached": 2, "oldest": 3}));
+    assert_eq!(statuses, "before:success cached:failed fetch:failed load:upstream_failed oldest:failed");
+    let words =
+        "fetch failed: exit code 1; cached failed: exit code 2; oldest failed: exit code 3; 1 could not run";
+    assert_eq!((run, message.as_deref()), ("failed", Some(words)));
+    // What could not run is stood in for as well; what failed above it fails the run.
+    let (statuses, run, message, _) = ended(json!({"before": 1}));
+    assert_eq!(statuses, "before:failed cached:success fetch:upstream_failed load:success oldest:skipped");
+    assert_eq!((run, message.as_deref()), ("failed", Some("before failed: exit code 1")));
+}
+
+#[test]
+fn what_is_below_one_and_its_fallback_starts_when_they_have_ended() {
+    let started = |outcomes| {
+        let durations = json!({"before": 1, "fetch": 5, "cached": 3});
+        let ended = simulate(FALLBACK, script(durations, outcomes));
+        (ended.started("cached"), ended.started("load"))
+    };
+    assert_eq!(started(json!({})), (vec![], vec![6.0]));
+    assert_eq!(started(json!({"fetch": 1})), (vec![6.0], vec![9.0]));
+}
+
+#[test]
+fn a_skipped_task_needs_no_fallback_and_a_skipped_fallback_makes_nothing_good() {
+    let yaml = "
+pipeline: fallback
+tasks:
+  fetch: {if: \"{{ false }}\", pass: {}}
+  cached: {fallback_for: fetch, container: {image: x, command: [run]}}
+  load: {needs: [fetch, cached], pass: {}}
+  bad: {fail: {message: no}}
+  never: {fallback_for: bad, if: \"{{ false }}\", pass: {}}
+  below: {needs: [bad, never], pass: {}}
+";
+    let ended = simulate(yaml, script(json!({}), json!({})));
+    let expected = "bad:failed below:upstream_failed cached:skipped fetch:skipped load:skipped never:skipped";
+    assert_eq!(ended.statuses(), expected);
+    assert_eq!(ended.run.message.as_deref(), Some("bad failed: no; 1 could not run"));
+}
+
+#[test]
+fn who_needs_only_the_one_that_failed_does_not_run() {
+    let yaml = "
+pipeline: fallback
+tasks:
+  fetch: {container: {image: x, command: [run]}}
+  cached: {fallback_for: fetch, container: {image: x, command: [run]}}
+  alone: {needs: [fetch], container: {image: x, command: [run]}}
+  alert: {needs: [fetch, cached], trigger_rule: one_failed, container: {image: x, command: [run]}}
+";
+    let ended = simulate(yaml, script(json!({"fetch": 2, "cached": 50}), json!({"fetch": 1})));
+    assert_eq!(ended.statuses(), "alert:success alone:upstream_failed cached:success fetch:failed");
+    assert_eq!(ended.started("alert"), [2.0], "an early rule waits for no fallback");
+    assert_eq!(ended.run.message.as_deref(), Some("1 could not run"));
 }

@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure};
 use crate::suggest::nearest;
 
 /// The page of every diagnostic code.
-const PAGES: [(&str, &str); 62] = [
+const PAGES: [(&str, &str); 63] = [
     ("C001", include_str!("../../../docs/errors/C001.md")),
     ("C002", include_str!("../../../docs/errors/C002.md")),
     ("C003", include_str!("../../../docs/errors/C003.md")),
@@ -44,6 +44,7 @@ const PAGES: [(&str, &str); 62] = [
     ("C210", include_str!("../../../docs/errors/C210.md")),
     ("C211", include_str!("../../../docs/errors/C211.md")),
     ("C212", include_str!("../../../docs/errors/C212.md")),
+    ("C213", include_str!("../../../docs/errors/C213.md")),
     ("C301", include_str!("../../../docs/errors/C301.md")),
     ("C302", include_str!("../../../docs/errors/C302.md")),
     ("C303", include_str!("../../../docs/errors/C303.md")),

@@ -1,5 +1,6 @@
 //! `cauce show`: a run and its tasks.
 
+use cauce_engine::status::made_good;
 use cauce_model::TaskStatus;
 use cauce_model::record::TaskRecord;
 
@@ -68,9 +69,15 @@ pub(crate) fn tell(view: &RunView, store: &Store, context: &Context) -> Result<(
 /// The table of a run's tasks.
 pub(crate) fn tasks(view: &RunView) -> Table {
     let mut table = Table::new(["TASK", "STATUS", "ATTEMPTS", "DURATION", "NOTE"]);
-    for (plan, status, record) in view.each() {
+    for (index, (plan, status, record)) in (0..).zip(view.each()) {
         let current = record.filter(|_| status != TaskStatus::Waiting);
-        let allowed = if current.is_some_and(|record| record.allowed_failure) { " (allowed)" } else { "" };
+        let allowed = if current.is_some_and(|record| record.allowed_failure) {
+            " (allowed)"
+        } else if made_good(&view.prepared, index, |task| view.status_of(task)).is_some() {
+            " (made good)"
+        } else {
+            ""
+        };
         let took = current.and_then(|record| {
             let (from, to) = (record.started_at?, record.ended_at?);
             Some(time::duration(to.micros_since(from)))

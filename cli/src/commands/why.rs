@@ -190,9 +190,15 @@ async fn of_task(
         TaskStatus::Queued => queued(view, store, plan, record, &mut because).await?,
         TaskStatus::Running => running(view, plan, record, env, &mut because),
         TaskStatus::Retrying => retrying(plan, record, &mut because),
-        TaskStatus::Failed => failed(view, plan, record, &mut because),
+        TaskStatus::Failed => {
+            failed(view, plan, record, &mut because);
+            fallback(view, index, &mut because);
+        }
         TaskStatus::Skipped => skipped(view, plan, &mut because),
-        TaskStatus::UpstreamFailed => above(view, plan, &mut because),
+        TaskStatus::UpstreamFailed => {
+            above(view, plan, &mut because);
+            fallback(view, index, &mut because);
+        }
         TaskStatus::Cancelled => {
             if because.is_empty() {
                 because.push("it was stopped together with its run".to_owned());
@@ -227,9 +233,7 @@ fn named(view: &RunView, tasks: &[TaskIndex]) -> String {
 }
 
 fn upstream_tally(view: &RunView, plan: &TaskPlan) -> Tally {
-    let counted =
-        |up: &TaskIndex| status::counted(view.status_of(*up), view.prepared.task(*up).allow_failure);
-    Tally::count(plan.needs.iter().map(counted))
+    Tally::count(status::tallied(&view.prepared, plan, |up| view.status_of(up)))
 }
 
 async fn waiting(
@@ -469,6 +473,18 @@ fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because:
     }
 }
 
+/// What became of the failure of a task that has a fallback.
+fn fallback(view: &RunView, task: TaskIndex, because: &mut Vec<String>) {
+    let Some(own) = view.prepared.fallback(task) else { return };
+    let name = |task| &view.prepared.task(task).name;
+    because.push(match status::made_good(&view.prepared, task, |task| view.status_of(task)) {
+        Some(good) => {
+            format!("its fallback {} succeeded: the run does not fail because of it", name(good))
+        }
+        None => format!("its fallback {} is {}", name(own), view.status_of(own)),
+    });
+}
+
 fn skipped(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {
     let branch = plan
         .needs
@@ -479,6 +495,11 @@ fn skipped(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {
         && !because.iter().any(|said| said.contains(branch.as_str()))
     {
         because.push(format!("the branch {branch} took another way"));
+    }
+    if let Some(other) = plan.fallback_for {
+        let (name, status) = (&view.prepared.task(other).name, view.status_of(other));
+        because.clear();
+        because.push(format!("it stands in for {name} when that fails, and {name} is {status}"));
     }
     if because.is_empty() {
         because.push(format!("its rule, {}, skips it after {}", plan.rule, named(view, &plan.needs)));

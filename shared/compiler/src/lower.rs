@@ -87,6 +87,7 @@ pub(crate) fn lower(
         schedules,
         max_active_runs: pipeline.max_active_runs,
         max_active_tasks: pipeline.max_active_tasks,
+        max_consecutive_failed_runs: pipeline.max_consecutive_failed_runs,
         deadline: pipeline.deadline.as_ref().map(|deadline| DeadlinePlan {
             after_seconds: deadline.after.0,
             from: deadline.from,
@@ -239,6 +240,10 @@ fn task(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) 
         retry: RetryPlan { final_exit_codes: final_exit_codes(&task.kind), ..retry(&settings.retry) },
         allow_failure: settings.allow_failure,
         teardown_of: positions.of(&settings.teardown_of),
+        fallback_for: settings
+            .fallback_for
+            .as_ref()
+            .and_then(|name| positions.by_name.get(name.as_str()).copied()),
         reads: settings.reads.iter().map(text).collect(),
         writes: settings.writes.iter().map(text).collect(),
         returns: settings.returns.iter().map(|(name, kind)| (name.to_string(), *kind)).collect(),

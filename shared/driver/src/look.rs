@@ -325,7 +325,7 @@ impl RunTasks {
         let run = &self.run;
         let mut tasks = Map::new();
         let mut datasets = Vec::new();
-        for (plan, status, record) in self.each() {
+        for (index, (plan, status, record)) in (0..).zip(self.each()) {
             let current = record.filter(|_| status != TaskStatus::Waiting);
             let output = match current.and_then(|record| record.output.as_ref()) {
                 Some(output) => self::output(objects, output).await?,
@@ -348,6 +348,9 @@ impl RunTasks {
                 "started_at": current.and_then(|record| record.started_at),
                 "ended_at": current.and_then(|record| record.ended_at),
             });
+            if let Some(good) = status::made_good(&self.prepared, index, |task| self.status_of(task)) {
+                task["made_good_by"] = json!(self.prepared.task(good).name);
+            }
             if let Some(approval) = current.and_then(|record| record.approval.as_ref()) {
                 task["approval"] = json!({
                     "message": approval.message,

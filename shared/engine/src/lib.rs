@@ -59,6 +59,8 @@ mod close;
 
 mod observed;
 
+mod streak;
+
 pub mod reconcile;
 
 pub mod trigger;

@@ -5,7 +5,7 @@ use crate::ending::{Case, notice};
 use crate::status::{effective, load_run, load_task, task_records};
 use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
-use crate::{Settings, View, close, consumers, ticks};
+use crate::{Settings, View, close, consumers, streak, ticks};
 use cauce_model::item::Expect;
 use cauce_model::plan::DeadlineAction;
 use cauce_model::record::{
@@ -144,6 +144,7 @@ pub(crate) fn pause(pause: &Pause, view: &View, now: Instant) -> Result<Decision
         return Ok(Decision { reply, ..Decision::default() });
     }
     record.paused = pause.paused;
+    record.paused_because = None;
     let mut entry = AuditRecord::new(now, if pause.paused { "pause" } else { "unpause" });
     entry.by.clone_from(&pause.by);
     entry.pipeline = Some(pause.pipeline.clone());
@@ -151,6 +152,9 @@ pub(crate) fn pause(pause: &Pause, view: &View, now: Instant) -> Result<Decision
     let expect = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
     let mut writes = vec![Write::Put { item: record.row(), expect }, entry.write()];
     let mut effects = Vec::new();
+    if !pause.paused {
+        writes.extend(streak::forgotten(&pause.pipeline, view)?);
+    }
     if !pause.paused
         && let Some((clock, look)) = ticks::unpaused(&pause.pipeline, view, now)?
     {

@@ -23,6 +23,8 @@ pub mod fargate;
 
 pub mod retry;
 
+pub mod streak;
+
 pub mod item;
 
 pub mod record;

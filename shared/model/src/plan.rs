@@ -47,6 +47,9 @@ pub struct Plan {
     /// Tasks of one pipeline that may hold a slot at once, over all its runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_active_tasks: Option<u32>,
+    /// It is paused after so many runs that failed one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_consecutive_failed_runs: Option<u32>,
     /// When a run is late, and what then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DeadlinePlan>,
@@ -366,6 +369,9 @@ pub struct TaskPlan {
     /// went, when at least one of them succeeded. A failure of it does not fail the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub teardown_of: Vec<TaskIndex>,
+    /// The task whose failure it makes good: it runs when that one failed or could not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_for: Option<TaskIndex>,
     /// Datasets it reads (templates), for lineage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<String>,

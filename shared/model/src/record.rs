@@ -118,6 +118,9 @@ pub struct PipelineRecord {
     /// Whether its triggers are held back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub paused: bool,
+    /// Why, where no person paused it, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_because: Option<String>,
     /// Where the document of its deployment is; absent on one machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<String>,
@@ -349,7 +352,7 @@ pub struct Notice {
     pub id: String,
     /// The channel's name in the project file.
     pub channel: String,
-    /// `failed`, `retrying`, `deadline`, `success`, `approval` or `message`.
+    /// `failed`, `retrying`, `deadline`, `success`, `paused`, `approval` or `message`.
     pub event: String,
     /// One line.
     pub subject: String,

@@ -80,8 +80,8 @@ record! {
         setup: bool = false;
         /// Teardown of: the setups that it takes away once everything below them has ended, however that went.
         teardown_of: Vec<Name> = Vec::new();
-        /// Fallback for: the task whose failure it makes good.
-        fallback_for: Option<Name> = None => later;
+        /// Fallback for: the task whose failure it makes good. It runs when that one failed or could not run, and is skipped otherwise.
+        fallback_for: Option<Name> = None;
         /// After previous: whether it waits for its own success in the run before.
         after_previous: bool = false => later;
         /// Uses: the task template that it fills in.
@@ -92,9 +92,14 @@ record! {
 }
 
 impl Settings {
-    /// The rule that decides whether the task runs. A teardown waits for all, however they end.
+    /// The rule that decides whether the task runs. A teardown waits for all, however they end; a fallback
+    /// runs when what it stands in for failed.
     pub const fn rule(&self) -> TriggerRule {
-        if self.teardown_of.is_empty() { self.trigger_rule } else { TriggerRule::AllDone }
+        match (self.teardown_of.is_empty(), &self.fallback_for) {
+            (false, _) => TriggerRule::AllDone,
+            (true, Some(_)) => TriggerRule::AllFailed,
+            (true, None) => self.trigger_rule,
+        }
     }
 }
 
