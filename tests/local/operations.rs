@@ -194,9 +194,9 @@ tasks:
     priority: 9
   in_line: {container: {image: host, command: ["true"]}, pools: {sftp: 1}}
   items: {map: {over: [1, 2, 3]}, container: {image: host, command: ["true"]}, pools: {sftp: 1}}
-  below: {needs: [hold], container: {image: host, command: ["true"]}}
+  below: {needs: [hold, instead], container: {image: host, command: ["true"]}}
   aside: {container: {image: host, command: ["true"]}}
-  gated: {needs: [hold, aside], container: {image: host, command: ["true"]}}
+  gated: {needs: [hold, instead, aside], container: {image: host, command: ["true"]}}
   beside: {needs: [aside], container: {image: host, command: ["true"]}}
   again: {container: {image: host, command: ["false"]}, retry: {retries: 3, delay: 1h, max_duration: 5h}}
   file: {wait_for: {files: ["s3://landing/{{ ds }}.csv"], poll_interval: 1h}}
@@ -234,7 +234,7 @@ fn why_names_what_each_waiting_task_waits_for() {
         assert!(found, "no '{words}' about {task}: {because}");
     };
     says("hold", "attempt 1 is under way");
-    says("below", "it waits for hold (running), since 20");
+    says("below", "it waits for hold (running), instead (waiting), since 20");
     says("below", "its rule, all_success, is not decided yet");
     says("gated", "it waits for hold (running)");
     says("instead", "it runs only if hold fails");
