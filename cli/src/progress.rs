@@ -260,6 +260,7 @@ mod tests {
             rule: cauce_model::TriggerRule::default(),
             gate: None,
             opens: Vec::new(),
+            fallback_for: None,
             teardown_of: Vec::new(),
             condition: None,
             outputs: Vec::new(),

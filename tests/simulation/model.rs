@@ -32,6 +32,8 @@ pub(crate) struct Task {
     pub(crate) allowed: bool,
     /// Whether its `if` is false: it is skipped where its rule lets it run.
     pub(crate) unwanted: bool,
+    /// The task that it stands in for.
+    pub(crate) stands_in: Option<usize>,
 }
 
 /// Attempts that may follow failures in which the program never started.
@@ -91,6 +93,39 @@ fn decide(rule: &str, ups: &[End]) -> (i64, char) {
     }
 }
 
+/// The fallback that made a failure good: the one that stands in, or who stands in for that.
+pub(crate) fn made_good(tasks: &[Task], ends: &[End], task: usize) -> Option<usize> {
+    let next = (0..ends.len()).find(|other| tasks[*other].stands_in == Some(task))?;
+    match ends[next].status {
+        _ if !"FU".contains(ends[task].status) => None,
+        'S' => Some(next),
+        _ => made_good(tasks, ends, next),
+    }
+}
+
+/// What a rule counts: a task and those that stand in for it are one, where all of them are needed; the
+/// one that ended last decides when. Early rules look at each by itself.
+fn upstreams(tasks: &[Task], ends: &[End], task: &Task) -> Vec<End> {
+    let needs: Vec<usize> = task.stands_in.into_iter().chain(task.needs.iter().copied()).collect();
+    if ["one_success", "one_failed", "one_done"].contains(&task.rule) {
+        return needs.iter().map(|up| ends[*up]).collect();
+    }
+    let first = needs.iter().filter(|up| !tasks[**up].stands_in.is_some_and(|other| needs.contains(&other)));
+    let one = |up: &usize| {
+        let mut end = ends[*up];
+        let mut last = *up;
+        while let Some(next) = needs.iter().find(|other| tasks[**other].stands_in == Some(last)) {
+            last = *next;
+            end.at = end.at.max(ends[last].at);
+            if "FU".contains(end.counted) && ends[last].status == 'S' {
+                end.counted = 'S';
+            }
+        }
+        end
+    };
+    first.map(one).collect()
+}
+
 /// The verdicts that each rule can come to: the rows of the table.
 pub(crate) const ROWS: [(&str, &str); 12] = [
     ("all_success", "RUK"),
@@ -131,7 +166,7 @@ pub(crate) fn model(tasks: &[Task]) -> Vec<End> {
 pub(crate) fn with_error(tasks: &[Task], error: Option<Error>) -> Vec<End> {
     let mut ends: Vec<End> = Vec::new();
     for task in tasks {
-        let ups: Vec<End> = task.needs.iter().map(|up| ends[*up]).collect();
+        let ups = upstreams(tasks, &ends, task);
         let (at, verdict) = match (decide(task.rule, &ups), error) {
             ((at, right), Some(Error(rule, wanted, wrong))) if task.rule == rule && right == wanted => {
                 (at, wrong)
@@ -153,7 +188,10 @@ pub(crate) fn with_error(tasks: &[Task], error: Option<Error>) -> Vec<End> {
 
 /// The run's status.
 pub(crate) fn run_status(tasks: &[Task], ends: &[End]) -> &'static str {
-    if tasks.iter().zip(ends).any(|(task, end)| "FU".contains(end.status) && !task.allowed) {
+    let counts = |at: &usize| {
+        "FU".contains(ends[*at].status) && !tasks[*at].allowed && made_good(tasks, ends, *at).is_none()
+    };
+    if (0..tasks.len()).any(|at| counts(&at)) {
         return "failed";
     }
     if ends.iter().all(|end| end.status == 'K') { "skipped" } else { "success" }

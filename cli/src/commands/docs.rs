@@ -166,7 +166,7 @@ fn page(loaded: &Loaded, data: &str, context: &Context) -> String {
     }
     for task in &plan.tasks {
         let said = file.tasks.iter().find(|(name, _)| name.as_str() == task.name).map(|(_, said)| said);
-        about(&mut out, task, said);
+        about(&mut out, plan, task, said);
     }
     out
 }
@@ -314,7 +314,7 @@ fn runs_when(task: &TaskPlan) -> String {
 }
 
 /// What a row of the table has no place for.
-fn about(out: &mut String, task: &TaskPlan, said: Option<&Task>) {
+fn about(out: &mut String, plan: &Plan, task: &TaskPlan, said: Option<&Task>) {
     let docs = said.and_then(|said| said.settings.docs.as_deref());
     let mut lines = Vec::new();
     let mut listed = |word: &str, values: Vec<String>| {
@@ -329,6 +329,9 @@ fn about(out: &mut String, task: &TaskPlan, said: Option<&Task>) {
     listed("locks", uris(task.lock.as_slice()));
     if task.allow_failure {
         lines.push("- may fail without failing the run".to_owned());
+    }
+    if let Some(other) = task.fallback_for.and_then(|other| plan.tasks.get(other as usize)) {
+        lines.push(format!("- stands in for {} when that fails", other.name));
     }
     if docs.is_none() && lines.is_empty() {
         return;

@@ -44,6 +44,7 @@ const PAGES: [(&str, &str); 63] = [
     ("C210", include_str!("../../../docs/errors/C210.md")),
     ("C211", include_str!("../../../docs/errors/C211.md")),
     ("C212", include_str!("../../../docs/errors/C212.md")),
+    ("C213", include_str!("../../../docs/errors/C213.md")),
     ("C301", include_str!("../../../docs/errors/C301.md")),
     ("C302", include_str!("../../../docs/errors/C302.md")),
     ("C303", include_str!("../../../docs/errors/C303.md")),
@@ -207,7 +208,8 @@ fn of_class(class: FailureClass) -> (&'static str, &'static str) {
         ),
         FailureClass::OutOfMemory => (
             "The program used more memory than the task has.",
-            "Raise `container: {memory: ...}`, or process less at once.",
+            "Raise `container: {memory: ...}`, let it grow by itself with `retry: {retries: 2, on_oom: {memory: x2, max: 8192}}`, \
+             or process less at once.",
         ),
         FailureClass::Killed => (
             "The program was ended by SIGKILL and nobody said why; often it used too much memory.",

@@ -39,6 +39,8 @@ struct Deployed {
     tasks: usize,
     canary: Option<Canary>,
     paused: bool,
+    /// Why, where no person paused it and its file does not.
+    paused_because: Option<String>,
     next_tick: Option<(Instant, String)>,
 }
 
@@ -99,6 +101,7 @@ async fn deployed(store: &Store, record: &PipelineRecord) -> Result<Deployed, Fa
         canary: record.canary.clone(),
         tasks: prepared.plan.tasks.len(),
         paused: record.paused || prepared.plan.paused,
+        paused_because: record.paused_because.clone(),
         next_tick: next_tick(&prepared.plan, SystemClock.now()),
     })
 }
@@ -121,6 +124,7 @@ fn tell(listed: &[Listed], folder: &ProjectFolder, context: &Context) -> Result<
                     "tasks": deployed.map(|there| there.tasks),
                     "next_tick": deployed.and_then(|there| there.next_tick.as_ref()).map(|(at, _)| at),
                     "paused": deployed.is_some_and(|there| there.paused),
+                    "paused_because": deployed.and_then(|there| there.paused_because.as_ref()),
                     "last_run": one.last.as_ref().map(cauce_driver::look::summary),
                 })
             })
@@ -169,6 +173,11 @@ fn tell(listed: &[Listed], folder: &ProjectFolder, context: &Context) -> Result<
         ]);
     }
     context.output.table(&table)?;
+    for one in listed {
+        if let Some(because) = one.deployed.as_ref().and_then(|there| there.paused_because.as_ref()) {
+            super::runs::say_paused(&one.name, because, &context.env_option(), context);
+        }
+    }
     let differ = listed.iter().filter(|one| one.stands() == "differs" || one.stands() == "not deployed");
     match differ.count() {
         0 => {}

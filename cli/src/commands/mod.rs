@@ -33,6 +33,8 @@ pub(crate) mod sync;
 
 pub(crate) mod why;
 
+mod why_pipeline;
+
 pub(crate) mod logs;
 
 mod logs_there;
@@ -46,6 +48,8 @@ pub(crate) mod deploy;
 pub(crate) mod doctor;
 
 pub(crate) mod cost;
+
+pub(crate) mod report;
 
 pub(crate) mod canary;
 

@@ -52,6 +52,7 @@ fn before_its_first_run(loaded: &Loaded) -> PipelineRecord {
         machine: loaded.compiled.plan.pipeline.clone(),
         parts: std::collections::BTreeMap::new(),
         paused: false,
+        paused_because: None,
         deployment: None,
         buckets: Vec::new(),
         canary: None,

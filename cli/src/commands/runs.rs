@@ -101,6 +101,8 @@ struct Listed {
     found: Found,
     plan: Option<Plan>,
     paused: bool,
+    /// Why, where no person paused it and its file does not.
+    paused_because: Option<String>,
     next_tick: Option<(Instant, String)>,
     last: Option<RunRecord>,
 }
@@ -124,10 +126,11 @@ pub(crate) fn list(_: &ListArgs, context: &Context) -> Result<Exit, Failure> {
             None => None,
         };
         let plan = compiled.map(|(_, compiled)| compiled.plan);
+        let paused_because = record.as_ref().and_then(|record| record.paused_because.clone());
         let paused = record.is_some_and(|r| r.paused) || plan.as_ref().is_some_and(|plan| plan.paused);
         let next_tick = plan.as_ref().and_then(|plan| next_tick(plan, now));
         let last = last.remove(&found.name);
-        listed.push(Listed { found, plan, paused, next_tick, last });
+        listed.push(Listed { found, plan, paused, paused_because, next_tick, last });
     }
     if listed.is_empty() {
         context.output.talk(&format!("no file of {} defines a pipeline", folder.root.display()));
@@ -156,6 +159,7 @@ fn tell(listed: &[Listed], folder: &ProjectFolder, context: &Context) -> Result<
                     "tasks": one.plan.as_ref().map(|plan| plan.tasks.len()),
                     "next_tick": one.next_tick.as_ref().map(|(at, _)| at),
                     "paused": one.paused,
+                    "paused_because": one.paused_because,
                     "last_run": one.last.as_ref().map(summary),
                 })
             })
@@ -184,5 +188,16 @@ fn tell(listed: &[Listed], folder: &ProjectFolder, context: &Context) -> Result<
             Cell::status(one.last.as_ref().map_or("-", |run| run.status.as_str())),
         ]);
     }
-    context.output.table(&table)
+    context.output.table(&table)?;
+    for one in listed {
+        if let Some(because) = &one.paused_because {
+            say_paused(&one.found.name, because, "", context);
+        }
+    }
+    Ok(())
+}
+
+/// Why a pipeline is paused that no person paused, and how it goes on.
+pub(super) fn say_paused(pipeline: &str, because: &str, env: &str, context: &Context) {
+    context.output.talk(&format!("{pipeline} is paused: {because}; cauce unpause {pipeline}{env}"));
 }

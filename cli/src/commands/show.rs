@@ -1,5 +1,6 @@
 //! `cauce show`: a run and its tasks.
 
+use cauce_engine::status::made_good;
 use cauce_model::TaskStatus;
 use cauce_model::record::TaskRecord;
 
@@ -68,9 +69,15 @@ pub(crate) fn tell(view: &RunView, store: &Store, context: &Context) -> Result<(
 /// The table of a run's tasks.
 pub(crate) fn tasks(view: &RunView) -> Table {
     let mut table = Table::new(["TASK", "STATUS", "ATTEMPTS", "DURATION", "NOTE"]);
-    for (plan, status, record) in view.each() {
+    for (index, (plan, status, record)) in (0..).zip(view.each()) {
         let current = record.filter(|_| status != TaskStatus::Waiting);
-        let allowed = if current.is_some_and(|record| record.allowed_failure) { " (allowed)" } else { "" };
+        let allowed = if current.is_some_and(|record| record.allowed_failure) {
+            " (allowed)"
+        } else if made_good(&view.prepared, index, |task| view.status_of(task)).is_some() {
+            " (made good)"
+        } else {
+            ""
+        };
         let took = current.and_then(|record| {
             let (from, to) = (record.started_at?, record.ended_at?);
             Some(time::duration(to.micros_since(from)))
@@ -122,6 +129,12 @@ fn note(
         let items = view.items.get(&plan.name).map(Vec::as_slice).unwrap_or_default();
         let good = items.iter().filter(|item| item.status == TaskStatus::Success).count();
         return format!("{good} of {} items succeeded", record.item_count.unwrap_or(items.len() as u32));
+    }
+    // Its memory is no longer what the file says.
+    if let Some(size) = record.attempts.last().and_then(|attempt| attempt.size)
+        && record.attempts.iter().any(|attempt| attempt.size.is_some_and(|before| before != size))
+    {
+        return format!("attempt {} had {size}", record.attempts.len());
     }
     match (&record.started_run, status) {
         (Some(run), _) => format!("run {run}"),

@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 
 use cauce_driver::look::Pool;
 use cauce_engine::rules::{self, Tally, Verdict};
-use cauce_engine::{slots, status};
+use cauce_engine::{retry, slots, status};
 use cauce_local::clock::SystemClock;
 use cauce_model::control::{BreakerRecord, HeldBackBy, HeldBackRecord, OpenRecord, breaker_item};
-use cauce_model::plan::{OnTimeout, TaskIndex, TaskKind, TaskPlan};
+use cauce_model::plan::{DeadlineAction, OnTimeout, TaskIndex, TaskKind, TaskPlan};
 use cauce_model::record::{ApprovalRecord, Record, TaskRecord, gate_item};
-use cauce_model::{RunStatus, TaskStatus};
+use cauce_model::{Instant, RunStatus, TaskStatus};
 use cauce_ports::{Clock, Table};
 use serde_json::{Map, json};
 
 use super::check::count;
-use super::datasets::{Waits, unheard};
+use super::why_pipeline::of_pipeline;
 use crate::args::WhyArgs;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
@@ -29,7 +29,7 @@ const NAMED_MAX: usize = 6;
 
 pub(crate) fn why(args: &WhyArgs, context: &Context) -> Result<Exit, Failure> {
     let store = Store::require(context)?;
-    if let Some(exit) = of_consumer(args, &store, context)? {
+    if let Some(exit) = of_pipeline(args, &store, context)? {
         return Ok(exit);
     }
     context.block_on(async {
@@ -84,33 +84,8 @@ pub(crate) fn why(args: &WhyArgs, context: &Context) -> Result<Exit, Failure> {
     })
 }
 
-/// Why a pipeline that datasets start has not started, when its name is asked for.
-fn of_consumer(args: &WhyArgs, store: &Store, context: &Context) -> Result<Option<Exit>, Failure> {
-    if args.run.contains('/') || args.task.is_some() {
-        return Ok(None);
-    }
-    let Some((consumer, waiting)) = context.block_on(store.consumer(&args.run))? else { return Ok(None) };
-    let newest = context.block_on(async {
-        let mut newest = BTreeMap::new();
-        for name in consumer.heard.keys() {
-            let dataset = store.dataset(name).await?;
-            newest.insert(name.clone(), dataset.map_or(0, |dataset| dataset.newest.number));
-        }
-        Ok::<_, Failure>(newest)
-    })?;
-    let unheard = unheard(&consumer, |name| newest.get(name).copied().unwrap_or_default());
-    let waits = Waits { consumer: &consumer, waiting: &waiting, unheard, now: SystemClock.now() };
-    let because = waits.lines();
-    if context.json {
-        context.output.json(&json!({"schema": 1, "pipeline": consumer.pipeline, "because": because}))?;
-    } else {
-        let name = paint(&consumer.pipeline, Tone::Strong, context.output.data_colour());
-        paragraph(&format!("{name} is started by datasets"), &because, context)?;
-    }
-    Ok(Some(Exit::Good))
-}
-
-fn paragraph(heading: &str, because: &[String], context: &Context) -> Result<(), Failure> {
+/// A heading, and below it why.
+pub(super) fn paragraph(heading: &str, because: &[String], context: &Context) -> Result<(), Failure> {
     let mut text = format!("{heading}\n");
     for line in because {
         text.push_str(&format!("  {line}\n"));
@@ -166,6 +141,13 @@ async fn of_run(view: &RunView, store: &Store) -> Result<Vec<String>, Failure> {
         RunStatus::Skipped => because.push("all its tasks were skipped".to_owned()),
         RunStatus::Success => because.push("no task that counts failed".to_owned()),
     }
+    if let (Some(at), Some(deadline)) = (run.deadline_at, &view.prepared.plan.deadline) {
+        let then = match deadline.action {
+            DeadlineAction::Notify => "then somebody is told",
+            DeadlineAction::Cancel => "then it is cancelled",
+        };
+        because.push(format!("its deadline is {}; {then}", time::moment(at)));
+    }
     Ok(because)
 }
 
@@ -191,9 +173,15 @@ async fn of_task(
         TaskStatus::Queued => queued(view, store, plan, record, &mut because).await?,
         TaskStatus::Running => running(view, plan, record, env, &mut because),
         TaskStatus::Retrying => retrying(plan, record, &mut because),
-        TaskStatus::Failed => failed(view, plan, record, &mut because),
+        TaskStatus::Failed => {
+            failed(view, plan, record, &mut because);
+            fallback(view, index, &mut because);
+        }
         TaskStatus::Skipped => skipped(view, plan, &mut because),
-        TaskStatus::UpstreamFailed => above(view, plan, &mut because),
+        TaskStatus::UpstreamFailed => {
+            above(view, plan, &mut because);
+            fallback(view, index, &mut because);
+        }
         TaskStatus::Cancelled => {
             if because.is_empty() {
                 because.push("it was stopped together with its run".to_owned());
@@ -228,9 +216,7 @@ fn named(view: &RunView, tasks: &[TaskIndex]) -> String {
 }
 
 fn upstream_tally(view: &RunView, plan: &TaskPlan) -> Tally {
-    let counted =
-        |up: &TaskIndex| status::counted(view.status_of(*up), view.prepared.task(*up).allow_failure);
-    Tally::count(plan.needs.iter().map(counted))
+    Tally::count(status::tallied(&view.prepared, plan, |up| view.status_of(up)))
 }
 
 async fn waiting(
@@ -250,7 +236,11 @@ async fn waiting(
     let open: Vec<TaskIndex> =
         plan.needs.iter().copied().filter(|up| !view.status_of(*up).is_terminal()).collect();
     if !open.is_empty() {
-        because.push(format!("it waits for {}", named(view, &open)));
+        let since = view.run.started_at.map(|at| format!(", since {}", time::moment(at)));
+        because.push(format!("it waits for {}{}", named(view, &open), since.unwrap_or_default()));
+    }
+    if let Some(other) = plan.fallback_for {
+        because.push(format!("it runs only if {} fails", view.prepared.task(other).name));
     }
     let verdict = rules::evaluate(plan.rule, upstream_tally(view, plan));
     because.push(match verdict {
@@ -422,6 +412,7 @@ fn running(
         let ended = items.iter().filter(|item| item.status.is_terminal()).count();
         let total = record.and_then(|record| record.item_count).unwrap_or(items.len() as u32);
         because.push(format!("{ended} of {total} items have ended"));
+        because.extend(waiting_items(items));
     }
     if let Some(run) = record.and_then(|record| record.started_run.as_ref()) {
         let env = &view.env_option;
@@ -434,15 +425,50 @@ fn running(
     let Some(attempt) = record.and_then(|record| record.attempts.last()) else { return };
     let since = time::duration(SystemClock.now().micros_since(attempt.started_at));
     let timeout = time::duration(i64::try_from(plan.timeout_seconds * 1_000_000).unwrap_or(i64::MAX));
+    let size = attempt.size.map(|size| format!(" with {size}")).unwrap_or_default();
     if view.is_interrupted() {
         because.push(format!("attempt {} was under way when the engine went", attempt.number));
     } else {
-        because.push(format!("attempt {} is under way for {since} of at most {timeout}", attempt.number));
+        because
+            .push(format!("attempt {} is under way{size} for {since} of at most {timeout}", attempt.number));
         if attempt.log.is_some() {
             let (run, env) = (&view.run.run, &view.env_option);
             because.push(format!("'cauce logs {run} {} --follow{env}' shows what it prints", plan.name));
         }
     }
+}
+
+/// The items that do not run: in line, each pool by itself, and between two attempts.
+fn waiting_items(items: &[TaskRecord]) -> Vec<String> {
+    let mut in_line: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for item in items.iter().filter(|item| item.status == TaskStatus::Queued) {
+        for pool in &item.waits_for {
+            in_line.entry(pool).or_default().extend(item.index);
+        }
+    }
+    let numbers = |items: &[u32]| {
+        let mut shown: Vec<String> = items.iter().take(NAMED_MAX).map(u32::to_string).collect();
+        if items.len() > NAMED_MAX {
+            shown.push(format!("{} more", items.len() - NAMED_MAX));
+        }
+        shown.join(", ")
+    };
+    let mut lines: Vec<String> = in_line
+        .iter()
+        .map(|(pool, items)| format!("items that wait for {}: {}", pool_words(pool), numbers(items)))
+        .collect();
+    let pausing = items.iter().filter(|item| item.status == TaskStatus::Retrying);
+    let pausing: Vec<(&TaskRecord, Instant)> =
+        pausing.filter_map(|item| Some((item, item.retry_at?))).collect();
+    if let Some(next) = pausing.iter().map(|(_, at)| *at).min() {
+        let items: Vec<u32> = pausing.iter().filter_map(|(item, _)| item.index).collect();
+        lines.push(format!(
+            "items that failed and are tried again: {}, the first at {}",
+            numbers(&items),
+            time::moment(next)
+        ));
+    }
+    lines
 }
 
 fn last_failure(record: Option<&TaskRecord>) -> Option<String> {
@@ -453,7 +479,8 @@ fn last_failure(record: Option<&TaskRecord>) -> Option<String> {
     let code = code.filter(|code| !words.as_ref().is_some_and(|words| words.contains(code)));
     let details: Vec<String> = code.into_iter().chain(words).collect();
     let details = if details.is_empty() { String::new() } else { format!(": {}", details.join(": ")) };
-    Some(format!("attempt {} ended with class {class}{details}", attempt.number))
+    let size = attempt.size.map(|size| format!(", with {size}")).unwrap_or_default();
+    Some(format!("attempt {} ended with class {class}{size}{details}", attempt.number))
 }
 
 /// Adds how the last attempt failed, in place of a reason that says the same in fewer words.
@@ -471,9 +498,17 @@ fn retrying(plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<Stri
         let left = if left > 0 { format!("in {}", time::duration(left)) } else { "now".to_owned() };
         because.push(format!("the next attempt starts {left}, at {}", time::moment(at)));
     }
+    if let Some(size) = record.and_then(|record| retry::size(plan, record)) {
+        because.push(format!("it will have {size}"));
+    }
     if let Some(record) = record {
         let used = record.attempts.len().saturating_sub(record.settled_attempts as usize);
         because.push(format!("it has had {} of {}", count(used as u64, "attempt"), plan.retry.retries + 1));
+        let first = record.attempts.get(record.settled_attempts as usize);
+        if let Some((first, longest)) = first.zip(plan.retry.max_duration_seconds) {
+            let until = first.started_at.plus_seconds(longest);
+            because.push(format!("no attempt begins after {} (retry.max_duration)", time::moment(until)));
+        }
     }
 }
 
@@ -501,6 +536,18 @@ fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because:
     }
 }
 
+/// What became of the failure of a task that has a fallback.
+fn fallback(view: &RunView, task: TaskIndex, because: &mut Vec<String>) {
+    let Some(own) = view.prepared.fallback(task) else { return };
+    let name = |task| &view.prepared.task(task).name;
+    because.push(match status::made_good(&view.prepared, task, |task| view.status_of(task)) {
+        Some(good) => {
+            format!("its fallback {} succeeded: the run does not fail because of it", name(good))
+        }
+        None => format!("its fallback {} is {}", name(own), view.status_of(own)),
+    });
+}
+
 fn skipped(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {
     let branch = plan
         .needs
@@ -511,6 +558,11 @@ fn skipped(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {
         && !because.iter().any(|said| said.contains(branch.as_str()))
     {
         because.push(format!("the branch {branch} took another way"));
+    }
+    if let Some(other) = plan.fallback_for {
+        let (name, status) = (&view.prepared.task(other).name, view.status_of(other));
+        because.clear();
+        because.push(format!("it stands in for {name} when that fails, and {name} is {status}"));
     }
     if because.is_empty() {
         because.push(format!("its rule, {}, skips it after {}", plan.rule, named(view, &plan.needs)));

@@ -7,6 +7,7 @@ use crate::bits::{descending, insert, words_for};
 use cauce_model::Json;
 use cauce_model::control::{BreakerUse, IdempotencyPlan, RateLimitUse};
 use cauce_model::dataset::{Condition, DatasetTriggerPlan, Partitioning, normal_template};
+use cauce_model::fargate::GrowthPlan;
 use cauce_model::files::FileTriggerPlan;
 use cauce_model::ids::sha256_hex;
 use cauce_model::matrix::MatrixPlan;
@@ -87,6 +88,7 @@ pub(crate) fn lower(
         schedules,
         max_active_runs: pipeline.max_active_runs,
         max_active_tasks: pipeline.max_active_tasks,
+        max_consecutive_failed_runs: pipeline.max_consecutive_failed_runs,
         deadline: pipeline.deadline.as_ref().map(|deadline| DeadlinePlan {
             after_seconds: deadline.after.0,
             from: deadline.from,
@@ -239,6 +241,10 @@ fn task(name: &Name, task: &Task, project: &Project, positions: &Positions<'_>) 
         retry: RetryPlan { final_exit_codes: final_exit_codes(&task.kind), ..retry(&settings.retry) },
         allow_failure: settings.allow_failure,
         teardown_of: positions.of(&settings.teardown_of),
+        fallback_for: settings
+            .fallback_for
+            .as_ref()
+            .and_then(|name| positions.by_name.get(name.as_str()).copied()),
         reads: settings.reads.iter().map(text).collect(),
         writes: settings.writes.iter().map(text).collect(),
         returns: settings.returns.iter().map(|(name, kind)| (name.to_string(), *kind)).collect(),
@@ -321,6 +327,8 @@ fn retry(retry: &Retry) -> RetryPlan {
         no_retry_on: retry.no_retry_on.clone(),
         skip_on_exit_code: retry.skip_on_exit_code.clone(),
         final_exit_codes: Vec::new(),
+        max_duration_seconds: retry.max_duration.map(|longest| longest.0),
+        on_oom: retry.on_oom.as_ref().map(|growth| GrowthPlan { factor: growth.memory.0, max: growth.max }),
     }
 }
 

@@ -341,7 +341,7 @@ impl RunTasks {
         let run = &self.run;
         let mut tasks = Map::new();
         let mut datasets = Vec::new();
-        for (plan, status, record) in self.each() {
+        for (index, (plan, status, record)) in (0..).zip(self.each()) {
             let current = record.filter(|_| status != TaskStatus::Waiting);
             let output = match current.and_then(|record| record.output.as_ref()) {
                 Some(output) => self::output(objects, output).await?,
@@ -364,6 +364,9 @@ impl RunTasks {
                 "started_at": current.and_then(|record| record.started_at),
                 "ended_at": current.and_then(|record| record.ended_at),
             });
+            if let Some(good) = status::made_good(&self.prepared, index, |task| self.status_of(task)) {
+                task["made_good_by"] = json!(self.prepared.task(good).name);
+            }
             if let Some(approval) = current.and_then(|record| record.approval.as_ref()) {
                 task["approval"] = json!({
                     "message": approval.message,
@@ -441,7 +444,7 @@ pub fn summary(run: &RunRecord) -> Json {
 
 fn attempts(record: &TaskRecord, place: &impl Fn(&str) -> String) -> Vec<Json> {
     let of_attempt = |attempt: &AttemptRecord| {
-        json!({
+        let mut told = json!({
             "number": attempt.number,
             "generation": attempt.generation,
             "started_at": attempt.started_at,
@@ -450,7 +453,12 @@ fn attempts(record: &TaskRecord, place: &impl Fn(&str) -> String) -> Vec<Json> {
             "class": attempt.class,
             "message": attempt.message,
             "log": attempt.log.as_ref().map(|log| place(log)),
-        })
+        });
+        if let Some(size) = attempt.size {
+            told["cpu"] = json!(size.cpu);
+            told["memory"] = json!(size.memory);
+        }
+        told
     };
     record.attempts.iter().map(of_attempt).collect()
 }

@@ -11,7 +11,7 @@ use crate::slots;
 use crate::status::{Upstreams, effective, load_run, load_task, upstreams};
 use crate::stop::Stop;
 use crate::view::Liveness;
-use crate::{Settings, View, approval, datasets, gate, launch};
+use crate::{Settings, View, approval, datasets, gate, launch, retry};
 use cauce_model::control::{HeldBackBy, HeldBackRecord};
 use cauce_model::ids::{child_execution_name, sha256_hex};
 use cauce_model::plan::{MapPlan, TaskKind};
@@ -110,7 +110,7 @@ fn fresh(
     mut case: Case<'_>,
     map: Option<&MapPlan>,
 ) -> Result<Decision, Stop> {
-    let run = case.run;
+    let (run, now) = (case.run, case.now);
     let plan = case.plan();
     if let Some(reason) = case.stopped() {
         let decision = case.end(TaskStatus::Cancelled, Some(reason));
@@ -126,6 +126,14 @@ fn fresh(
                 return Ok(with_answer(begin, &case, decision));
             }
         }
+    }
+
+    // One that waits for objects looks again in the same attempt.
+    if case.loaded.record.status != TaskStatus::Running
+        && let Some(reason) = retry::over(&plan.retry, &case.loaded.record, now)
+    {
+        let decision = case.end(TaskStatus::Failed, Some(reason));
+        return Ok(with_answer(begin, &case, decision));
     }
 
     let outputs = context::outputs(view, run, case.prepared, plan)?;
@@ -192,12 +200,16 @@ fn fresh(
                 fence: case.loaded.record.fence + 1,
                 item: value,
                 outputs: &outputs,
+                size: retry::size(plan, &case.loaded.record),
                 avoid_spot,
             };
             match launch::render(run, plan, &attempt, &renderer) {
                 Err(error) => Ok(misconfigured(begin, case, error)),
                 Ok(launch) => {
                     case.start_attempt(launch::is_program(&launch.request));
+                    if let Some(newest) = case.record().attempts.last_mut() {
+                        newest.size = attempt.size;
+                    }
                     case.record().output_uri = Some(launch.output_uri);
                     let documents = launch.document.into_iter().collect();
                     let decision = Decision { documents, writes: held, ..Decision::default() };

@@ -4,13 +4,13 @@
 use crate::command::{Again, Close, Decision, Effect, Reply};
 use crate::ending::{Case, notice};
 use crate::slots;
-use crate::status::{Loaded, effective, load_run, task_records};
+use crate::status::{Loaded, effective, load_run, made_good, task_records};
 use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
-use crate::{Prepared, Settings, View, observed, trigger};
+use crate::{Prepared, Settings, View, observed, streak, trigger};
 use cauce_model::ids::child_execution_name;
 use cauce_model::item::{Expect, TRANSACTION_MAX};
-use cauce_model::plan::TaskPlan;
+use cauce_model::plan::{TaskIndex, TaskPlan};
 use cauce_model::record::{
     AttemptRecord, CancelRecord, RunRecord, TASK_PREFIX, TaskRecord, active_item, run_partition, task_item,
 };
@@ -142,6 +142,7 @@ pub(crate) fn conclude(
     run.token = None;
     if run.teardown.is_none() {
         announce(&mut run, &prepared, now);
+        decision.writes.extend(streak::ended(&mut run, &prepared, view, now)?);
     }
     if run.deadline_at.is_some() {
         decision.writes.push(Write::Delete { key: due_item(&run_key), expect: Expect::Any });
@@ -189,11 +190,13 @@ fn say_how(
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     let mut skipped = 0;
-    for (task, status) in prepared.plan.tasks.iter().zip(ended) {
+    let of = |task: TaskIndex| ended[task as usize];
+    for ((task, status), index) in prepared.plan.tasks.iter().zip(ended).zip(0..) {
         match status {
             TaskStatus::Success => {}
             TaskStatus::Skipped => skipped += 1,
             TaskStatus::Failed | TaskStatus::UpstreamFailed if task.allow_failure => {}
+            _ if made_good(prepared, index, of).is_some() => {}
             // One that was cut off is made up for, once.
             TaskStatus::Waiting | TaskStatus::Cancelled if task.is_teardown() && run.teardown.is_none() => {}
             // What it was to take away may still be there, but the run's data is not the worse for it.

@@ -72,6 +72,7 @@ pub(crate) fn deploy(
             machine: version.machine.clone(),
             parts: version.parts.clone(),
             paused: known.as_ref().map_or(request.new_paused, |known| known.paused),
+            paused_because: known.as_ref().and_then(|known| known.paused_because.clone()),
             deployment: Some(uri.clone()),
             buckets,
             canary: None,

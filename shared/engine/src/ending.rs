@@ -203,13 +203,17 @@ impl<'a> Case<'a> {
         let next = if self.stopped().is_some() {
             Next::Fail
         } else {
-            retry::next(&plan.retry, &run_key, &self.loaded.record, failure)
+            retry::next(&plan.retry, &run_key, &self.loaded.record, failure, now)
         };
         let decision = match next {
             Next::Skip => {
                 self.end(TaskStatus::Skipped, Some(format!("{}: skipped on this code", failure.message)))
             }
             Next::Fail => self.end_badly(failure),
+            Next::TooLate => {
+                let reason = retry::too_late(&plan.retry, &failure.message);
+                self.end(TaskStatus::Failed, Some(reason))
+            }
             Next::Retry { seconds } => {
                 let record = self.record();
                 record.status = TaskStatus::Retrying;
@@ -269,6 +273,7 @@ impl<'a> Case<'a> {
             exit_code: None,
             class: None,
             message: None,
+            size: None,
             log: with_log.then(|| cauce_model::ids::log_name(&run.run, &record.task, record.index, number)),
         });
         record.fence += 1;

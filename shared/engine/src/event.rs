@@ -6,7 +6,7 @@ use crate::command::{Again, Command, Decision, Effect, Event, Existing, Reply, T
 use crate::schedule::{Dating, Schedule};
 use crate::stop::Stop;
 use crate::trigger::{self, NewRun, Refusal};
-use crate::{Settings, View, consumers, datasets, files, matrix, webhook};
+use crate::{Settings, View, consumers, datasets, files, matrix, streak, webhook};
 use cauce_model::event::{Became, LedgerRecord, ledger_item};
 use cauce_model::ids::{RunRef, sha256_hex};
 use cauce_model::item::Expect;
@@ -125,7 +125,7 @@ fn heard(
         return Ok(rejected(entry, format!("version {version} has no schedule '{schedule}'")));
     };
     if deployed.paused || prepared.plan.paused {
-        return Ok(booked(entry, Became::Paused, None));
+        return Ok(booked(entry, Became::Paused, streak::held_back(&deployed)));
     }
     let ready = match Schedule::new(plan) {
         Ok(ready) => ready,

@@ -8,7 +8,7 @@ use crate::context::Renderer;
 use crate::event::{booked, deployed, pinned, rejected, repeated, start};
 use crate::stop::Stop;
 use crate::trigger::{self, NewRun, run_row};
-use crate::{Prepared, Settings, View, matrix, sets};
+use crate::{Prepared, Settings, View, matrix, sets, streak};
 use cauce_model::event::{
     Became, FileRecord, InterestRecord, LedgerRecord, Object, file_item, interest_partition, ledger_item,
     sequence,
@@ -106,7 +106,7 @@ pub(crate) fn file(
         return Ok(rejected(entry, format!("{} bytes are fewer than min_bytes, {least}", object.size)));
     }
     if deployed.paused || prepared.plan.paused {
-        return Ok(booked(entry, Became::Paused, None));
+        return Ok(booked(entry, Became::Paused, streak::held_back(&deployed)));
     }
     let known_item = view.item(&known_key)?;
     if let Some(known) = known_item.map(FileRecord::from_item).transpose()?

@@ -167,7 +167,7 @@ pub(crate) fn wait_for(
         let (next, decision) = case.fail_attempt(&failure);
         return Ok(Ok(match next {
             Next::Retry { seconds } => Look::Again { seconds, decision },
-            Next::Fail | Next::Skip => Look::Ended(decision),
+            Next::Fail | Next::TooLate | Next::Skip => Look::Ended(decision),
         }));
     }
     let next = arrives_at.map_or(until, |at| at.min(until));

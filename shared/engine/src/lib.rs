@@ -69,6 +69,8 @@ mod close;
 
 mod observed;
 
+mod streak;
+
 pub mod reconcile;
 
 pub mod trigger;

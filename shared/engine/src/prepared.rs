@@ -121,19 +121,28 @@ pub struct Prepared {
     /// Its version.
     pub version: String,
     by_name: BTreeMap<String, TaskIndex>,
+    /// By the task that they make good.
+    fallbacks: BTreeMap<TaskIndex, TaskIndex>,
 }
 
 impl Prepared {
     /// Makes a plan ready.
     pub fn new(plan: Plan, version: impl Into<String>) -> Self {
         let by_name = plan.tasks.iter().zip(0..).map(|(task, index)| (task.name.clone(), index)).collect();
-        Self { plan, version: version.into(), by_name }
+        let fallback = |(task, index): (&TaskPlan, TaskIndex)| Some((task.fallback_for?, index));
+        let fallbacks = plan.tasks.iter().zip(0..).filter_map(fallback).collect();
+        Self { plan, version: version.into(), by_name, fallbacks }
     }
 
     /// A task by name.
     pub fn find(&self, name: &str) -> Option<(TaskIndex, &TaskPlan)> {
         let index = *self.by_name.get(name)?;
         Some((index, self.task(index)))
+    }
+
+    /// The task that runs when this one fails, if one does.
+    pub fn fallback(&self, task: TaskIndex) -> Option<TaskIndex> {
+        self.fallbacks.get(&task).copied()
     }
 
     /// A task by position.

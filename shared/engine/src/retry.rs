@@ -1,10 +1,11 @@
 //! What follows a failed attempt: another one after a delay, or the end.
 
 use crate::classify::Failure;
+use cauce_model::fargate::Size;
 use cauce_model::ids::sha256_hex;
-use cauce_model::plan::RetryPlan;
+use cauce_model::plan::{RetryPlan, TaskKind, TaskPlan};
 use cauce_model::record::TaskRecord;
-use cauce_model::{FailureClass, RunKey};
+use cauce_model::{FailureClass, Instant, RunKey};
 
 /// What follows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,12 +17,20 @@ pub enum Next {
     },
     /// The task fails.
     Fail,
+    /// The task fails: another attempt would begin too late.
+    TooLate,
     /// The task is skipped: its exit code says so.
     Skip,
 }
 
 /// Decides what follows the newest failure of a task run. `record.attempts` already holds it.
-pub fn next(plan: &RetryPlan, run_key: &RunKey, record: &TaskRecord, failure: &Failure) -> Next {
+pub fn next(
+    plan: &RetryPlan,
+    run_key: &RunKey,
+    record: &TaskRecord,
+    failure: &Failure,
+    now: Instant,
+) -> Next {
     let class = failure.class;
     if class == FailureClass::Exit
         && failure.exit_code.is_some_and(|code| plan.skip_on_exit_code.contains(&code))
@@ -54,7 +63,38 @@ pub fn next(plan: &RetryPlan, run_key: &RunKey, record: &TaskRecord, failure: &F
     if charged > budget {
         return Next::Fail;
     }
-    Next::Retry { seconds: delay(plan, run_key, record, charged) }
+    let seconds = delay(plan, run_key, record, charged);
+    if over(plan, record, now.plus_seconds(seconds)).is_some() {
+        return Next::TooLate;
+    }
+    Next::Retry { seconds }
+}
+
+/// Why an attempt after the first one of this generation may not begin at `moment` any more.
+pub(crate) fn over(plan: &RetryPlan, record: &TaskRecord, moment: Instant) -> Option<String> {
+    let longest = plan.max_duration_seconds?;
+    let first = record.attempts.get(record.settled_attempts as usize)?;
+    (moment > first.started_at.plus_seconds(longest)).then(|| {
+        let last = record.attempts.last().and_then(|attempt| attempt.message.as_deref());
+        too_late(plan, last.unwrap_or("it failed"))
+    })
+}
+
+/// That no further attempt begins, after a failure in words.
+pub(crate) fn too_late(plan: &RetryPlan, failure: &str) -> String {
+    let longest = plan.max_duration_seconds.unwrap_or_default();
+    format!("{failure}; retry.max_duration: no attempt begins later than {longest} s after the first")
+}
+
+/// What the next attempt's program is launched with, where the plan lets memory grow: more than any attempt
+/// had that ran out of it, in whatever generation.
+pub fn size(plan: &TaskPlan, record: &TaskRecord) -> Option<Size> {
+    let growth = plan.retry.on_oom?;
+    let TaskKind::Container(container) = &plan.kind else { return None };
+    let first = Size { cpu: container.cpu, memory: container.memory };
+    let ran_out = record.attempts.iter().filter(|past| past.class == Some(FailureClass::OutOfMemory));
+    let grown = ran_out.map(|past| growth.after(past.size.unwrap_or(first)));
+    Some(grown.fold(first, |most, size| if size.memory > most.memory { size } else { most }))
 }
 
 /// The delay before the attempt that follows the k-th failure charged to its budget: whole seconds,
@@ -76,8 +116,10 @@ fn hash_share(text: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cauce_model::Instant;
+    use cauce_model::fargate::GrowthPlan;
     use cauce_model::record::AttemptRecord;
+
+    const NOW: Instant = Instant::from_micros(1);
 
     fn record(classes: &[FailureClass]) -> TaskRecord {
         let mut record = TaskRecord::new("extract".into(), None, 1);
@@ -90,6 +132,7 @@ mod tests {
                 exit_code: None,
                 class: Some(*class),
                 message: None,
+                size: None,
                 log: None,
             });
         }
@@ -98,7 +141,7 @@ mod tests {
 
     fn after(plan: &RetryPlan, classes: &[FailureClass]) -> Next {
         let class = *classes.last().unwrap();
-        next(plan, &RunKey::new("p", "r"), &record(classes), &Failure::new(class, ""))
+        next(plan, &RunKey::new("p", "r"), &record(classes), &Failure::new(class, ""), NOW)
     }
 
     fn plan(retries: u32) -> RetryPlan {
@@ -156,7 +199,7 @@ mod tests {
         let with = RetryPlan { final_exit_codes: vec![1, 2], ..plan(3) };
         let after = |code| {
             let failure = Failure { exit_code: Some(code), ..Failure::new(FailureClass::Exit, "") };
-            next(&with, &RunKey::new("p", "r"), &record(&[FailureClass::Exit]), &failure)
+            next(&with, &RunKey::new("p", "r"), &record(&[FailureClass::Exit]), &failure, NOW)
         };
         assert_eq!(after(2), Next::Fail);
         assert_eq!(after(3), Next::Retry { seconds: 10 });
@@ -167,7 +210,57 @@ mod tests {
         let mut record = record(&[FailureClass::Exit, FailureClass::Exit, FailureClass::Exit]);
         record.settled_attempts = 2;
         let failure = Failure::new(FailureClass::Exit, "");
-        assert_eq!(next(&plan(1), &RunKey::new("p", "r"), &record, &failure), Next::Retry { seconds: 10 });
+        let next = next(&plan(1), &RunKey::new("p", "r"), &record, &failure, NOW);
+        assert_eq!(next, Next::Retry { seconds: 10 });
+    }
+
+    #[test]
+    fn no_attempt_begins_later_than_so_long_after_the_first() {
+        let at = |seconds| Instant::from_micros(0).plus_seconds(seconds);
+        let plan = RetryPlan { max_duration_seconds: Some(100), ..plan(9) };
+        let mut record = record(&[FailureClass::Exit]);
+        let failure = Failure::new(FailureClass::Exit, "");
+        let after = |record: &TaskRecord, now| next(&plan, &RunKey::new("p", "r"), record, &failure, now);
+        // The delay is 10 s: the next attempt would begin at 100 s, then at 101 s.
+        assert_eq!(after(&record, at(90)), Next::Retry { seconds: 10 });
+        assert_eq!(after(&record, at(91)), Next::TooLate);
+        assert_eq!(over(&plan, &record, at(100)), None);
+        assert!(over(&plan, &record, at(101)).is_some());
+        // A later generation has its own time.
+        record.settled_attempts = 1;
+        assert_eq!(over(&plan, &record, at(101)), None);
+    }
+
+    #[test]
+    fn memory_grows_by_every_attempt_that_ran_out_of_it_and_by_no_other() {
+        use FailureClass::{Exit, Killed, OutOfMemory};
+        let mut plan: TaskPlan = serde_json::from_value(serde_json::json!({
+            "name": "extract", "timeout_seconds": 1, "start_timeout_seconds": 1, "stop_timeout_seconds": 1,
+            "retry": plan(9), "kind": {"type": "container", "image": "x", "command": [], "task_definition": "x",
+            "cpu": 256, "memory": 512},
+        }))
+        .unwrap();
+        assert_eq!(size(&plan, &record(&[OutOfMemory])), None);
+        plan.retry.on_oom = Some(GrowthPlan { factor: 2.0, max: 4096 });
+        let mut past = TaskRecord::new("extract".into(), None, 1);
+        let mut sizes = Vec::new();
+        for class in [OutOfMemory, Exit, Killed, OutOfMemory, OutOfMemory, OutOfMemory, Exit] {
+            let size = size(&plan, &past);
+            sizes.extend(size.map(|size| (size.cpu, size.memory)));
+            let attempt = record(&[class]).attempts.remove(0);
+            past.attempts.push(AttemptRecord { size, ..attempt });
+        }
+        assert_eq!(
+            sizes,
+            [(256, 512), (256, 1024), (256, 1024), (256, 1024), (256, 2048), (512, 4096), (512, 4096)]
+        );
+        // Earlier generations count: what was too little then is too little now. A plan with more has its way.
+        past.settled_attempts = 7;
+        assert_eq!(size(&plan, &past), Some(Size { cpu: 512, memory: 4096 }));
+        let TaskKind::Container(container) = &mut plan.kind else { panic!("a container") };
+        container.memory = 8192;
+        container.cpu = 1024;
+        assert_eq!(size(&plan, &past), Some(Size { cpu: 1024, memory: 8192 }));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use crate::rules::Tally;
 use crate::{Prepared, View};
 use cauce_model::item::Expect;
-use cauce_model::plan::TaskIndex;
+use cauce_model::plan::{TaskIndex, TaskPlan};
 use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
 use cauce_model::{Item, RunKey, TaskStatus};
 
 use crate::stop::Stop;
+use std::collections::BTreeMap;
 
 /// A record together with what a write of it expects to find.
 #[derive(Clone, Debug)]
@@ -57,6 +58,52 @@ pub fn counted(status: TaskStatus, allow_failure: bool) -> TaskStatus {
     }
 }
 
+/// The fallback that made the failure of a task good: its own, or that of the fallback where this one
+/// failed too. None where the task did not fail, or where no fallback succeeded.
+pub fn made_good(
+    prepared: &Prepared,
+    task: TaskIndex,
+    status: impl Fn(TaskIndex) -> TaskStatus,
+) -> Option<TaskIndex> {
+    let failed = |task| matches!(status(task), TaskStatus::Failed | TaskStatus::UpstreamFailed);
+    let mut task = task;
+    while failed(task) {
+        task = prepared.fallback(task)?;
+        if status(task) == TaskStatus::Success {
+            return Some(task);
+        }
+    }
+    None
+}
+
+/// The endings of a task's upstreams, as its rule counts them: an excused failure is a success, and a
+/// task counts as one with its fallbacks where all of them are upstreams. An early rule looks at each by
+/// itself: it waits for nothing that could make a failure good.
+pub fn tallied(
+    prepared: &Prepared,
+    plan: &TaskPlan,
+    status: impl Fn(TaskIndex) -> TaskStatus,
+) -> Vec<TaskStatus> {
+    let is_early = plan.rule.is_early();
+    let is_one_with = |up: &TaskIndex| {
+        let other = prepared.task(*up).fallback_for;
+        !is_early && other.is_some_and(|other| plan.needs.contains(&other))
+    };
+    let here = |task: TaskIndex| {
+        // What is no upstream may not have ended.
+        if plan.needs.contains(&task) { status(task) } else { TaskStatus::Waiting }
+    };
+    let ups = plan.needs.iter().filter(|up| !is_one_with(up));
+    let counted = |up: &TaskIndex| {
+        let may_be_good = !is_early && prepared.fallback(*up).is_some();
+        if may_be_good && made_good(prepared, *up, here).is_some() {
+            return TaskStatus::Success;
+        }
+        counted(status(*up), prepared.task(*up).allow_failure)
+    };
+    ups.map(counted).collect()
+}
+
 /// The declared upstreams of a task, as its rule sees them.
 pub(crate) struct Upstreams {
     pub(crate) tally: Tally,
@@ -77,7 +124,7 @@ pub(crate) fn upstreams(
     let plan = prepared.task(task);
     let key = |up: TaskIndex| task_item(&run_key, &prepared.task(up).name, None);
     view.want(plan.needs.iter().map(|up| key(*up)))?;
-    let mut statuses = Vec::with_capacity(plan.needs.len());
+    let mut statuses = BTreeMap::new();
     let mut open = Vec::new();
     let mut skipped_by = None;
     for up in &plan.needs {
@@ -91,9 +138,10 @@ pub(crate) fn upstreams(
         {
             skipped_by = Some(record.task.clone());
         }
-        statuses.push(counted(status, prepared.task(*up).allow_failure));
+        statuses.insert(*up, status);
     }
-    Ok(Upstreams { tally: Tally::count(statuses), open, skipped_by })
+    let of = |up: TaskIndex| statuses.get(&up).copied().unwrap_or(TaskStatus::Waiting);
+    Ok(Upstreams { tally: Tally::count(tallied(prepared, plan, of)), open, skipped_by })
 }
 
 /// Reads task records out of the items of a run's partition, skipping items of mapped tasks.

@@ -8,7 +8,7 @@ use crate::command::{Decision, Existing};
 use crate::event::{booked, deployed, rejected, repeated, start_with};
 use crate::stop::Stop;
 use crate::trigger::{self, NewRun};
-use crate::{Prepared, View};
+use crate::{Prepared, View, streak};
 use cauce_model::event::{Became, LedgerRecord, ledger_item};
 use cauce_model::item::Expect;
 use cauce_model::plan::TriggerPlan;
@@ -154,7 +154,7 @@ fn heard(
         return Ok(rejected(entry, format!("version {} has no webhook {address}", deployed.version)));
     };
     if deployed.paused || prepared.plan.paused {
-        return Ok(booked(entry, Became::Paused, None));
+        return Ok(booked(entry, Became::Paused, streak::held_back(&deployed)));
     }
     match made(plan, body, &entry, &prepared) {
         Ok((params, new)) => started(entry, hook, &deployed, params, new, view, now),

@@ -102,6 +102,7 @@ impl<W: World + 'static> Host<W> {
             machine: deployment.machine(&deployment.plan.pipeline),
             parts: BTreeMap::new(),
             paused: false,
+            paused_because: None,
             deployment: None,
             buckets: Vec::new(),
             canary: None,
@@ -154,6 +155,7 @@ impl<W: World + 'static> Host<W> {
                 return Ok(Some(kept.clone()));
             }
             record.paused = known.as_ref().is_some_and(|known| known.paused);
+            record.paused_because = known.as_ref().and_then(|known| known.paused_because.clone());
             if known.as_ref() == Some(&record) {
                 return Ok(None);
             }

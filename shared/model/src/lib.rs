@@ -19,6 +19,12 @@ pub mod plan;
 
 pub mod services;
 
+pub mod fargate;
+
+pub mod retry;
+
+pub mod streak;
+
 pub mod item;
 
 pub mod record;

@@ -10,9 +10,9 @@ use crate::dataset::DatasetTriggerPlan;
 use crate::files::FileTriggerPlan;
 use crate::matrix::MatrixPlan;
 use crate::params::ParamSpec;
+pub use crate::retry::RetryPlan;
 use crate::rule::TriggerRule;
 use crate::services::CallPlan;
-use crate::status::FailureClass;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +48,9 @@ pub struct Plan {
     /// Tasks of one pipeline that may hold a slot at once, over all its runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_active_tasks: Option<u32>,
+    /// It is paused after so many runs that failed one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_consecutive_failed_runs: Option<u32>,
     /// When a run is late, and what then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DeadlinePlan>,
@@ -367,6 +370,9 @@ pub struct TaskPlan {
     /// went, when at least one of them succeeded. A failure of it does not fail the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub teardown_of: Vec<TaskIndex>,
+    /// The task whose failure it makes good: it runs when that one failed or could not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_for: Option<TaskIndex>,
     /// Datasets it reads (templates), for lineage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<String>,
@@ -458,57 +464,6 @@ pub struct MapPlan {
     /// Whether the machine fans out by Distributed Map.
     #[serde(default, skip_serializing_if = "is_false")]
     pub distributed: bool,
-}
-
-/// What follows a failed attempt.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RetryPlan {
-    /// More attempts after failures of the user's own program.
-    pub retries: u32,
-    /// Seconds before the first of them.
-    pub delay_seconds: f64,
-    /// Factor from one delay to the next.
-    pub backoff: f64,
-    /// Longest delay.
-    pub max_delay_seconds: f64,
-    /// Share of the delay by which it is moved either way, 0 to 1.
-    pub jitter: f64,
-    /// More attempts after failures in which the program never started.
-    pub infrastructure_retries: u32,
-    /// Whether the program may be started again after an interruption, beyond `retries`.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub restartable: bool,
-    /// Only these classes are retried, when not empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub retry_on: Vec<FailureClass>,
-    /// These classes are never retried.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub no_retry_on: Vec<FailureClass>,
-    /// Exit codes after which another attempt can never help.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub final_exit_codes: Vec<i32>,
-    /// Exit codes that skip the task.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub skip_on_exit_code: Vec<i32>,
-}
-
-impl Default for RetryPlan {
-    fn default() -> Self {
-        Self {
-            retries: 0,
-            delay_seconds: 60.0,
-            backoff: 2.0,
-            max_delay_seconds: 3600.0,
-            jitter: 0.1,
-            infrastructure_retries: 5,
-            restartable: false,
-            retry_on: Vec::new(),
-            no_retry_on: Vec::new(),
-            final_exit_codes: Vec::new(),
-            skip_on_exit_code: Vec::new(),
-        }
-    }
 }
 
 /// The type of a declared output field.

@@ -3,6 +3,7 @@
 use crate::Json;
 use crate::control::{ClaimRecord, HeldBackRecord};
 use crate::deployment::VersionRecord;
+use crate::fargate::Size;
 use crate::ids::{RunKey, RunRef, sha256_hex};
 use crate::item::{Body, IndexEntry, Item, Key};
 use crate::matrix::RunItem;
@@ -118,6 +119,9 @@ pub struct PipelineRecord {
     /// Whether its triggers are held back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub paused: bool,
+    /// Why, where no person paused it, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_because: Option<String>,
     /// Where the document of its deployment is; absent on one machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<String>,
@@ -258,6 +262,11 @@ impl RunRecord {
         self.run.key()
     }
 
+    /// Whether it was cancelled before it was let in: the token with which it waits has to hear of that.
+    pub fn awaits_refusal(&self) -> bool {
+        self.status == RunStatus::Cancelled && self.started_at.is_none() && self.token.is_some()
+    }
+
     /// Whether a task keeps its earlier ending in the present generation.
     pub fn carries(&self, task: usize) -> bool {
         self.carried.as_deref().is_some_and(|bits| {
@@ -349,7 +358,7 @@ pub struct Notice {
     pub id: String,
     /// The channel's name in the project file.
     pub channel: String,
-    /// `failed`, `retrying`, `deadline`, `success`, `approval` or `message`.
+    /// `failed`, `retrying`, `deadline`, `success`, `paused`, `approval` or `message`.
     pub event: String,
     /// One line.
     pub subject: String,
@@ -588,6 +597,9 @@ pub struct AttemptRecord {
     /// The failure in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What its program was launched with, where that can differ from one attempt to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
     /// Where its log is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,

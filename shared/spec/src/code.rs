@@ -98,6 +98,8 @@ codes! {
     StartsItself = "C211",
     /// A teardown takes away a task that sets nothing up.
     NotSetup = "C212",
+    /// A task needs one that has a fallback, and does not need the fallback.
+    FallbackNotNeeded = "C213",
     // Templates.
     /// A template cannot be parsed.
     BadTemplate = "C301",

@@ -1,5 +1,5 @@
-//! What a teardown waits for without saying so: what it takes away may be in use by anything below its
-//! setup, so it comes after all of that.
+//! What tasks wait for without saying so. A fallback comes after what it stands in for. What a teardown
+//! takes away may be in use by anything below its setup, so it comes after all of that.
 
 use cauce_model::TriggerRule;
 
@@ -19,7 +19,14 @@ pub fn needs(pipeline: &Pipeline) -> Vec<Vec<usize>> {
         }
         found
     };
-    let declared: Vec<Vec<usize>> = pipeline.tasks.values().map(|task| of(&task.settings.needs)).collect();
+    let declared = |(at, task): (usize, &crate::Task)| {
+        let mut needs = of(&task.settings.needs);
+        // A fallback waits for what it stands in for.
+        let other = task.settings.fallback_for.as_ref().and_then(|name| pipeline.tasks.get_index_of(name));
+        needs.extend(other.filter(|other| *other != at && !needs.contains(other)));
+        needs
+    };
+    let declared: Vec<Vec<usize>> = pipeline.tasks.values().enumerate().map(declared).collect();
     let setups: Vec<Vec<usize>> =
         pipeline.tasks.values().map(|task| of(&task.settings.teardown_of)).collect();
     if setups.iter().all(Vec::is_empty) {

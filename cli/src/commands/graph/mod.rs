@@ -161,7 +161,9 @@ impl Node {
         if task.map.is_some() {
             add("each item");
         }
-        if task.rule != TriggerRule::default() && !task.needs.is_empty() {
+        if task.fallback_for.is_some() {
+            add("fallback");
+        } else if task.rule != TriggerRule::default() && !task.needs.is_empty() {
             add(&task.rule.to_string());
         }
         if task.condition.is_some() {

@@ -196,6 +196,7 @@ impl Here {
             machine: name.clone(),
             parts: BTreeMap::new(),
             paused: false,
+            paused_because: None,
             deployment: None,
             buckets: Vec::new(),
             canary: None,

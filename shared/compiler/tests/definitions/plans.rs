@@ -42,6 +42,7 @@ pub(crate) fn pass(name: &str, needs: &[u32]) -> TaskPlan {
         idempotency: None,
         priority: 0,
         allow_failure: false,
+        fallback_for: None,
         teardown_of: Vec::new(),
         reads: Vec::new(),
         writes: Vec::new(),

@@ -4,6 +4,7 @@
 use super::{Attempt, Launch, Subject, place};
 use crate::context::{Renderer, Unrendered, moment, trigger};
 use cauce_model::Json;
+use cauce_model::fargate::Size;
 use cauce_model::plan::{Capacity, ContainerPlan, TaskPlan};
 use cauce_model::record::RunRecord;
 use serde_json::{Map, json};
@@ -118,8 +119,11 @@ pub(super) fn render(
 
     let environment = pairs(environment);
     let mut overrides = Map::new();
-    overrides.insert("Cpu".into(), Json::from(plan.cpu.to_string()));
-    overrides.insert("Memory".into(), Json::from(plan.memory.to_string()));
+    // The task's own size. No task definition of ours says one for its container, which so gets all of it.
+    // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
+    let size = attempt.size.unwrap_or(Size { cpu: plan.cpu, memory: plan.memory });
+    overrides.insert("Cpu".into(), Json::from(size.cpu.to_string()));
+    overrides.insert("Memory".into(), Json::from(size.memory.to_string()));
     if let Some(gib) = plan.ephemeral_storage_gib {
         overrides.insert("EphemeralStorage".into(), json!({"SizeInGiB": gib}));
     }

@@ -15,6 +15,7 @@ pub use container::{CLIENT_TOKEN_MAX, CONTAINER_NAME, OVERRIDES_BUDGET, OVERRIDE
 use crate::Settings;
 use crate::classify::Failure;
 use crate::context::{Renderer, Unrendered};
+use cauce_model::fargate::Size;
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{TaskKind, TaskPlan};
 use cauce_model::record::RunRecord;
@@ -29,6 +30,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) fence: u64,
     pub(crate) item: Option<&'a Json>,
     pub(crate) outputs: &'a Map<String, Json>,
+    /// What the program gets where that is not what the plan says: an earlier attempt ran out of memory.
+    pub(crate) size: Option<Size>,
     /// Whether an earlier attempt was interrupted on Spot, or found no capacity there.
     pub(crate) avoid_spot: bool,
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::context;
 use cauce_model::Instant;
+use cauce_model::fargate::Size;
 use serde_json::json;
 
 fn run() -> RunRecord {
@@ -46,10 +47,20 @@ fn launch_in(
     number: u32,
     run: &RunRecord,
 ) -> Result<Launch, Unrendered> {
+    launch_with(settings, task, number, run, None)
+}
+
+fn launch_with(
+    settings: &Settings,
+    task: &TaskPlan,
+    number: u32,
+    run: &RunRecord,
+    size: Option<Size>,
+) -> Result<Launch, Unrendered> {
     let outputs = Map::new();
     let context = context::context(run, &outputs, &context::Attempt { number, item: None });
-    let attempt =
-        Attempt { number, index: None, fence: 1, item: None, outputs: &outputs, avoid_spot: number > 1 };
+    let avoid_spot = number > 1;
+    let attempt = Attempt { number, index: None, fence: 1, item: None, outputs: &outputs, size, avoid_spot };
     render(run, task, &attempt, &Renderer { context: &context, settings })
 }
 
@@ -74,6 +85,20 @@ fn without_token(service: Json, token: &str) -> Json {
 fn output_of(service: Json, result: Json) -> Json {
     let TaskKind::Call(call) = self::service(service).kind else { panic!("a call") };
     output(&call.service, &result).map(Json::Object).unwrap_or_else(|failure| panic!("{failure:?}"))
+}
+
+#[test]
+fn an_attempt_after_one_that_ran_out_of_memory_overrides_the_size_of_its_task() {
+    let plan = task(json!({"type": "container", "image": "x", "command": ["run"], "task_definition": "x",
+                           "cpu": 256, "memory": 512}));
+    let sized = |size| launch_with(&aws(), &plan, 2, &run(), size).map(|launch| launch.request);
+    let grown = sized(Some(Size { cpu: 512, memory: 4096 })).unwrap_or_else(|error| panic!("{}", error.0));
+    let usual = sized(None).unwrap_or_else(|error| panic!("{}", error.0));
+    assert_eq!((&usual["Overrides"]["Cpu"], &usual["Overrides"]["Memory"]), (&json!("256"), &json!("512")));
+    assert_eq!((&grown["Overrides"]["Cpu"], &grown["Overrides"]["Memory"]), (&json!("512"), &json!("4096")));
+    // A limit of the container's own would have to fit in the task's: there is none.
+    assert_eq!(grown["Overrides"]["ContainerOverrides"][0].get("Memory"), None);
+    assert_ne!(usual["ClientToken"], grown["ClientToken"]);
 }
 
 #[test]

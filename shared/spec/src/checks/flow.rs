@@ -176,7 +176,7 @@ fn never_run(draft: &Draft<'_>, graph: &Graph, reader: &mut Reader) {
         if base[at] & RAN == 0 && graph.needs[at].iter().all(|up| base[*up] & RAN != 0) {
             let task = &draft.tasks[at];
             let (span, route) = task.place(&["trigger_rule"]);
-            let rule = task.task.settings.trigger_rule;
+            let rule = task.task.settings.rule();
             reader.report(
                 Diagnostic::warning(
                     Code::NeverRuns,
@@ -324,11 +324,31 @@ fn endings(draft: &Draft<'_>, graph: &Graph, at: usize, known: &[Endings]) -> En
     evaluate(draft, graph, at, |up| known[up])
 }
 
+/// The upstreams that a rule counts, and those among them that another one may make good: a task counts
+/// as one with its fallback where both are needed, unless the rule fires early.
+fn with_fallbacks(
+    draft: &Draft<'_>,
+    needs: &[usize],
+    rule: TriggerRule,
+) -> (Vec<usize>, Vec<(usize, usize)>) {
+    let other = |at: usize| {
+        let other = draft.tasks[at].task.settings.fallback_for.as_ref()?;
+        draft.index.get(other.as_str()).copied().filter(|other| needs.contains(other) && !rule.is_early())
+    };
+    let made_good = needs.iter().filter_map(|at| Some((other(*at)?, *at))).collect();
+    (needs.iter().copied().filter(|at| other(*at).is_none()).collect(), made_good)
+}
+
 /// The endings that a task may have, given those of the tasks it needs. Too many rather than
 /// too few: upstreams are taken as independent of each other.
 fn evaluate(draft: &Draft<'_>, graph: &Graph, at: usize, of: impl Fn(usize) -> Endings) -> Endings {
     let settings = &draft.tasks[at].task.settings;
-    let needs = &graph.needs[at];
+    let rule = settings.rule();
+    let (needs, made_good) = with_fallbacks(draft, &graph.needs[at], rule);
+    let of = |up: usize| {
+        let good = made_good.iter().any(|(task, fallback)| *task == up && of(*fallback) & SUCCESS != 0);
+        of(up) | if good { SUCCESS } else { 0 }
+    };
     let mut ran = if settings.allow_failure { SUCCESS } else { SUCCESS | FAILED };
     if matches!(draft.tasks[at].task.kind, Kind::Fail(_)) {
         ran = if settings.allow_failure { SUCCESS } else { FAILED };
@@ -337,7 +357,7 @@ fn evaluate(draft: &Draft<'_>, graph: &Graph, at: usize, of: impl Fn(usize) -> E
     {
         ran |= SKIPPED;
     }
-    if needs.is_empty() || settings.trigger_rule == TriggerRule::Always {
+    if needs.is_empty() || rule == TriggerRule::Always {
         return ran;
     }
     if !settings.teardown_of.is_empty() {
@@ -348,7 +368,7 @@ fn evaluate(draft: &Draft<'_>, graph: &Graph, at: usize, of: impl Fn(usize) -> E
     let any = |wanted: Endings| needs.iter().any(|up| of(*up) & wanted != 0);
     let bad = FAILED | UPSTREAM;
     let mut out = 0;
-    let (runs, skips, fails) = match settings.trigger_rule {
+    let (runs, skips, fails) = match rule {
         TriggerRule::AllSuccess => (all(SUCCESS), any(SKIPPED), any(bad)),
         TriggerRule::AllFailed => (all(bad), any(SUCCESS | SKIPPED), false),
         TriggerRule::AllDone | TriggerRule::Always => (true, false, false),

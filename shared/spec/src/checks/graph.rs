@@ -62,6 +62,12 @@ pub(crate) fn check(draft: &Draft<'_>, reader: &mut Reader) -> Option<Graph> {
                 below[upstream].push(at);
             }
         }
+        // Whether it may stand in for that one is checked with the other rules.
+        let other = task.task.settings.fallback_for.as_ref().and_then(|name| draft.index.get(name.as_str()));
+        if let Some(&other) = other.filter(|other| **other != at && !own.contains(other)) {
+            own.push(other);
+            below[other].push(at);
+        }
         needs.push(own);
     }
     let order = sort(&needs, &below);

@@ -3,11 +3,13 @@
 mod calendars;
 mod control;
 mod datasets;
+mod fallback;
 mod flow;
 mod graph;
 pub(crate) mod matrix;
 mod names;
 mod pools;
+mod retries;
 mod services;
 mod triggers;
 mod values;
@@ -40,6 +42,7 @@ pub(crate) fn run(
     let graph = graph::check(&draft, reader);
     if let Some(graph) = &graph {
         flow::check(&draft, graph, reader);
+        fallback::check(&draft, graph, reader);
     }
     let items = matrix::check(&draft, files, texts, reader);
     names::check(&draft, graph.as_ref(), project, items.as_ref(), reader);
@@ -55,6 +58,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) root: &'a Node,
     pub(crate) tasks: Vec<DraftTask<'a>>,
     pub(crate) index: BTreeMap<&'a str, usize>,
+    /// The fallback of each task that has one, the first in the file.
+    pub(crate) fallbacks: BTreeMap<usize, usize>,
 }
 
 pub(crate) struct DraftTask<'a> {
@@ -73,8 +78,16 @@ impl<'a> Draft<'a> {
                 Some(DraftTask { name, task, entry })
             })
             .collect();
-        let index = tasks.iter().enumerate().map(|(at, task)| (task.name, at)).collect();
-        Self { pipeline, root, tasks, index }
+        let index: BTreeMap<&str, usize> =
+            tasks.iter().enumerate().map(|(at, task)| (task.name, at)).collect();
+        let mut fallbacks = BTreeMap::new();
+        for (at, task) in tasks.iter().enumerate() {
+            let other = task.task.settings.fallback_for.as_ref().and_then(|of| index.get(of.as_str()));
+            if let Some(&other) = other.filter(|other| **other != at) {
+                fallbacks.entry(other).or_insert(at);
+            }
+        }
+        Self { pipeline, root, tasks, index, fallbacks }
     }
 }
 

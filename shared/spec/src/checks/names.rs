@@ -344,18 +344,22 @@ impl Before {
                 } else {
                     ended.join(at, up, true)
                 }
-                // A task that is allowed to fail counts as a success and has no output.
+                // A task that is allowed to fail counts as a success and has no output. Of one and its
+                // fallback either may have succeeded.
+                if of_pair(draft, needs, up) {
+                    continue;
+                }
                 let own = !draft.tasks[up].task.settings.allow_failure;
                 match rule {
                     TriggerRule::AllSuccess => succeeded.join(at, up, own),
                     TriggerRule::OneSuccess
                     | TriggerRule::NoneFailedMinOneSuccess
                     | TriggerRule::AllDoneMinOneSuccess => {
-                        if place == 0 {
-                            succeeded.join(at, up, own)
-                        } else {
-                            succeeded.meet(at, up, own)
+                        // Any of them may be the one that succeeded, a pair too.
+                        if needs.iter().any(|up| of_pair(draft, needs, *up)) {
+                            continue;
                         }
+                        if place == 0 { succeeded.join(at, up, own) } else { succeeded.meet(at, up, own) }
                     }
                     _ => {}
                 }
@@ -369,6 +373,14 @@ impl Before {
         }
         Self { ended, succeeded }
     }
+}
+
+/// Whether a task and its fallback are both among these, and the task is one of the two.
+fn of_pair(draft: &Draft<'_>, needs: &[usize], task: usize) -> bool {
+    let other = draft.tasks[task].task.settings.fallback_for.as_ref();
+    let other = other.and_then(|name| draft.index.get(name.as_str()));
+    let among = |at: Option<&usize>| at.is_some_and(|at| needs.contains(at));
+    among(other) || among(draft.fallbacks.get(&task))
 }
 
 /// One set of tasks per task, as rows of bits.

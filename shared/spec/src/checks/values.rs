@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cauce_model::fargate::SIZES;
 use cauce_model::plan::APPROVAL_OUTPUT;
 use indexmap::IndexMap;
 
@@ -209,6 +210,7 @@ fn settings(task: &DraftTask<'_>, reader: &mut Reader) {
             task.task.kind,
             Kind::Container(_) | Kind::Quality(_) | Kind::Sql(_) | Kind::Mask(_) | Kind::Copy(_)
         );
+    super::retries::check(task, reader);
     if settings.local.is_some() && !runs_program {
         conflict(
             reader,
@@ -236,16 +238,6 @@ fn settings(task: &DraftTask<'_>, reader: &mut Reader) {
             let help = format!("remove `returns`; it returns {} by itself", APPROVAL_OUTPUT.join(", "));
             conflict(reader, &["returns"], "an approval declares no output of its own".to_owned(), &help);
         }
-    }
-    if let Some(both) =
-        settings.retry.retry_on.iter().find(|class| settings.retry.no_retry_on.contains(class))
-    {
-        conflict(
-            reader,
-            &["retry", "no_retry_on"],
-            format!("`{}` is in `retry_on` too", both.as_str()),
-            "keep it in one of the two",
-        );
     }
 }
 
@@ -334,23 +326,10 @@ fn image(task: &DraftTask<'_>, image: &Name, project: &Project, reader: &mut Rea
     );
 }
 
-/// Cpu units, least and greatest memory in MiB, and the step between, as Fargate offers them.
-/// 256 units go with 512, 1024 and 2048 MiB, which has no step.
-/// Source: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size>.
-pub(crate) const FARGATE_SIZES: [(u32, u32, u32, u32); 7] = [
-    (256, 512, 2_048, 0),
-    (512, 1_024, 4_096, 1_024),
-    (1_024, 2_048, 8_192, 1_024),
-    (2_048, 4_096, 16_384, 1_024),
-    (4_096, 8_192, 30_720, 1_024),
-    (8_192, 16_384, 61_440, 4_096),
-    (16_384, 32_768, 122_880, 8_192),
-];
-
 /// Why Fargate does not offer this pair; none where it does.
 fn fargate(cpu: u32, memory: u32) -> Option<(&'static str, String, String)> {
-    let Some((_, low, high, step)) = FARGATE_SIZES.into_iter().find(|(units, ..)| *units == cpu) else {
-        let units: Vec<String> = FARGATE_SIZES.iter().map(|(units, ..)| units.to_string()).collect();
+    let Some((_, low, high, step)) = SIZES.into_iter().find(|(units, ..)| *units == cpu) else {
+        let units: Vec<String> = SIZES.iter().map(|(units, ..)| units.to_string()).collect();
         return Some((
             "cpu",
             format!("Fargate has no {cpu} cpu units"),

@@ -91,6 +91,8 @@ record! {
         max_active_runs: Option<Json> = None;
         /// Active tasks: how many tasks of this pipeline may run at once, over all its runs.
         max_active_tasks: Option<Json> = None;
+        /// Failed runs: the pipeline is paused after so many runs that failed one after the other.
+        max_consecutive_failed_runs: Option<Json> = None;
         /// Deadline: how long a run may take before somebody is told or it is cancelled.
         deadline: Option<Json> = None;
         /// Notifications: which channels hear of what.

@@ -239,6 +239,11 @@ impl Kind {
         )
     }
 
+    /// Whether a task as it is written runs a program in a container whose memory it chooses.
+    pub(crate) fn has_memory(task: &[Entry]) -> bool {
+        task.iter().any(|entry| entry.key == "container" || Self::DATA_KEYS.contains(&entry.key.as_str()))
+    }
+
     /// Whether a mapping under `notify` is a message, not a list of channels by event.
     pub(crate) fn is_message(notify: &Node) -> bool {
         Notify::KEYS.iter().any(|key| notify.get(key).is_some())

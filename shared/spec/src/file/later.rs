@@ -8,16 +8,6 @@ use serde_json::Value as Json;
 use crate::shape::{Name, record};
 
 record! {
-    /// Out of memory: how a retry grows.
-    pub struct OutOfMemory {
-        /// Memory: the factor, such as `x2`.
-        memory: String;
-        /// Most memory: MiB that it never passes.
-        max: u32;
-    }
-}
-
-record! {
     /// Extract: rows of a database.
     pub struct Extract {
         /// Connection: its name in the project file.

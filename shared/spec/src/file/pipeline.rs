@@ -32,6 +32,8 @@ record! {
         max_active_runs: u32 = 16, within 1..=1000;
         /// Active tasks: how many tasks of this pipeline may run at once, over all its runs.
         max_active_tasks: Option<u32> = None, within 1..=10_000;
+        /// Failed runs: the pipeline is paused after so many runs that failed one after the other.
+        max_consecutive_failed_runs: Option<u32> = None, within 1..=100;
         /// Overlap: what a new run does when the active runs are at their limit.
         overlap: Overlap = Overlap::Queue;
         /// Deadline: how long a run may take before somebody is told or it is cancelled.

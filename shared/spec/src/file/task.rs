@@ -11,10 +11,9 @@ use serde_json::{Value as Json, json};
 use crate::diagnostic::{Code, Position};
 use crate::file::control::{BreakerUse, Idempotency, RateLimitUse};
 use crate::file::kind::{Kind, Program};
-use crate::file::later::OutOfMemory;
 use crate::file::pipeline::Notifications;
 use crate::shape::{
-    Argv, Definitions, Fields, Name, PoolName, Reader, Seconds, Shape, document, object, record,
+    Argv, Definitions, Factor, Fields, Name, PoolName, Reader, Seconds, Shape, document, object, record,
 };
 use crate::tree::{Entry, Node, Value};
 
@@ -81,8 +80,8 @@ record! {
         setup: bool = false;
         /// Teardown of: the setups that it takes away once everything below them has ended, however that went.
         teardown_of: Vec<Name> = Vec::new();
-        /// Fallback for: the task whose failure it makes good.
-        fallback_for: Option<Name> = None => later;
+        /// Fallback for: the task whose failure it makes good. It runs when that one failed or could not run, and is skipped otherwise.
+        fallback_for: Option<Name> = None;
         /// After previous: whether it waits for its own success in the run before.
         after_previous: bool = false => later;
         /// Uses: the task template that it fills in.
@@ -93,9 +92,14 @@ record! {
 }
 
 impl Settings {
-    /// The rule that decides whether the task runs. A teardown waits for all, however they end.
+    /// The rule that decides whether the task runs. A teardown waits for all, however they end; a fallback
+    /// runs when what it stands in for failed.
     pub const fn rule(&self) -> TriggerRule {
-        if self.teardown_of.is_empty() { self.trigger_rule } else { TriggerRule::AllDone }
+        match (self.teardown_of.is_empty(), &self.fallback_for) {
+            (false, _) => TriggerRule::AllDone,
+            (true, Some(_)) => TriggerRule::AllFailed,
+            (true, None) => self.trigger_rule,
+        }
     }
 }
 
@@ -122,8 +126,20 @@ record! {
         no_retry_on: Vec<FailureClass> = Vec::new();
         /// Skip on exit code: exit codes that skip the task instead of failing it.
         skip_on_exit_code: Vec<i32> = Vec::new();
-        /// Out of memory: how a retry grows after an attempt ran out of memory.
-        on_oom: Option<OutOfMemory> = None => later;
+        /// Longest duration: no attempt begins later than this after the first one did.
+        max_duration: Option<Seconds> = None, within 1..=31_536_000;
+        /// Out of memory: how the next attempt grows after one ran out of memory. It uses up a retry.
+        on_oom: Option<OutOfMemory> = None;
+    }
+}
+
+record! {
+    /// Out of memory: how the next attempt grows.
+    pub struct OutOfMemory {
+        /// Memory: how many times that of the attempt before, such as `x2`.
+        memory: Factor;
+        /// Most memory: MiB that no attempt goes above.
+        max: u32, within 512..=122_880;
     }
 }
 
@@ -141,6 +157,7 @@ impl Default for Retry {
             retry_on: Vec::new(),
             no_retry_on: Vec::new(),
             skip_on_exit_code: Vec::new(),
+            max_duration: None,
             on_oom: None,
         }
     }
@@ -235,6 +252,8 @@ impl Defaults {
             if entry.key == "retry" && own.iter().any(|own| own.key == "approval") {
                 continue;
             }
+            let growing = (entry.key == "retry" && !Kind::has_memory(own)).then(|| without(entry, "on_oom"));
+            let entry = growing.as_ref().unwrap_or(entry);
             let notices = entry.key == "notify";
             let is_kind = Kind::KEYS.contains(&entry.key.as_str()) && !notices;
             let sizes_worker =
@@ -257,6 +276,15 @@ fn sized(entry: &Entry) -> Entry {
     let mut entry = entry.clone();
     if let Value::Map(settings) = &mut entry.value.value {
         settings.retain(|setting| !Program::KEYS.contains(&setting.key.as_str()));
+    }
+    entry
+}
+
+/// A default without one of its settings.
+fn without(entry: &Entry, key: &str) -> Entry {
+    let mut entry = entry.clone();
+    if let Value::Map(settings) = &mut entry.value.value {
+        settings.retain(|setting| setting.key != key);
     }
     entry
 }

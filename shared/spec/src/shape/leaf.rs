@@ -423,6 +423,47 @@ impl Shape for Moment {
     }
 }
 
+/// How many times something grows: `x2`, `x1.5`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Factor(pub f64);
+
+impl Factor {
+    /// The form of a factor, as a regular expression.
+    const PATTERN: &'static str = "^x[0-9]+(\\.[0-9]+)?$";
+
+    /// The factors that are allowed: less than the first is hardly more, more than the last is no growth
+    /// but another size.
+    const BOUNDS: std::ops::RangeInclusive<f64> = 1.1..=16.0;
+
+    fn parse(text: &str) -> Option<f64> {
+        let number = text.strip_prefix('x')?;
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        (digits(whole) && digits(fraction)).then(|| number.parse().ok()).flatten()
+    }
+}
+
+impl Shape for Factor {
+    fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
+        let text = String::decode(node, reader)?;
+        let (code, message) = match Self::parse(&text) {
+            Some(factor) if Self::BOUNDS.contains(&factor) => return Some(Self(factor)),
+            Some(_) => {
+                let (low, high) = (Self::BOUNDS.start(), Self::BOUNDS.end());
+                (Code::OutOfRange, format!("`{text}` is outside x{low} to x{high}"))
+            }
+            None => (Code::NotAllowed, format!("`{text}` is not a factor")),
+        };
+        reader.error(code, node.span, message, "write how many times, such as `x2` or `x1.5`");
+        None
+    }
+
+    fn schema(_: &mut Definitions) -> Json {
+        json!({"type": "string", "pattern": Self::PATTERN, "examples": ["x2", "x1.5"]})
+    }
+}
+
 /// A time zone of the IANA database, such as `America/Argentina/Buenos_Aires`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -499,6 +540,16 @@ mod tests {
             ["", "m", "30 m", "30m1h", "1h1h", "-5s", "1.5h", "5y", "99999999999999999999", "1h30", "5µ"]
         {
             assert_eq!(Seconds::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn factors_are_a_number_after_an_x() {
+        for (text, factor) in [("x2", Some(2.0)), ("x1.5", Some(1.5)), ("x0", Some(0.0))] {
+            assert_eq!(Factor::parse(text), factor, "{text}");
+        }
+        for text in ["", "x", "2", "2x", "y2", "x-2", "x+2", "x.5", "x2.", "xinf", "xNaN", "x1e3", "x 2"] {
+            assert_eq!(Factor::parse(text), None, "{text}");
         }
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod suggest;
 
 pub use cron::Cron;
 pub use day::{Day, Hours, Offset, Stretch, Weekdays};
+pub(crate) use leaf::Factor;
 pub(crate) use leaf::variants;
 pub use leaf::{Moment, Name, PoolName, Seconds, TimeZoneName};
 pub use list::Argv;
