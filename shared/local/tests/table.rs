@@ -6,7 +6,9 @@ use cauce_local::sqlite::SqliteTable;
 use cauce_model::Instant;
 use cauce_model::item::{Change, Expect, Item, Key, Step, When, Write};
 use cauce_ports::{Clock, Table, TableError};
-use cauce_testkit::pools::{joined_contract, left_contract, overtaken_contract, pool_contract};
+use cauce_testkit::pools::{
+    heard_contract, joined_contract, left_contract, overtaken_contract, pool_contract,
+};
 use cauce_testkit::table::table_contract;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,6 +48,7 @@ async fn pools_are_held_on_memory() {
     overtaken_contract(MemoryTable::new(), 8).await;
     left_contract(MemoryTable::new(), 9).await;
     joined_contract(MemoryTable::new(), 10).await;
+    heard_contract(MemoryTable::new(), 11).await;
 }
 
 #[tokio::test]
@@ -55,6 +58,7 @@ async fn pools_are_held_on_sqlite() {
     overtaken_contract(open(folder.path()).unwrap(), 8).await;
     left_contract(open(folder.path()).unwrap(), 9).await;
     joined_contract(open(folder.path()).unwrap(), 10).await;
+    heard_contract(open(folder.path()).unwrap(), 11).await;
 }
 
 #[tokio::test]

@@ -169,6 +169,37 @@ pub async fn left_contract<T: Table>(table: T, seed: u64) {
     scene.is_empty_in_the_end(&parts).await;
 }
 
+/// One gives back, grants, and is stopped before it looks whether the one that it granted is still there;
+/// meanwhile that one hears of it and starts. Names carry the seed.
+///
+/// # Panics
+/// What it holds is taken from it.
+pub async fn heard_contract<T: Table>(table: T, seed: u64) {
+    let scene = Scene::open(table, seed).await;
+    let parts: Vec<Part> = (0..4).map(|number| Part::new(seed, number, "other")).collect();
+    scene.register(&parts).await;
+    let [first, second, third, waits] = parts.as_slice() else { unreachable!("four") };
+    let mut fences = Vec::new();
+    for part in [first, second, third] {
+        fences.push(part.begin(&scene, 1).await.unwrap());
+    }
+    assert_eq!(waits.begin(&scene, 1).await, None, "the pool is full");
+    let table = scene.driver.services().table();
+    table.stops.set(Stops::Looks);
+    let hearing = async {
+        until(|| table.stopped.get() > 0).await;
+        let fence = waits.begin(&scene, 2).await;
+        table.stops.set(Stops::Nothing);
+        fence.unwrap()
+    };
+    let ((), fence) = join(first.finish(&scene, fences[0]), hearing).await;
+    assert_eq!(scene.pool("db").await.body["used"], 3, "one that has started holds nothing any more");
+    for (part, fence) in [(second, fences[1]), (third, fences[2]), (waits, fence)] {
+        part.finish(&scene, fence).await;
+    }
+    scene.is_empty_in_the_end(&parts).await;
+}
+
 /// One gives back, grants the last of those who wait, and is stopped when it has found that nobody waits any
 /// more; meanwhile another comes. Names carry the seed.
 ///
@@ -581,7 +612,7 @@ impl Held {
     }
 }
 
-/// A change of a pool before which whoever makes it is stopped.
+/// A call before which whoever makes it is stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 enum Stops {
     #[default]
@@ -590,6 +621,8 @@ enum Stops {
     Grants,
     /// Nobody waits any more.
     Clears,
+    /// Is the one in this place still there?
+    Looks,
 }
 
 impl Stops {
@@ -634,6 +667,17 @@ impl<T> Uneven<T> {
         outcome
     }
 
+    /// Stays here while such calls are stopped.
+    async fn stop(&self, what: Stops) {
+        if what == Stops::Nothing || self.stops.get() != what {
+            return;
+        }
+        self.stopped.set(self.stopped.get() + 1);
+        while self.stops.get() == what {
+            pause().await;
+        }
+    }
+
     async fn dawdle(&self) {
         let polls = self.prng.borrow_mut().below(3);
         for _ in 0..polls {
@@ -647,6 +691,9 @@ impl<T: Table> Table for Uneven<T> {
         self.around(self.inner.get(key)).await
     }
     async fn batch_get(&self, keys: &[Key]) -> Result<Vec<Item>, TableError> {
+        if matches!(keys, [key] if key.sort.starts_with(slots::WAITER_PREFIX)) {
+            self.stop(Stops::Looks).await;
+        }
         self.around(self.inner.batch_get(keys)).await
     }
     async fn query(
@@ -677,12 +724,7 @@ impl<T: Table> Table for Uneven<T> {
         Ok(())
     }
     async fn update(&self, key: &Key, change: &Change, when: &When) -> Result<Item, TableError> {
-        if self.stops.get() != Stops::Nothing && self.stops.get() == Stops::of(change) {
-            self.stopped.set(self.stopped.get() + 1);
-            while self.stops.get() != Stops::Nothing {
-                pause().await;
-            }
-        }
+        self.stop(Stops::of(change)).await;
         let item = self.around(self.inner.update(key, change, when)).await?;
         is_within_its_slots(key, &item.body);
         Ok(item)
