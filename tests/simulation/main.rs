@@ -14,6 +14,7 @@ mod faults;
 mod graphs;
 mod interventions;
 mod items;
+mod lines;
 mod markers;
 mod matrix;
 mod model;

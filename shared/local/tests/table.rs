@@ -6,7 +6,9 @@ use cauce_local::sqlite::SqliteTable;
 use cauce_model::Instant;
 use cauce_model::item::{Change, Expect, Item, Key, Step, When, Write};
 use cauce_ports::{Clock, Table, TableError};
-use cauce_testkit::pools::{overtaken_contract, pool_contract};
+use cauce_testkit::pools::{
+    heard_contract, joined_contract, left_contract, overtaken_contract, pool_contract,
+};
 use cauce_testkit::table::table_contract;
 use std::path::Path;
 use std::sync::Arc;
@@ -44,6 +46,9 @@ async fn pools_are_held_on_memory() {
         pool_contract(MemoryTable::new(), seed, 20).await;
     }
     overtaken_contract(MemoryTable::new(), 8).await;
+    left_contract(MemoryTable::new(), 9).await;
+    joined_contract(MemoryTable::new(), 10).await;
+    heard_contract(MemoryTable::new(), 11).await;
 }
 
 #[tokio::test]
@@ -51,6 +56,9 @@ async fn pools_are_held_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     pool_contract(open(folder.path()).unwrap(), 7, 16).await;
     overtaken_contract(open(folder.path()).unwrap(), 8).await;
+    left_contract(open(folder.path()).unwrap(), 9).await;
+    joined_contract(open(folder.path()).unwrap(), 10).await;
+    heard_contract(open(folder.path()).unwrap(), 11).await;
 }
 
 #[tokio::test]

@@ -52,6 +52,9 @@ const LOCK: &str = "ledger";
 /// Longest time, on the contract's own clock, until all have ended. A day is far more than it takes.
 const SECONDS_MAX: i64 = 24 * 3600;
 
+/// How often one that waits for others looks, at most. Those others end within some hundred.
+const POLLS_MAX: u32 = 10_000_000;
+
 /// The first to come: in these seconds of the contract's own clock, both pools are filled, and then
 /// one more comes to each. Before [`OPENING_SECONDS`] nobody else comes and none of them ends, so that
 /// whoever lets a pool be overdrawn is found, however slow the store is.
@@ -110,18 +113,16 @@ pub async fn overtaken_contract<T: Table>(table: T, seed: u64) {
     }
     assert_eq!(waits.begin(&scene, 1).await, None, "the pool is full");
     let table = scene.driver.services().table();
-    table.stops_grants.set(true);
+    table.stops.set(Stops::Grants);
     let ended = Cell::new(0);
     let end = async |part: &Part, fence| {
         part.finish(&scene, fence).await;
         ended.set(ended.get() + 1);
     };
     let overtaking = async {
-        while table.stopped.get() < 2 && ended.get() < 2 {
-            pause().await;
-        }
+        until(|| table.stopped.get() == 2 || ended.get() == 2).await;
         let fence = overtakes.begin(&scene, 1).await;
-        table.stops_grants.set(false);
+        table.stops.set(Stops::Nothing);
         fence
     };
     let ((), (), fence) = join3(end(first, fences[0]), end(second, fences[1]), overtaking).await;
@@ -130,6 +131,105 @@ pub async fn overtaken_contract<T: Table>(table: T, seed: u64) {
     let fence = waits.begin(&scene, 2).await.unwrap();
     third.finish(&scene, fences[2]).await;
     waits.finish(&scene, fence).await;
+    scene.is_empty_in_the_end(&parts).await;
+}
+
+/// One gives back and is stopped when it has found who is to have the slot; meanwhile that one ends. Names
+/// carry the seed.
+///
+/// # Panics
+/// The slot is kept for nobody.
+pub async fn left_contract<T: Table>(table: T, seed: u64) {
+    let scene = Scene::open(table, seed).await;
+    let parts: Vec<Part> = (0..4).map(|number| Part::new(seed, number, "other")).collect();
+    scene.register(&parts).await;
+    let [first, second, third, leaves] = parts.as_slice() else { unreachable!("four") };
+    let mut fences = Vec::new();
+    for part in [first, second, third] {
+        fences.push(part.begin(&scene, 1).await.unwrap());
+    }
+    assert_eq!(leaves.begin(&scene, 1).await, None, "the pool is full");
+    let table = scene.driver.services().table();
+    table.stops.set(Stops::Grants);
+    let leaving = async {
+        until(|| table.stopped.get() > 0).await;
+        scene.driver.execute(&leaves.died(0)).await.unwrap();
+        table.stops.set(Stops::Nothing);
+    };
+    join(first.finish(&scene, fences[0]), leaving).await;
+    let pool = async || scene.pool("db").await;
+    assert_eq!(
+        pool().await.body["used"],
+        2,
+        "a slot is kept for one that has ended: {:?}",
+        pool().await.body
+    );
+    second.finish(&scene, fences[1]).await;
+    third.finish(&scene, fences[2]).await;
+    scene.is_empty_in_the_end(&parts).await;
+}
+
+/// One gives back, grants, and is stopped before it looks whether the one that it granted is still there;
+/// meanwhile that one hears of it and starts. Names carry the seed.
+///
+/// # Panics
+/// What it holds is taken from it.
+pub async fn heard_contract<T: Table>(table: T, seed: u64) {
+    let scene = Scene::open(table, seed).await;
+    let parts: Vec<Part> = (0..4).map(|number| Part::new(seed, number, "other")).collect();
+    scene.register(&parts).await;
+    let [first, second, third, waits] = parts.as_slice() else { unreachable!("four") };
+    let mut fences = Vec::new();
+    for part in [first, second, third] {
+        fences.push(part.begin(&scene, 1).await.unwrap());
+    }
+    assert_eq!(waits.begin(&scene, 1).await, None, "the pool is full");
+    let table = scene.driver.services().table();
+    table.stops.set(Stops::Looks);
+    let hearing = async {
+        until(|| table.stopped.get() > 0).await;
+        let fence = waits.begin(&scene, 2).await;
+        table.stops.set(Stops::Nothing);
+        fence.unwrap()
+    };
+    let ((), fence) = join(first.finish(&scene, fences[0]), hearing).await;
+    assert_eq!(scene.pool("db").await.body["used"], 3, "one that has started holds nothing any more");
+    for (part, fence) in [(second, fences[1]), (third, fences[2]), (waits, fence)] {
+        part.finish(&scene, fence).await;
+    }
+    scene.is_empty_in_the_end(&parts).await;
+}
+
+/// One gives back, grants the last of those who wait, and is stopped when it has found that nobody waits any
+/// more; meanwhile another comes. Names carry the seed.
+///
+/// # Panics
+/// That one is forgotten.
+pub async fn joined_contract<T: Table>(table: T, seed: u64) {
+    let scene = Scene::open(table, seed).await;
+    let parts: Vec<Part> = (0..5).map(|number| Part::new(seed, number, "other")).collect();
+    scene.register(&parts).await;
+    let [first, second, third, waits, comes] = parts.as_slice() else { unreachable!("five") };
+    let mut fences = Vec::new();
+    for part in [first, second, third] {
+        fences.push(part.begin(&scene, 1).await.unwrap());
+    }
+    assert_eq!(waits.begin(&scene, 1).await, None, "the pool is full");
+    let table = scene.driver.services().table();
+    table.stops.set(Stops::Clears);
+    let coming = async {
+        until(|| table.stopped.get() > 0).await;
+        assert_eq!(comes.begin(&scene, 1).await, None, "the pool is full");
+        table.stops.set(Stops::Nothing);
+    };
+    join(first.finish(&scene, fences[0]), coming).await;
+    fences.push(waits.begin(&scene, 2).await.unwrap());
+    second.finish(&scene, fences[1]).await;
+    assert!(scene.driver.ports().answer_to(&comes.token(1)).is_some(), "nobody told it that there is a slot");
+    fences.push(comes.begin(&scene, 2).await.unwrap());
+    for (part, fence) in [(third, fences[2]), (waits, fences[3]), (comes, fences[4])] {
+        part.finish(&scene, fence).await;
+    }
     scene.is_empty_in_the_end(&parts).await;
 }
 
@@ -239,6 +339,18 @@ impl Part {
         let answer = scene.driver.ports().answer_to(&token)?;
         let Answer::Success(launch) = answer else { panic!("{answer:?}") };
         Some(launch["fence"].as_u64().unwrap())
+    }
+
+    /// What the end of its execution tells.
+    fn died(&self, fence: u64) -> Command {
+        Command::Finish(Finish {
+            run_key: self.run_key.clone(),
+            generation: 1,
+            task: self.task.clone(),
+            index: None,
+            fence,
+            outcome: Outcome::Died(None),
+        })
     }
 
     async fn finish<T: Table>(&self, scene: &Scene<T>, fence: u64) {
@@ -389,15 +501,13 @@ impl<T: Table> Scene<T> {
         let record = item.unwrap().map(|item| TaskRecord::from_item(&item).unwrap());
         let Some(record) = record.filter(|record| !record.status.is_terminal()) else { return };
         assert!(part.fate != Fate::Ends, "{} lives and is {:?}", part.token(0), record.status);
-        let finish = Finish {
-            run_key: part.run_key.clone(),
-            generation: 1,
-            task: part.task.clone(),
-            index: None,
-            fence: record.fence,
-            outcome: Outcome::Died(None),
-        };
-        self.driver.execute(&Command::Finish(finish)).await.unwrap();
+        self.driver.execute(&part.died(record.fence)).await.unwrap();
+    }
+
+    /// A pool's own item.
+    async fn pool(&self, name: &str) -> Item {
+        let key = slots::pool_item(&named(name, self.seed));
+        self.driver.services().table().get(&key).await.unwrap().unwrap()
     }
 
     /// The dead are found and settled, then their places go; after that nothing is held and nobody
@@ -416,7 +526,8 @@ impl<T: Table> Scene<T> {
         for pool in self.pools() {
             let key = slots::pool_item(&pool);
             let Some(item) = table.get(&key).await.unwrap() else { continue };
-            assert_eq!(item.body["used"], 0, "seed {seed}: slots of {pool} are lost: {:?}", item.body);
+            let used = item.body.get("used").and_then(Json::as_i64).unwrap_or(0);
+            assert_eq!(used, 0, "seed {seed}: slots of {pool} are lost: {:?}", item.body);
             for set in ["holders", "granted"] {
                 let is_empty = item.body.get(set).and_then(Json::as_array).is_none_or(Vec::is_empty);
                 assert!(is_empty, "seed {seed}: {set} of {pool} are left: {:?}", item.body);
@@ -446,6 +557,17 @@ async fn cut<F: Future>(work: F, steps: &Cell<u64>, most: u64) -> Option<F::Outp
         if polled.is_pending() && taken >= most { Poll::Ready(None) } else { polled }
     })
     .await
+}
+
+/// Lets the others go on until something has happened.
+async fn until(happened: impl Fn() -> bool) {
+    for _ in 0..POLLS_MAX {
+        if happened() {
+            return;
+        }
+        pause().await;
+    }
+    panic!("what is waited for does not happen");
 }
 
 /// Lets the others go on.
@@ -490,6 +612,32 @@ impl Held {
     }
 }
 
+/// A call before which whoever makes it is stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Stops {
+    #[default]
+    Nothing,
+    /// Slots for one that waits.
+    Grants,
+    /// Nobody waits any more.
+    Clears,
+    /// Is the one in this place still there?
+    Looks,
+}
+
+impl Stops {
+    /// What a change is.
+    fn of(change: &Change) -> Self {
+        let grants = |step: &Step| matches!(step, Step::Insert(field, _) if field == "granted");
+        let clears = |step: &Step| matches!(step, Step::Remove(field) if field == "awaited");
+        match change.steps.as_slice() {
+            steps if steps.iter().any(grants) => Self::Grants,
+            [step] if clears(step) => Self::Clears,
+            _ => Self::Nothing,
+        }
+    }
+}
+
 /// A store whose calls take their time, by a seed, before and after they happen: so calls of all
 /// contenders mix on a store that would answer at once.
 struct Uneven<T> {
@@ -497,8 +645,8 @@ struct Uneven<T> {
     prng: RefCell<Prng>,
     /// Calls begun and calls ended.
     steps: Cell<u64>,
-    /// Whether those who grant slots to one that waits are stopped in the moment before.
-    stops_grants: Cell<bool>,
+    /// Who is stopped in the moment before.
+    stops: Cell<Stops>,
     /// How many have been stopped.
     stopped: Cell<u64>,
 }
@@ -506,8 +654,8 @@ struct Uneven<T> {
 impl<T> Uneven<T> {
     fn new(inner: T, seed: u64) -> Self {
         let prng = RefCell::new(Prng::new(seed));
-        let (steps, stops_grants, stopped) = Default::default();
-        Self { inner, prng, steps, stops_grants, stopped }
+        let (steps, stops, stopped) = Default::default();
+        Self { inner, prng, steps, stops, stopped }
     }
 
     async fn around<F: Future>(&self, call: F) -> F::Output {
@@ -517,6 +665,17 @@ impl<T> Uneven<T> {
         self.steps.set(self.steps.get() + 1);
         self.dawdle().await;
         outcome
+    }
+
+    /// Stays here while such calls are stopped.
+    async fn stop(&self, what: Stops) {
+        if what == Stops::Nothing || self.stops.get() != what {
+            return;
+        }
+        self.stopped.set(self.stopped.get() + 1);
+        while self.stops.get() == what {
+            pause().await;
+        }
     }
 
     async fn dawdle(&self) {
@@ -532,6 +691,9 @@ impl<T: Table> Table for Uneven<T> {
         self.around(self.inner.get(key)).await
     }
     async fn batch_get(&self, keys: &[Key]) -> Result<Vec<Item>, TableError> {
+        if matches!(keys, [key] if key.sort.starts_with(slots::WAITER_PREFIX)) {
+            self.stop(Stops::Looks).await;
+        }
         self.around(self.inner.batch_get(keys)).await
     }
     async fn query(
@@ -562,14 +724,7 @@ impl<T: Table> Table for Uneven<T> {
         Ok(())
     }
     async fn update(&self, key: &Key, change: &Change, when: &When) -> Result<Item, TableError> {
-        let takes = |step: &Step| matches!(step, Step::Add(field, slots) if field == "used" && *slots > 0);
-        let to_a_waiter = |step: &Step| matches!(step, Step::Insert(field, _) if field == "granted");
-        if self.stops_grants.get() && change.steps.iter().any(takes) && change.steps.iter().any(to_a_waiter) {
-            self.stopped.set(self.stopped.get() + 1);
-            while self.stops_grants.get() {
-                pause().await;
-            }
-        }
+        self.stop(Stops::of(change)).await;
         let item = self.around(self.inner.update(key, change, when)).await?;
         is_within_its_slots(key, &item.body);
         Ok(item)

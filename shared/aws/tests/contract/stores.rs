@@ -4,7 +4,9 @@ use crate::server::{Kind, Server, start};
 use cauce_aws::objects::S3Objects;
 use cauce_model::item::{Expect, Item, Key, Write};
 use cauce_ports::{ObjectError, Objects, Table, TableError};
-use cauce_testkit::pools::{overtaken_contract, pool_contract};
+use cauce_testkit::pools::{
+    heard_contract, joined_contract, left_contract, overtaken_contract, pool_contract,
+};
 use cauce_testkit::table::table_contract_without;
 use futures_util::future::join_all;
 
@@ -103,7 +105,10 @@ async fn pools_are_held_on_ministack() {
     let Some(server) = start(Kind::Ministack) else { return };
     let table = server.table("pools").await;
     pool_contract(table.clone(), 7, 16).await;
-    overtaken_contract(table, 8).await;
+    overtaken_contract(table.clone(), 8).await;
+    left_contract(table.clone(), 9).await;
+    joined_contract(table.clone(), 10).await;
+    heard_contract(table, 11).await;
 }
 
 #[tokio::test]
