@@ -10,11 +10,13 @@
 mod harness;
 
 mod approvals;
+mod asl;
 mod cerverus;
 mod datavision;
 mod endings;
 mod http;
 mod interruption;
+mod killed;
 mod outputs;
 mod pools;
 mod starting;

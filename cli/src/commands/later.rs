@@ -6,11 +6,10 @@ use crate::args::Cli;
 use crate::error::Failure;
 
 /// Commands that this version does not have yet, and what to do instead.
-const LATER: [(&str, &str); 5] = [
+const LATER: [(&str, &str); 4] = [
     ("breakers", "circuit breakers are not supported yet"),
     ("limits", "rate limits are not supported yet"),
     ("idempotency", "idempotency keys are not supported yet"),
-    ("test-state", "'cauce asl run' runs a whole definition"),
     ("help", "use 'cauce --help' or 'cauce COMMAND --help'"),
 ];
 
