@@ -17,6 +17,7 @@ mod endings;
 mod http;
 mod interruption;
 mod killed;
+mod lying;
 mod outputs;
 mod pools;
 mod starting;

@@ -1,7 +1,7 @@
 //! A store that lies: flipped bits and cut files are told, with what to do; what was written is never read
 //! as something else.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test's helpers panic and print as it does")]
+#![expect(clippy::unwrap_used, reason = "a test's helpers panic as it does")]
 
 use cauce_local::clock::SystemClock;
 use cauce_local::sqlite::SqliteTable;
@@ -26,9 +26,10 @@ fn items() -> Vec<Item> {
             item.body.insert("status".into(), "success".into());
             item.body.insert("attempt".into(), number.into());
             item.body.insert("output".into(), "x".repeat(if number == 7 { 9_000 } else { 150 }).into());
-            item.index = (number % 2 == 0)
+            item.index = number
+                .is_multiple_of(2)
                 .then(|| IndexEntry { list: "due".into(), position: format!("{number:04}") });
-            item.expires_at = (number % 5 == 0).then(|| Instant::from_micros(9_000_000_000_000_000));
+            item.expires_at = number.is_multiple_of(5).then(|| Instant::from_micros(9_000_000_000_000_000));
             item.version = 1;
             item
         })
