@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::harness::{Project, is_alive};
 
-/// Every task says in the journal when an attempt begins, with its process, and when it has ended; both are on
-/// the disk before it goes on.
+/// Every task leaves a child behind that nobody but the engine ends. It says in the journal when an attempt
+/// begins, with its process and that child, and when it has ended; both are on the disk before it goes on.
 const MANY: &str = r#"
 pipeline: p
 defaults: {retry: {retries: 0}, container: {image: host}}
@@ -47,10 +47,11 @@ const PROJECT: &str = "images: {host: {local: []}}\npools: {one: 1}\n";
 
 const TASK: &str = r#"
 who="$CAUCE_PIPELINE/$CAUCE_RUN_ID $CAUCE_TASK${CAUCE_INDEX:+[$CAUCE_INDEX]} $CAUCE_ATTEMPT"
-echo "began $who $$" >> journal; sync journal
+sleep 600 > left 2>&1 &
+echo "began $who $$ $!" >> journal; sync journal
 echo "{\"n\": $1}" > "$CAUCE_OUTPUT_FILE"
 test "$2" = fails && test "$CAUCE_ATTEMPT" = 1 && exit 1
-echo "ended $who $$" >> journal; sync journal
+echo "ended $who $$ $!" >> journal; sync journal
 "#;
 
 /// A line of the journal.
@@ -60,18 +61,18 @@ struct Entry {
     task: String,
     attempt: u32,
     has_ended: bool,
-    process: String,
+    processes: [String; 2],
 }
 
 fn journal(project: &Project) -> Vec<Entry> {
     let read = |line: &String| {
         let words: Vec<&str> = line.split(' ').collect();
-        let [how, run, task, attempt, process] = words[..] else { panic!("a torn line: {line}") };
+        let [how, run, task, attempt, own, child] = words[..] else { panic!("a torn line: {line}") };
         Entry {
             task: format!("{run} {task}"),
             attempt: attempt.parse().unwrap(),
             has_ended: how == "ended",
-            process: process.to_owned(),
+            processes: [own, child].map(str::to_owned),
         }
     };
     project.lines("journal").iter().map(read).collect()
@@ -217,10 +218,13 @@ impl Passage<'_> {
                 None => panic!("{entry:?} never began"),
             }
         }
-        for entry in &entries {
-            let here = std::fs::read_link(format!("/proc/{}/cwd", entry.process));
-            let is_ours = here.is_ok_and(|here| here == self.project.path("").canonicalize().unwrap());
-            assert!(!(is_ours && is_alive(&entry.process)), "{entry:?} has survived");
+        let root = self.project.path("").canonicalize().unwrap();
+        for (entry, process) in
+            entries.iter().flat_map(|entry| entry.processes.iter().map(move |id| (entry, id)))
+        {
+            // A number may have been given anew, to a stranger.
+            let is_ours = std::fs::read_link(format!("/proc/{process}/cwd")).is_ok_and(|here| here == root);
+            assert!(!(is_ours && is_alive(process)), "process {process} of {entry:?} has survived");
         }
         for task in
             ["a1", "a2", "a3", "b1", "b2", "b3", "flaky", "items[0]", "items[1]", "items[2]", "taken", "last"]
