@@ -70,6 +70,30 @@ sim: ## more seeds of the simulation tests (SEEDS=10000), of one (TEST=storm), o
 	$(if $(SEED),CAUCE_SEED=$(SEED),CAUCE_SEEDS=$(or $(SEEDS),10000)) \
 		$(CARGO) test --locked -p cauce-tests --test simulation -- --nocapture $(TEST)
 
+.PHONY: kill
+kill: ## kill the engine at random moments and account for every task (CYCLES=1000)
+	$(CARGO) build --locked -p cauce
+	CAUCE_CYCLES=$(or $(CYCLES),1000) CAUCE_SEED=$(or $(SEED),1) $(CARGO) test --locked -p cauce-tests --test local -- killed --nocapture
+
+# What a fuzzer finds stays beside the builds; `make fuzz-keep` takes of it what the repository keeps.
+FUZZED = $(CARGO_TARGET_DIR)/fuzz
+FUZZ = $(CARGO) +nightly fuzz
+.PHONY: fuzz
+fuzz: ## search for inputs that break a reader of foreign bytes (TARGET=pipeline SECONDS=60; fuzz/README.md)
+	@$(FUZZ) --version >/dev/null 2>&1 || { echo "skipped: needs cargo-fuzz and a nightly compiler"; exit 0; }; \
+		target=$(or $(TARGET),pipeline) && mkdir -p $(FUZZED)/corpus/$$target $(FUZZED)/artifacts/$$target && \
+		CARGO_TARGET_DIR=$(FUZZED)/target $(FUZZ) run --fuzz-dir fuzz $$target \
+			$(FUZZED)/corpus/$$target fuzz/corpus/$$target -- -dict=fuzz/words/$$target.dict \
+			-artifact_prefix=$(FUZZED)/artifacts/$$target/ -rss_limit_mb=2048 -max_len=8192 -timeout=120 \
+			-max_total_time=$(or $(SECONDS),60) -print_final_stats=1
+
+.PHONY: fuzz-keep
+fuzz-keep: ## take what a target needs of what was found into fuzz/corpus (TARGET=pipeline)
+	@$(FUZZ) --version >/dev/null 2>&1 || { echo "skipped: needs cargo-fuzz and a nightly compiler"; exit 0; }; \
+		target=$(or $(TARGET),pipeline) && CARGO_TARGET_DIR=$(FUZZED)/target $(FUZZ) build --fuzz-dir fuzz $$target && \
+		python3 fuzz/keep.py $$(find $(FUZZED)/target/*/release -maxdepth 1 -name $$target -type f) \
+			fuzz/corpus/$$target $(FUZZED)/corpus/$$target
+
 VENVS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cauce/venv
 PIP := bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --only-binary :all:
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Every room with the rooms it may depend on. A room that is not listed fails the test.
-const MAY_KNOW: [(&str, &[&str]); 29] = [
+const MAY_KNOW: [(&str, &[&str]); 30] = [
     ("cauce-model", &[]),
     ("cauce-template", &["cauce-model"]),
     ("cauce-ports", &["cauce-model"]),
@@ -62,6 +62,20 @@ const MAY_KNOW: [(&str, &[&str]); 29] = [
             "cauce-host",
             "cauce-local",
             "cauce-aws",
+        ],
+    ),
+    (
+        "cauce-fuzz",
+        &[
+            "cauce-api",
+            "cauce-asl",
+            "cauce-compiler",
+            "cauce-driver",
+            "cauce-engine",
+            "cauce-interpreter",
+            "cauce-model",
+            "cauce-spec",
+            "cauce-template",
         ],
     ),
     ("cauce-tests", &[]),

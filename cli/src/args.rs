@@ -748,6 +748,8 @@ pub(crate) enum AslCommand {
     Run(AslRunArgs),
     /// Check a definition as Step Functions would.
     Check(AslCheckArgs),
+    /// Run one state by itself, as the TestState API does; nothing is called.
+    TestState(AslTestStateArgs),
     /// Anything else: a command of a later version, or none.
     #[command(external_subcommand)]
     Later(Vec<OsString>),
@@ -764,6 +766,13 @@ pub(crate) struct AslRunArgs {
     /// A file of replies: [{after_state, type, output | error, cause}], or {replies, objects}.
     #[arg(long, value_name = "M")]
     pub(crate) mocks: Option<PathBuf>,
+}
+
+/// `cauce asl test-state`
+#[derive(Debug, Args)]
+pub(crate) struct AslTestStateArgs {
+    /// The API's request: JSON, or a file of it (@FILE or a path).
+    pub(crate) request: String,
 }
 
 /// `cauce asl check`

@@ -130,6 +130,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Simulate(args) => engine::simulate(args, context),
         Command::Asl(AslCommand::Run(args)) => commands::asl::run(args, context),
         Command::Asl(AslCommand::Check(args)) => commands::asl::check(args, context),
+        Command::Asl(AslCommand::TestState(args)) => commands::asl::test_state(args, context),
         Command::Asl(AslCommand::Later(words)) | Command::Later(words) => Err(commands::later::refuse(words)),
     }
 }

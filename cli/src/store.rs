@@ -439,7 +439,10 @@ impl Store {
         };
         let bytes = self.objects.get(&uri, PLAN_BYTES_MAX).await?;
         let bytes = bytes.ok_or_else(|| unusable(format!("there is no {uri}")))?;
-        let plan: Plan = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+        let plan: Plan = serde_json::from_slice(&bytes).map_err(|error| {
+            unusable(format!("{uri} is damaged ({error})"))
+                .help("restore it from a copy, or start a run of the pipeline's file, which writes it anew")
+        })?;
         if plan.schema > PLAN_SCHEMA {
             return Err(unusable("a newer version of cauce wrote it".to_owned()));
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -191,6 +191,31 @@ impl Started {
         });
         self.talk = Some(talk);
         heard
+    }
+
+    /// Waits until it has said so many lines, then for the next one or so long, whichever is first, and kills
+    /// it with all the suddenness there is. What it said by then, and whether it had ended before.
+    pub(crate) fn killed_after(mut self, lines: usize, then: Duration) -> (Vec<String>, Option<i32>) {
+        let talk = self.talk.take().unwrap();
+        let (sender, said) = channel();
+        let reading = thread::spawn(move || {
+            talk.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
+        });
+        let mut heard = Vec::new();
+        while heard.len() < lines {
+            match said.recv_timeout(PATIENCE) {
+                Ok(line) => heard.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("waited for line {lines} of cauce: {heard:#?}"),
+            }
+        }
+        heard.extend(said.recv_timeout(then));
+        // It has not been waited for, so that the number is still its own.
+        self.signal(Signal::KILL);
+        let ended = self.child.wait().unwrap();
+        reading.join().unwrap();
+        heard.extend(said.try_iter());
+        (heard, ended.code())
     }
 
     /// Waits until it has said a line with these words on stderr; all lines up to that one.

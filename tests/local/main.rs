@@ -10,12 +10,15 @@
 mod harness;
 
 mod approvals;
+mod asl;
 mod cerverus;
 mod controls;
 mod datavision;
 mod endings;
 mod http;
 mod interruption;
+mod killed;
+mod lying;
 mod operations;
 mod outputs;
 mod pools;

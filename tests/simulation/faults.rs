@@ -95,7 +95,7 @@ fn an_engine_that_dies_at_any_call_is_resumed_to_the_same_end() {
     for moment in [Moment::Before, Moment::After] {
         for call in 1.. {
             let story = format!("call {call} {moment:?}");
-            let Some(ended) = die_and_resume(&compiled, call, moment, &story) else { break };
+            let Some(ended) = die_and_resume(&compiled, call, moment, 0, &story) else { break };
             deaths += 1;
             assert_eq!(ended.statuses(), expected, "{story}: {:?}", ended.reasons());
         }
@@ -103,8 +103,34 @@ fn an_engine_that_dies_at_any_call_is_resumed_to_the_same_end() {
     assert!(deaths > 200, "{deaths} deaths are too few to be at every call of the run");
 }
 
-/// Runs until the engine dies at a call, then lets another one resume over the same store.
-fn die_and_resume(compiled: &Compiled, call: u64, moment: Moment, story: &str) -> Option<Ended> {
+/// Nothing is held until a moment: slots are given back by whoever holds them, or by whoever finds the holder
+/// ended. So a clock that was set wrong, or right, between two engines changes when things happen, not what.
+#[test]
+fn an_engine_whose_clock_has_jumped_ends_the_run_alike() {
+    let (compiled, expected) = (compiled(EVERYTHING), quiet().statuses());
+    let (hour, year) = (3_600, 365 * 86_400);
+    let mut deaths = 0;
+    for jump_seconds in [-10 * year, -hour, -1, hour, 10 * year] {
+        for call in (1..).step_by(7) {
+            let story = format!("call {call}, {jump_seconds} seconds");
+            let died = die_and_resume(&compiled, call, Moment::After, jump_seconds, &story);
+            let Some(ended) = died else { break };
+            assert_eq!(ended.statuses(), expected, "{story}: {:?}", ended.reasons());
+            deaths += 1;
+        }
+    }
+    assert!(deaths > 50, "{deaths} deaths");
+}
+
+/// Runs until the engine dies at a call, then lets another one, whose clock may show another time, resume over
+/// the same store.
+fn die_and_resume(
+    compiled: &Compiled,
+    call: u64,
+    moment: Moment,
+    jump_seconds: i64,
+    story: &str,
+) -> Option<Ended> {
     let (table, objects, faults) = (MemoryTable::new(), MemoryObjects::default(), Faults::none());
     faults.crash_at(call, moment);
     let first = host(Faulty::new(table.clone(), &faults), objects.clone(), durations(), epoch());
@@ -120,7 +146,7 @@ fn die_and_resume(compiled: &Compiled, call: u64, moment: Moment, story: &str) -
     }
     assert!(died.is_some(), "{story}: the first engine stands still");
     let ran_before = first.world().programs.ran();
-    let now: Instant = clock.now();
+    let now: Instant = clock.now().plus_micros(jump_seconds * 1_000_000);
     drop(first);
 
     let key = RunKey::new("everything", "r1");

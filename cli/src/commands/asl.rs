@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use cauce_asl::{ExecutionType, Severity, ValidationResult};
 use cauce_interpreter::mocks::Mocks;
-use cauce_interpreter::{Context as ExecutionContext, Definition, Status};
+use cauce_interpreter::{Context as ExecutionContext, Definition, Status, TestRequest, TestStatus};
 use cauce_local::clock::SystemClock;
 use cauce_model::Json;
 use cauce_ports::Clock;
 use serde_json::json;
 
-use crate::args::{AslCheckArgs, AslRunArgs};
+use crate::args::{AslCheckArgs, AslRunArgs, AslTestStateArgs};
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::output::{Tone, paint};
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &AslRunArgs, context: &Context) -> Result<Exit, Failure>
     })?;
     let input = match &args.input {
         None => json!({}),
-        Some(input) => json_or_file(input, context)?,
+        Some(input) => json_or_file(input, "--input", context)?,
     };
     let mut mocks = match &args.mocks {
         None => Mocks::default(),
@@ -95,6 +95,28 @@ pub(crate) fn run(args: &AslRunArgs, context: &Context) -> Result<Exit, Failure>
     Ok(if ended.status == Status::Succeeded { Exit::Good } else { Exit::RunFailed })
 }
 
+/// One state by itself. The answer is the API's, in its own shape, whatever the format of output.
+pub(crate) fn test_state(args: &AslTestStateArgs, context: &Context) -> Result<Exit, Failure> {
+    let request = json_or_file(&args.request, "the request", context)?;
+    // A tested state believes to be in an express execution, as recorded on AWS.
+    let names = ExecutionContext::named("test", "test");
+    let names =
+        ExecutionContext { execution_arn: names.execution_arn.replace(":execution:", ":express:"), ..names };
+    let now = SystemClock.now().to_timestamp();
+    let result = TestRequest::read(request)
+        .and_then(|request| cauce_interpreter::test_state(&request, names, now, SEED))
+        .map_err(|error| {
+            Failure::bad_input(error.to_string()).help(
+                "give {\"definition\": <a state>, \"input\": ..., \"mock\": {\"result\": \"<JSON text>\"}}",
+            )
+        })?;
+    context.output.json(&result)?;
+    Ok(match result.status {
+        TestStatus::Succeeded | TestStatus::CaughtError => Exit::Good,
+        TestStatus::Failed | TestStatus::Retriable => Exit::RunFailed,
+    })
+}
+
 fn tell(found: &cauce_asl::Diagnostic, file: &Path, context: &Context) {
     let (word, tone) = match found.severity {
         Severity::Error => ("error", Tone::Bad),
@@ -107,12 +129,12 @@ fn tell(found: &cauce_asl::Diagnostic, file: &Path, context: &Context) {
 }
 
 /// JSON as it stands on the command line, or a file of it.
-fn json_or_file(text: &str, context: &Context) -> Result<Json, Failure> {
+fn json_or_file(text: &str, what: &str, context: &Context) -> Result<Json, Failure> {
     let path = Path::new(text.strip_prefix('@').unwrap_or(text));
     if text.starts_with('@') || context.absolute(path).is_file() {
         return parse(&read(path, context)?, &path.display().to_string());
     }
-    parse(text, "--input").map_err(|failure| failure.help("give JSON, or the path of a file that holds some"))
+    parse(text, what).map_err(|failure| failure.help("give JSON, or the path of a file that holds some"))
 }
 
 fn parse(text: &str, source: &str) -> Result<Json, Failure> {

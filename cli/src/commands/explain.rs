@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure};
 use crate::suggest::nearest;
 
 /// The page of every diagnostic code.
-const PAGES: [(&str, &str); 63] = [
+const PAGES: [(&str, &str); 64] = [
     ("C001", include_str!("../../../docs/errors/C001.md")),
     ("C002", include_str!("../../../docs/errors/C002.md")),
     ("C003", include_str!("../../../docs/errors/C003.md")),

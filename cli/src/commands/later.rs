@@ -6,10 +6,7 @@ use crate::args::Cli;
 use crate::error::Failure;
 
 /// Commands that this version does not have yet, and what to do instead.
-const LATER: [(&str, &str); 2] = [
-    ("test-state", "'cauce asl run' runs a whole definition"),
-    ("help", "use 'cauce --help' or 'cauce COMMAND --help'"),
-];
+const LATER: [(&str, &str); 1] = [("help", "use 'cauce --help' or 'cauce COMMAND --help'")];
 
 /// Says that a command is not there, and what to do.
 pub(crate) fn refuse(words: &[OsString]) -> Failure {

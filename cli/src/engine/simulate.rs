@@ -8,7 +8,7 @@ use cauce_engine::command::{Begin, Event, Existing, Trigger};
 use cauce_engine::prepared::ScriptedAnswer;
 use cauce_engine::trigger::NewRun;
 use cauce_engine::{Command, Decision, Effect, Reply};
-use cauce_host::simulation::{Ending, MemoryObjects, Script, Simulated};
+use cauce_host::simulation::{Ending, MemoryObjects, Script, ScriptError, Simulated};
 use cauce_host::{Host, HostError, Outcome};
 use cauce_local::memory::MemoryTable;
 use cauce_model::matrix::RunItem;
@@ -16,7 +16,7 @@ use cauce_model::plan::{ReturnType, TaskKind};
 use cauce_model::record::{
     Notice, Record, RunRecord, TASK_PREFIX, TaskRecord, TriggerRecord, run_item, run_partition,
 };
-use cauce_model::{FailureClass, Instant, Json, RunKey, RunStatus, TaskStatus, TriggerKind};
+use cauce_model::{FailureClass, Instant, Json, Plan, RunKey, RunStatus, TaskStatus, TriggerKind};
 use cauce_ports::{Clock, Table};
 use serde_json::{Map, json};
 
@@ -41,12 +41,8 @@ pub(crate) fn simulate(args: &SimulateArgs, context: &Context) -> Result<Exit, F
     let start = start_of(&loaded)?;
     let new = dates::new_run(plan, chosen.as_ref(), args.logical_date.as_deref(), None, start)?;
     let mut script = Script::default();
-    read(args.durations.as_deref(), context, |file| {
-        script.read_durations(file, |task| plan.index_of(task).is_some())
-    })?;
-    read(args.outcomes.as_deref(), context, |file| {
-        script.read_outcomes(file, |task| plan.index_of(task).is_some())
-    })?;
+    read(args.durations.as_deref(), plan, context, |file, is_task| script.read_durations(file, is_task))?;
+    read(args.outcomes.as_deref(), plan, context, |file, is_task| script.read_outcomes(file, is_task))?;
     let simulation = Simulation::new(&loaded, script, None, context)?;
     let ended = simulation.run(&loaded, (new, chosen.map(|chosen| chosen.item)), params, None)?;
     show(&loaded, &ended, context)
@@ -62,9 +58,7 @@ pub(crate) fn dry_run(
 ) -> Result<Exit, Failure> {
     let plan = &loaded.compiled.plan;
     let mut script = Script::default();
-    read(args.outcomes.as_deref(), context, |file| {
-        script.read_outcomes(file, |task| plan.index_of(task).is_some())
-    })?;
+    read(args.outcomes.as_deref(), plan, context, |file, is_task| script.read_outcomes(file, is_task))?;
     let lines = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&lines);
     let watch = Box::new(move |command: &Command, decision: &Decision| {
@@ -170,14 +164,23 @@ fn word(item: &str) -> String {
 
 fn read(
     file: Option<&Path>,
+    plan: &Plan,
     context: &Context,
-    take: impl FnOnce(&Json) -> Result<(), cauce_host::simulation::ScriptError>,
+    take: impl FnOnce(&Json, &dyn Fn(&str) -> bool) -> Result<(), ScriptError>,
 ) -> Result<(), Failure> {
     let Some(file) = file else { return Ok(()) };
     let text = project::read(&context.absolute(file))?;
     let bad = |problem: String| Failure::bad_input(format!("{}: {problem}", file.display()));
     let json: Json = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
-    take(&json).map_err(|error| bad(error.to_string()))
+    take(&json, &|task| plan.index_of(task).is_some()).map_err(|error| {
+        let failure = bad(error.to_string());
+        let ScriptError::NoTask(unknown) = &error else { return failure };
+        let names: Vec<&str> = plan.tasks.iter().map(|task| task.name.as_str()).collect();
+        match crate::suggest::nearest(unknown, names.iter().copied()) {
+            Some(near) => failure.help(format!("did you mean '{near}'?")),
+            None => failure.help(format!("its tasks are {}", names.join(", "))),
+        }
+    })
 }
 
 /// The moment at which a simulation begins: the present, cut to the second, so that what it prints is

@@ -58,3 +58,49 @@ fn a_definition_is_checked_as_aws_would() {
         .write("d.asl.json", DEFINITION.replace("$states.input.Payload.n +", "$states.input.Payload.n + ("));
     project.cauce(&["asl", "check", "d.asl.json"]).exits(2);
 }
+
+#[test]
+fn one_state_is_tested_as_the_api_does_it() {
+    let project = Project::new();
+    let request = r#"{"definition": "{\"Type\": \"Pass\", \"QueryLanguage\": \"JSONata\", \"Output\": \"{% $states.input.n + $more %}\", \"Next\": \"After\"}",
+        "input": "{\"n\": 41}", "variables": "{\"more\": 1}", "inspectionLevel": "DEBUG", "roleArn": "arn:aws:iam::123456789012:role/r"}"#;
+    project.write("r.json", request);
+    let told = project.cauce(&["asl", "test-state", "r.json"]).exits(0).json();
+    let steps = serde_json::json!({"input": "{\"n\":41}"});
+    assert_eq!(
+        told,
+        serde_json::json!({"status": "SUCCEEDED", "output": "42", "nextState": "After", "inspectionData": steps})
+    );
+    let told = project.cauce(&["asl", "test-state", &request.replace("DEBUG", "INFO")]).exits(0).json();
+    assert_eq!(told.get("inspectionData"), None, "INFO shows no steps");
+
+    // What goes on is exit 0; what would be tried again, or has failed, is exit 1.
+    let task = |more: &str| {
+        format!(
+            r#"{{"definition": {{"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", {more} "End": true}},
+                 "input": {{}}, "mock": {{"errorOutput": {{"error": "Boom", "cause": "x"}}}}}}"#
+        )
+    };
+    let catch = r#""Catch": [{"ErrorEquals": ["Boom"], "Next": "Mend"}],"#;
+    let retry = r#""Retry": [{"ErrorEquals": ["Boom"]}],"#;
+    for (more, status, exit) in [("", "FAILED", 1), (retry, "RETRIABLE", 1), (catch, "CAUGHT_ERROR", 0)] {
+        let told = project.cauce(&["asl", "test-state", &task(more)]).exits(exit).json();
+        assert_eq!(told["status"], status);
+        assert_eq!(told["error"], "Boom");
+    }
+}
+
+#[test]
+fn a_request_that_is_none_is_exit_2_and_says_why() {
+    let project = Project::new();
+    let refused = |request: &str| project.cauce(&["asl", "test-state", request]).exits(2);
+    refused("{").says("the request is not JSON");
+    refused("{}").says("definition").says("mock");
+    refused("no-such-file.json").says("is not JSON").says("path of a file");
+    refused(r#"{"definition": "{"}"#).says("`definition` is not JSON");
+    refused(r#"{"definition": {"Type": "Succeed"}, "inspectionLevel": "ALL"}"#).says("INFO, DEBUG, TRACE");
+    refused(r#"{"definition": {"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}, "stateName": "B"}"#)
+        .says("no state 'B'");
+    refused(r#"{"definition": {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": true}}"#)
+        .says("mock.errorOutput");
+}

@@ -255,7 +255,7 @@ fn codes_and_words_are_explained_and_slips_understood() {
 fn unknown_and_later_commands_say_what_to_do() {
     let project = Project::new();
     project.cauce(&["chekc", "x"]).exits(2).says("did you mean 'cauce check'?");
-    project.cauce(&["asl", "test-state"]).exits(2).says("not supported yet");
+    project.cauce(&["asl", "test-state"]).exits(2).says("<REQUEST>");
     project.cauce(&["run"]).exits(2).says("<FILE>");
     project.cauce(&["--help"]).exits(0).shows("backfill");
 }
@@ -347,4 +347,28 @@ fn channels_that_lead_nowhere_from_here_are_told_and_delivered_to_the_terminal()
         .exits(0)
         .says("done")
         .says("only AWS delivers to channel 'mail', which is 'email'");
+}
+
+#[test]
+fn outcomes_and_durations_of_tasks_that_are_not_there_are_exit_2_and_name_them() {
+    let project = Project::new();
+    project.write(
+        "p.yaml",
+        "pipeline: p\ntasks:\n  extract: {pass: {}}\n  load: {needs: [extract], pass: {}}\n",
+    );
+    project.write("o.json", r#"{"extarct": "failed"}"#);
+    for command in [&["simulate", "p.yaml"][..], &["run", "p.yaml", "--dry-run"][..]] {
+        let args: Vec<&str> = command.iter().copied().chain(["--outcomes", "o.json"]).collect();
+        let refused = project.cauce(&args).exits(2);
+        refused.says("o.json").says("no task 'extarct'").says("did you mean 'extract'?");
+    }
+    project.write("d.json", r#"{"zzz": 3}"#);
+    let refused = project.cauce(&["simulate", "p.yaml", "--durations", "d.json"]).exits(2);
+    refused.says("d.json").says("no task 'zzz'").says("extract, load");
+    for (durations, words) in
+        [(r#"{"load": -3}"#, "'load': -3"), (r#"{"load": []}"#, "'load'"), ("[]", "d.json")]
+    {
+        project.write("d.json", durations);
+        project.cauce(&["simulate", "p.yaml", "--durations", "d.json"]).exits(2).says(words);
+    }
 }

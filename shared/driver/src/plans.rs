@@ -45,7 +45,8 @@ impl<P: Ports> Driver<P> {
         let uri = plan_uri(&self.settings().documents, pipeline, version);
         let bytes = self.services().objects().get(&uri, PLAN_BYTES_MAX).await?;
         let bytes = bytes.ok_or_else(|| unusable(format!("there is no {uri}")))?;
-        let plan: Plan = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+        let plan: Plan = serde_json::from_slice(&bytes)
+            .map_err(|error| unusable(format!("{uri} is damaged ({error})")))?;
         if plan.schema > PLAN_SCHEMA {
             return Err(unusable(format!("its schema {} is newer than {PLAN_SCHEMA}", plan.schema)));
         }

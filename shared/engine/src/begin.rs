@@ -136,7 +136,10 @@ fn fresh(
         return Ok(with_answer(begin, &case, decision));
     }
 
-    let outputs = context::outputs(view, run, case.prepared, plan)?;
+    let outputs = match context::outputs(view, run, case.prepared, plan)? {
+        Ok(outputs) => outputs,
+        Err(error) => return Ok(misconfigured(begin, case, error)),
+    };
     let number = case.loaded.record.attempts.len() as u32 + 1;
     let item = match begin.index {
         None => None,

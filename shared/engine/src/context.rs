@@ -25,13 +25,14 @@ pub fn moment(at: Instant) -> String {
     at.to_timestamp().to_string()
 }
 
-/// The outputs that a task's templates may read, by task. Tasks that did not succeed have none.
+/// The outputs that a task's templates may read, by task. Tasks that did not succeed have none. One that the
+/// store has lost or garbled is no better later: it fails the task, in words.
 pub(crate) fn outputs(
     view: &View,
     run: &RunRecord,
     prepared: &Prepared,
     task: &TaskPlan,
-) -> Result<Map<String, Json>, Stop> {
+) -> Result<Result<Map<String, Json>, Unrendered>, Stop> {
     let run_key = run.key();
     view.want(task.outputs.iter().map(|up| task_item(&run_key, &prepared.task(*up).name, None)))?;
     let mut outputs = Map::new();
@@ -46,30 +47,38 @@ pub(crate) fn outputs(
         }
         let value = match &record.output {
             None => Json::Object(Map::new()),
-            Some(output) => load(view, output)?,
+            Some(output) => match stored(view, output)? {
+                Ok(value) => value,
+                Err(problem) => {
+                    return Ok(Err(Unrendered(format!("the output of {name}: {problem}; run {name} again"))));
+                }
+            },
         };
         outputs.insert(name.clone(), value);
     }
-    Ok(outputs)
+    Ok(Ok(outputs))
 }
 
 /// Loads a stored output.
 pub(crate) fn load(view: &View, output: &OutputRecord) -> Result<Json, Stop> {
-    match output {
-        OutputRecord::Inline(value) => Ok(value.clone()),
-        OutputRecord::Uri(uri) => match view.document(uri, DOCUMENT_MAX)? {
-            Document::Bytes(bytes) => serde_json::from_slice(bytes).map_err(|error| {
-                Stop::refuse(cauce_model::names::UNAVAILABLE, format!("{uri} is not JSON: {error}"))
-            }),
-            Document::Absent => {
-                Err(Stop::refuse(cauce_model::names::UNAVAILABLE, format!("the document {uri} is gone")))
-            }
-            Document::TooLarge(bytes) => Err(Stop::refuse(
-                cauce_model::names::UNAVAILABLE,
-                format!("the document {uri} has {bytes} bytes, more than {DOCUMENT_MAX}"),
-            )),
-        },
-    }
+    stored(view, output)?.map_err(|problem| Stop::refuse(cauce_model::names::UNAVAILABLE, problem))
+}
+
+/// A stored output, or what is wrong with its document.
+fn stored(view: &View, output: &OutputRecord) -> Result<Result<Json, String>, Need> {
+    let uri = match output {
+        OutputRecord::Inline(value) => return Ok(Ok(value.clone())),
+        OutputRecord::Uri(uri) => uri,
+    };
+    Ok(match view.document(uri, DOCUMENT_MAX)? {
+        Document::Bytes(bytes) => {
+            serde_json::from_slice(bytes).map_err(|error| format!("{uri} is not JSON: {error}"))
+        }
+        Document::Absent => Err(format!("the document {uri} is gone")),
+        Document::TooLarge(bytes) => {
+            Err(format!("the document {uri} has {bytes} bytes, more than {DOCUMENT_MAX}"))
+        }
+    })
 }
 
 /// Largest document of ours that is read: the joined output of a mapped task holds one output per

@@ -3,7 +3,7 @@
 use crate::{Host, HostError, World};
 use cauce_driver::{DriverError, plan_uri};
 use cauce_engine::{Command, Prepared};
-use cauce_model::deployment::{VersionRecord, version_item};
+use cauce_model::deployment::{PLAN_BYTES_MAX, VersionRecord, version_item};
 use cauce_model::item::{Expect, Item, Write};
 use cauce_model::plan::Plan;
 use cauce_model::record::{PipelineRecord, Record, pipeline_item};
@@ -119,12 +119,17 @@ impl<W: World + 'static> Host<W> {
         self.world().loaded(&deployment.plan);
         let documents = &self.driver().settings().documents;
         let objects = self.world().objects();
+        // The plan apart: functions read it without the definitions. A version has one plan: where another
+        // one lies, the disk has not kept it.
+        let plan = serde_json::to_vec(&deployment.plan).map_err(|error| fatal(&error))?;
+        let uri = plan_uri(documents, &record.pipeline, &record.version);
+        match objects.get(&uri, PLAN_BYTES_MAX).await {
+            Ok(Some(kept)) if kept == plan => {}
+            // What cannot be read now is written again, which is safe to repeat.
+            Ok(_) | Err(_) => objects.put(&uri, &plan).await.map_err(|error| fatal(&error))?,
+        }
         let whole = deployment_uri(documents, &record.pipeline, &record.version);
         if objects.list(&whole, 1).await.map_err(|error| fatal(&error))?.is_empty() {
-            // The plan apart as well: functions read it without the definitions.
-            let plan = serde_json::to_vec(&deployment.plan).map_err(|error| fatal(&error))?;
-            let uri = plan_uri(documents, &record.pipeline, &record.version);
-            objects.put(&uri, &plan).await.map_err(|error| fatal(&error))?;
             let bytes = serde_json::to_vec(deployment).map_err(|error| fatal(&error))?;
             objects.put(&whole, &bytes).await.map_err(|error| fatal(&error))?;
         }
@@ -141,7 +146,12 @@ impl<W: World + 'static> Host<W> {
         let bytes = self.world().objects().get(&uri, DEPLOYMENT_BYTES_MAX).await;
         let bytes = bytes.map_err(|error| fatal(error.to_string()))?;
         let bytes = bytes.ok_or_else(|| fatal(format!("there is no {uri}")))?;
-        serde_json::from_slice(&bytes).map_err(|error| fatal(error.to_string()))
+        serde_json::from_slice(&bytes).map_err(|error| {
+            fatal(format!(
+                "{uri} is damaged ({error}); restore it from a copy, or remove it and start a run of the \
+                 pipeline's file, which writes it anew"
+            ))
+        })
     }
 
     /// Writes the pipeline's record unless it says the same already; whether it is paused is kept. Returns

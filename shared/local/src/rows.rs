@@ -184,11 +184,30 @@ fn check_item(item: &Item) -> Result<usize, TableError> {
     Ok(bytes)
 }
 
-/// Takes in JSON and keeps its length and FNV-1a hash. The hash tells a repeat from a mistake; it
+/// An FNV-1a hash. It tells a repeat from a mistake, and what was kept from what the disk made of it; it
 /// guards against no attacker, and must be the same in every build, so that two processes agree.
+pub(crate) struct Fnv(u64);
+
+impl Fnv {
+    pub(crate) const fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    pub(crate) const fn value(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Takes in JSON and keeps its length and its hash.
 struct Measure {
     bytes: usize,
-    hash: u64,
+    hash: Fnv,
 }
 
 struct Measured {
@@ -197,20 +216,18 @@ struct Measured {
 }
 
 fn measure<T: serde::Serialize + ?Sized>(value: &T) -> Measured {
-    let mut measure = Measure { bytes: 0, hash: 0xcbf2_9ce4_8422_2325 };
+    let mut measure = Measure { bytes: 0, hash: Fnv::new() };
     // Only a map with keys that are not text, or the writer, could fail: there is neither.
     if let Err(error) = serde_json::to_writer(&mut measure, value) {
         unreachable!("items are JSON: {error}");
     }
-    Measured { bytes: measure.bytes, digest: measure.hash.cast_signed() }
+    Measured { bytes: measure.bytes, digest: measure.hash.value().cast_signed() }
 }
 
 impl io::Write for Measure {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.bytes += buffer.len();
-        for byte in buffer {
-            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        self.hash.take(buffer);
         Ok(buffer.len())
     }
 

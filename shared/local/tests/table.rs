@@ -152,11 +152,11 @@ fn a_file_of_a_newer_version_is_left_alone() {
     let path = folder.path().join("table.sqlite");
     let newer = rusqlite::Connection::open(&path).unwrap();
     newer.pragma_update(None, "application_id", 0x6361_7563).unwrap();
-    newer.pragma_update(None, "user_version", 2).unwrap();
+    newer.pragma_update(None, "user_version", 3).unwrap();
     drop(newer);
     let before = std::fs::read(&path).unwrap();
     let Err(TableError::NewerFormat(text)) = open(folder.path()) else { panic!("opened") };
-    assert!(text.contains("newer version of cauce (format 2"), "{text}");
+    assert!(text.contains("newer version of cauce (format 3"), "{text}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 

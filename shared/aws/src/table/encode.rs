@@ -125,13 +125,16 @@ fn seconds_up(at: Instant) -> i64 {
     micros.div_euclid(1_000_000) + i64::from(micros.rem_euclid(1_000_000) > 0)
 }
 
+/// What to do about an item that is none of ours.
+const MEND: &str = "somebody else has written it; remove it, or restore the table to a moment before";
+
 /// The item that these attributes are.
 ///
 /// # Errors
 /// They are not what [`item`] makes: somebody else wrote into the table.
 pub(super) fn decode(mut attributes: Attributes) -> Result<Item, TableError> {
     let key = Key::new(text(&mut attributes, PARTITION)?, text(&mut attributes, SORT)?);
-    let foreign = |what: &str| TableError::Unusable(format!("the item {key} has a strange {what}"));
+    let foreign = |what: &str| TableError::Unusable(format!("the item {key} has a strange '{what}': {MEND}"));
     let version = whole(attributes.remove(VERSION)).ok_or_else(|| foreign(VERSION))?;
     let expires_at = match attributes.remove(EXPIRY) {
         None => None,
@@ -171,7 +174,7 @@ pub(super) fn decode(mut attributes: Attributes) -> Result<Item, TableError> {
 fn text(attributes: &mut Attributes, name: &str) -> Result<String, TableError> {
     match attributes.remove(name) {
         Some(AttributeValue::S(text)) => Ok(text),
-        _ => Err(TableError::Unusable(format!("an item of the table has no text '{name}'"))),
+        _ => Err(TableError::Unusable(format!("an item of the table has no text '{name}': {MEND}"))),
     }
 }
 
@@ -272,6 +275,59 @@ mod tests {
         attributes.insert("foreign".into(), AttributeValue::L(Vec::new()));
         assert!(matches!(decode(attributes), Err(TableError::Unusable(_))));
         assert!(matches!(decode(key(&Key::new("p", "s"))), Err(TableError::Unusable(_))));
+    }
+
+    /// An attribute that is not what was written is told with the item's key; one more or one less is a field
+    /// more or less, for the record to refuse.
+    #[test]
+    fn a_garbled_attribute_is_told_with_the_key_and_what_to_do() {
+        let mut whole = sample(
+            json!({"text": "x", "count": 1, "set": ["a"], "deep": {"a": [1]}, "no": false, "half": 0.5}),
+        );
+        whole.index = Some(IndexEntry { list: "due".into(), position: "2".into() });
+        whole.expires_at = Some(Instant::from_micros(5_000_000));
+        let right = item(&whole, 1, "s");
+        let read = decode(right.clone()).unwrap();
+        let strange = || {
+            [
+                AttributeValue::L(vec![AttributeValue::Null(true)]),
+                AttributeValue::B(b"x".to_vec().into()),
+                AttributeValue::Ns(vec!["1".into()]),
+                AttributeValue::N("NaN".into()),
+                AttributeValue::N("".into()),
+                AttributeValue::M(Attributes::new()),
+                AttributeValue::M([(JSON.to_owned(), AttributeValue::S("{\"cut".into()))].into()),
+                AttributeValue::M([(JSON.to_owned(), AttributeValue::N("1".into()))].into()),
+            ]
+        };
+        for name in right.keys().filter(|name| *name != STAMP) {
+            for value in strange() {
+                let mut garbled = right.clone();
+                garbled.insert(name.clone(), value.clone());
+                let Err(TableError::Unusable(told)) = decode(garbled) else {
+                    panic!("{name} is taken as {value:?}")
+                };
+                let is_key = [PARTITION, SORT].contains(&name.as_str());
+                assert!(told.contains(if is_key { name } else { "run#k/T#load" }), "{told}");
+                assert!(told.contains(name) || [LIST, POSITION].contains(&name.as_str()), "{told}");
+                assert!(told.contains("restore the table"), "{told}");
+            }
+            let mut missing = right.clone();
+            missing.remove(name);
+            match decode(missing) {
+                Ok(found) if OURS.contains(&name.as_str()) => {
+                    assert_eq!((name.as_str(), found.expires_at), (EXPIRY, None))
+                }
+                Ok(found) => assert_eq!(found.body.len() + 1, read.body.len()),
+                Err(error) => {
+                    assert!([PARTITION, SORT, VERSION, LIST, POSITION].contains(&name.as_str()), "{error}")
+                }
+            }
+        }
+        // A position of another item: its index entry was moved by hand.
+        let mut moved = right.clone();
+        moved.insert(POSITION.to_owned(), AttributeValue::S("2\0run#k\0T#other".into()));
+        assert!(matches!(decode(moved), Err(TableError::Unusable(_))));
     }
 
     #[test]

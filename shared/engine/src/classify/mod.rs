@@ -135,7 +135,8 @@ pub fn stopped(task: &Json) -> Option<Failure> {
         message: shown(&message),
     };
     let said = |text: &str| {
-        if text.is_empty() { stop_code.to_owned() } else { text.to_owned() }
+        let words = [text, stop_code, "it stopped, and nothing says why"];
+        words.into_iter().find(|words| !words.is_empty()).unwrap_or_default().to_owned()
     };
     match stop_code {
         "SpotInterruption" => return Some(with_code(FailureClass::SpotInterruption, said(reason))),

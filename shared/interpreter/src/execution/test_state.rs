@@ -38,12 +38,46 @@ pub struct TestRequest {
     /// The context object, as JSON or as its text, instead of one made up.
     #[serde(default)]
     pub context: Option<Value>,
+    /// Variables that were assigned before, by name.
+    #[serde(default)]
+    pub variables: Map<String, Value>,
     /// What came before.
     #[serde(default)]
     pub state_configuration: Configuration,
     /// `INFO`, `DEBUG` or `TRACE`: `INFO` shows no steps.
     #[serde(default)]
     pub inspection_level: Option<String>,
+}
+
+/// Fields that the API takes as the text of JSON.
+const TEXTS: [&str; 3] = ["definition", "input", "variables"];
+
+/// Levels of [`TestRequest::inspection_level`].
+const LEVELS: [&str; 3] = ["INFO", "DEBUG", "TRACE"];
+
+impl TestRequest {
+    /// Reads a request as the API takes it, in which definition, input and variables are the texts of JSON,
+    /// or with JSON itself in their places. What only AWS can do with it (`roleArn`, `revealSecrets`) is not
+    /// looked at.
+    ///
+    /// # Errors
+    /// It is not such a request.
+    pub fn read(mut request: Value) -> Result<Self, TestError> {
+        for field in TEXTS {
+            let Some(Value::String(text)) = request.get(field) else { continue };
+            let read = serde_json::from_str(text)
+                .map_err(|error| TestError::Request(format!("`{field}` is not JSON: {error}")))?;
+            request[field] = read;
+        }
+        let read = Self::deserialize(request).map_err(|error| TestError::Request(error.to_string()))?;
+        match read.inspection_level.as_deref() {
+            Some(level) if !LEVELS.contains(&level) => Err(TestError::Request(format!(
+                "`inspectionLevel` is '{level}'; it may be {}",
+                LEVELS.join(", ")
+            ))),
+            _ => Ok(read),
+        }
+    }
 }
 
 /// What a Task, Parallel or Map state is given instead of running.
@@ -124,6 +158,9 @@ pub enum TestStatus {
 /// Why a state could not be tested at all.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TestError {
+    /// It is not a request.
+    #[error("not a request of TestState: {0}")]
+    Request(String),
     /// The definition has no such state, or is neither a state nor a machine.
     #[error("the definition has no state '{0}' to test")]
     NoState(String),
@@ -170,6 +207,8 @@ pub fn test_state(
     let node = &definition.machine.nodes[definition.machine.start];
     let id = execution.ready.pop_front().ok_or_else(|| TestError::NoState(name.clone()))?;
     execution.flows[id].entered_at = now;
+    let variables = request.variables.iter().map(|(name, value)| (name.clone(), Arc::new(value.clone())));
+    execution.flows[id].variables = Arc::new(variables.collect());
     execution.flows[id].retries.resize(node.retry.len(), 0);
     let mut test = Test { request, execution, id, seen: Map::new() };
     test.show("input", &request.input);

@@ -22,16 +22,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use writer::{Operation, Writer};
 
-const QUERY_FROM: &str = "SELECT partition, sort, version, body, list, position, expires_at FROM item
+// Each with the columns of `connection::COLUMNS`.
+const QUERY_FROM: &str = "SELECT partition, sort, version, body, list, position, expires_at, sum FROM item
     WHERE partition = ?1 AND sort >= ?2 ORDER BY sort LIMIT ?3";
 
-const QUERY_AFTER: &str = "SELECT partition, sort, version, body, list, position, expires_at FROM item
+const QUERY_AFTER: &str = "SELECT partition, sort, version, body, list, position, expires_at, sum FROM item
     WHERE partition = ?1 AND sort > ?2 ORDER BY sort LIMIT ?3";
 
-const LIST_FROM: &str = "SELECT partition, sort, version, body, list, position, expires_at FROM item
+const LIST_FROM: &str = "SELECT partition, sort, version, body, list, position, expires_at, sum FROM item
     WHERE list = ?1 AND position >= ?2 ORDER BY position, partition, sort LIMIT ?3";
 
-const LIST_AFTER: &str = "SELECT partition, sort, version, body, list, position, expires_at FROM item
+const LIST_AFTER: &str = "SELECT partition, sort, version, body, list, position, expires_at, sum FROM item
     WHERE list = ?1 AND (position, partition, sort) > (?2, ?3, ?4)
     ORDER BY position, partition, sort LIMIT ?5";
 

@@ -233,22 +233,27 @@ impl Rows for Open<'_> {
     fn store(&mut self, item: &Item) -> rusqlite::Result<()> {
         let body = serde_json::to_string(&item.body)
             .map_err(|source| rusqlite::Error::ToSqlConversionFailure(source.into()))?;
+        let index = item.index.as_ref().map(|entry| (entry.list.as_str(), entry.position.as_str()));
+        let expires_at = item.expires_at.map(|at| at.micros());
+        let sum =
+            connection::sum(&item.key.partition, &item.key.sort, item.version, &body, index, expires_at);
         self.connection
             .prepare_cached(
-                "INSERT INTO item (partition, sort, version, body, list, position, expires_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                "INSERT INTO item (partition, sort, version, body, list, position, expires_at, sum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                  ON CONFLICT (partition, sort) DO UPDATE SET
                    version = excluded.version, body = excluded.body, list = excluded.list,
-                   position = excluded.position, expires_at = excluded.expires_at",
+                   position = excluded.position, expires_at = excluded.expires_at, sum = excluded.sum",
             )?
             .execute(params![
                 item.key.partition,
                 item.key.sort,
                 item.version,
                 body,
-                item.index.as_ref().map(|entry| &entry.list),
-                item.index.as_ref().map(|entry| &entry.position),
-                item.expires_at.map(|at| at.micros()),
+                index.map(|(list, _)| list),
+                index.map(|(_, position)| position),
+                expires_at,
+                sum,
             ])
             .map(drop)
     }
