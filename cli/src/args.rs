@@ -87,7 +87,7 @@ pub(crate) enum Command {
     Unpause(PauseArgs),
     /// Make the items of matrices those of their files, without a deployment.
     Sync(SyncArgs),
-    /// Say why a run or a task is where it is.
+    /// Say why a run, a task or a pipeline is where it is.
     Why(WhyArgs),
     /// Show pools and locks: their slots, who holds them, who waits.
     Pools(PoolsArgs),
@@ -99,6 +99,8 @@ pub(crate) enum Command {
     Datasets(DatasetsArgs),
     /// Say what a pipeline costs on AWS: forecast, and what its runs of a month took.
     Cost(CostArgs),
+    /// Report where the time and the money of a pipeline's runs went, and what stands out; with a run, of that one.
+    Report(ReportArgs),
     /// Deploy the pipelines of the project to an environment: checks, build, images, Terraform.
     Deploy(DeployArgs),
     /// Give a deployed pipeline's canary another share of the new runs, promote it, or abort it.
@@ -512,7 +514,7 @@ pub(crate) struct PauseArgs {
 /// `cauce why`
 #[derive(Debug, Args)]
 pub(crate) struct WhyArgs {
-    /// pipeline/run_id, pipeline/@latest, or a run_id that only one pipeline has.
+    /// pipeline/run_id, pipeline/@latest, or a run_id that only one pipeline has; or a pipeline: why it starts nothing.
     pub(crate) run: String,
     /// The task [default: every task that waits, is under way or ended badly].
     pub(crate) task: Option<String>,
@@ -618,6 +620,21 @@ pub(crate) struct CostArgs {
     /// The month whose runs are counted, such as 1997-01 [default: the present one].
     #[arg(long, value_name = "MONTH")]
     pub(crate) month: Option<String>,
+}
+
+/// `cauce report`
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The pipeline.
+    pub(crate) pipeline: String,
+    /// One run of it: its critical path, and what each task did.
+    pub(crate) run: Option<String>,
+    /// How many of its newest ended runs are counted.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "run")]
+    pub(crate) last: u32,
+    /// All runs that were created from this date or moment on are counted instead.
+    #[arg(long, value_name = "DATE", conflicts_with_all = ["last", "run"])]
+    pub(crate) since: Option<String>,
 }
 
 /// `cauce deploy`

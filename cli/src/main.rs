@@ -120,6 +120,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Datasets(args) => commands::datasets::datasets(args, context),
         Command::Audit(args) => commands::audit::audit(args, context),
         Command::Cost(args) => commands::cost::cost(args, context),
+        Command::Report(args) => commands::report::report(args, context),
         Command::Deploy(args) => commands::deploy::deploy(args, context),
         Command::Doctor(DoctorArgs {}) => commands::doctor::doctor(context),
         Command::Explain(args) => commands::explain::explain(args, context),

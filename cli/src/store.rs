@@ -27,6 +27,7 @@ use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskPlan};
 use cauce_model::record::{
     PipelineRecord, Record, RunRecord, TASK_PREFIX, TaskRecord, run_item, run_partition, task_item,
 };
+use cauce_model::streak::{StreakRecord, streak_item};
 use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunRef};
 use cauce_ports::{Objects, Table};
 
@@ -259,6 +260,16 @@ impl Store {
     /// A table that cannot be read.
     pub(crate) async fn pipeline(&self, name: &str) -> Result<Option<PipelineRecord>, Failure> {
         Ok(look::pipeline(&self.table, name).await?)
+    }
+
+    /// The runs of a pipeline that failed one after the other, by their ids, where that is counted.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn failed_in_a_row(&self, pipeline: &str) -> Result<Vec<String>, Failure> {
+        let item = self.table.get(&streak_item(pipeline)).await?;
+        let streak = item.map(|item| StreakRecord::from_item(&item)).transpose()?;
+        Ok(streak.unwrap_or_default().failed)
     }
 
     /// A dataset, once it was updated.

@@ -12,6 +12,7 @@
 
 mod case;
 mod compare;
+mod ecs;
 mod history;
 mod mutate;
 mod run;

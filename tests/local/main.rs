@@ -15,6 +15,7 @@ mod datavision;
 mod endings;
 mod http;
 mod interruption;
+mod operations;
 mod outputs;
 mod pools;
 mod starting;

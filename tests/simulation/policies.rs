@@ -1,7 +1,10 @@
 //! What follows failures: growth, the time that attempts have together, fallbacks.
 
-use crate::world::{Ended, script, simulate};
-use cauce_model::Json;
+use crate::world::{Ended, epoch, host_with, script, simulate, simulate_on};
+use cauce_engine::Settings;
+use cauce_host::simulation::{MemoryObjects, Simulated};
+use cauce_local::memory::MemoryTable;
+use cauce_model::{FailureClass, Json};
 use serde_json::json;
 
 /// Cpu and memory with which a task's programs were started.
@@ -186,4 +189,56 @@ tasks:
     assert_eq!(ended.statuses(), "alert:success alone:upstream_failed cached:success fetch:failed");
     assert_eq!(ended.started("alert"), [2.0], "an early rule waits for no fallback");
     assert_eq!(ended.run.message.as_deref(), Some("1 could not run"));
+}
+
+#[test]
+fn an_attempt_over_its_time_is_ended_and_the_next_one_has_its_own_time() {
+    let yaml = "
+pipeline: timed
+tasks:
+  load: {container: {image: x, command: [run]}, timeout: 30s, retry: {retries: 1, delay: 5s, jitter: 0}}
+  late: {container: {image: x, command: [run]}, timeout: 30s}
+";
+    let ended = simulate(yaml, script(json!({"load": [100, 29], "late": 31}), json!({})));
+    assert_eq!(ended.statuses(), "late:failed load:success", "{:?}", ended.reasons());
+    assert_eq!(ended.started("load"), [0.0, 35.0]);
+    let classes = |task: &str| -> Vec<_> { ended.tasks[task].attempts.iter().map(|a| a.class).collect() };
+    assert_eq!(classes("load"), [Some(FailureClass::Timeout), None]);
+    assert_eq!(classes("late"), [Some(FailureClass::Timeout)]);
+    assert_eq!(ended.tasks["late"].reason.as_deref(), Some("over its time"));
+}
+
+#[test]
+fn what_has_to_be_provisioned_has_its_start_timeout_besides() {
+    let yaml = "
+pipeline: provisioned
+tasks:
+  load: {container: {image: x, command: [run]}, timeout: 30s, start_timeout: 2m}
+";
+    let ended = |seconds: u32| {
+        let script = script(json!({"load": seconds}), json!({}));
+        let world = Simulated::new(MemoryTable::new(), MemoryObjects::default(), script, epoch());
+        let host = host_with(world, Settings { one_machine: false, ..Settings::default() });
+        let ended = simulate_on(&host, &[yaml]);
+        let task = &ended.tasks["load"];
+        let took = task.ended_at.unwrap().micros_since(epoch());
+        (task.status.as_str(), task.attempts[0].class, took / 1_000_000)
+    };
+    assert_eq!(ended(149), ("success", None, 149));
+    assert_eq!(ended(1_000), ("failed", Some(FailureClass::Timeout), 150));
+}
+
+#[test]
+fn a_heartbeat_that_stops_is_charged_to_the_retries_and_what_never_started_is_not() {
+    let yaml = "
+pipeline: charged
+tasks:
+  silent: {container: {image: x, command: [run]}, retry: {retries: 1, delay: 1s}}
+  unlucky: {container: {image: x, command: [run]}, retry: {retries: 0, infrastructure_retries: 2, delay: 1s}}
+";
+    let outcomes = json!({"silent": "heartbeat", "unlucky": ["capacity", "image_pull", "success"]});
+    let ended = simulate(yaml, script(json!({}), outcomes));
+    assert_eq!(ended.statuses(), "silent:failed unlucky:success", "{:?}", ended.reasons());
+    let classes: Vec<_> = ended.tasks["silent"].attempts.iter().map(|attempt| attempt.class).collect();
+    assert_eq!(classes, [Some(FailureClass::Heartbeat); 2]);
 }

@@ -8,7 +8,7 @@ use cauce_compiler::forecast::Forecast;
 use cauce_compiler::prices::{self, Calls};
 use cauce_local::clock::SystemClock;
 use cauce_model::fargate::Size;
-use cauce_model::plan::{Plan, TaskKind};
+use cauce_model::plan::{ContainerPlan, Plan, TaskKind};
 use cauce_model::record::{AttemptRecord, RunRecord};
 use cauce_model::{Instant, Json};
 use cauce_ports::Clock;
@@ -60,16 +60,19 @@ impl Spent {
             let TaskKind::Container(container) = &view.prepared.task(index).kind else { continue };
             for attempt in &record.attempts {
                 self.attempts += 1;
-                let seconds = seconds(attempt);
-                self.container_seconds += seconds;
-                let size = attempt.size.unwrap_or(Size { cpu: container.cpu, memory: container.memory });
-                self.containers_nano +=
-                    prices::fargate_nano_usd(u64::from(size.cpu), u64::from(size.memory), seconds);
+                self.container_seconds += seconds(attempt);
+                self.containers_nano += attempt_nano(container, attempt);
             }
             let retried = (record.attempts.len() as u64).saturating_sub(1);
             self.orchestration_nano += retried * Calls::CONTAINER.nano_usd();
         }
     }
+}
+
+/// What an attempt's container took, in billionths of a dollar.
+pub(super) fn attempt_nano(container: &ContainerPlan, attempt: &AttemptRecord) -> u64 {
+    let size = attempt.size.unwrap_or(Size { cpu: container.cpu, memory: container.memory });
+    prices::fargate_nano_usd(u64::from(size.cpu), u64::from(size.memory), seconds(attempt))
 }
 
 /// How long an attempt took, or has taken, in whole seconds, rounded up.

@@ -31,6 +31,8 @@ pub(crate) mod sync;
 
 pub(crate) mod why;
 
+mod why_pipeline;
+
 pub(crate) mod logs;
 
 mod logs_there;
@@ -44,6 +46,8 @@ pub(crate) mod deploy;
 pub(crate) mod doctor;
 
 pub(crate) mod cost;
+
+pub(crate) mod report;
 
 pub(crate) mod canary;
 

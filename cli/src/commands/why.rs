@@ -8,14 +8,14 @@ use cauce_driver::look::Pool;
 use cauce_engine::rules::{self, Tally, Verdict};
 use cauce_engine::{retry, slots, status};
 use cauce_local::clock::SystemClock;
-use cauce_model::plan::{OnTimeout, TaskIndex, TaskKind, TaskPlan};
+use cauce_model::plan::{DeadlineAction, OnTimeout, TaskIndex, TaskKind, TaskPlan};
 use cauce_model::record::{ApprovalRecord, TaskRecord, gate_item};
-use cauce_model::{RunStatus, TaskStatus};
+use cauce_model::{Instant, RunStatus, TaskStatus};
 use cauce_ports::Clock;
 use serde_json::{Map, json};
 
 use super::check::count;
-use super::datasets::{Waits, unheard};
+use super::why_pipeline::of_pipeline;
 use crate::args::WhyArgs;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
@@ -28,7 +28,7 @@ const NAMED_MAX: usize = 6;
 
 pub(crate) fn why(args: &WhyArgs, context: &Context) -> Result<Exit, Failure> {
     let store = Store::require(context)?;
-    if let Some(exit) = of_consumer(args, &store, context)? {
+    if let Some(exit) = of_pipeline(args, &store, context)? {
         return Ok(exit);
     }
     context.block_on(async {
@@ -83,33 +83,8 @@ pub(crate) fn why(args: &WhyArgs, context: &Context) -> Result<Exit, Failure> {
     })
 }
 
-/// Why a pipeline that datasets start has not started, when its name is asked for.
-fn of_consumer(args: &WhyArgs, store: &Store, context: &Context) -> Result<Option<Exit>, Failure> {
-    if args.run.contains('/') || args.task.is_some() {
-        return Ok(None);
-    }
-    let Some((consumer, waiting)) = context.block_on(store.consumer(&args.run))? else { return Ok(None) };
-    let newest = context.block_on(async {
-        let mut newest = BTreeMap::new();
-        for name in consumer.heard.keys() {
-            let dataset = store.dataset(name).await?;
-            newest.insert(name.clone(), dataset.map_or(0, |dataset| dataset.newest.number));
-        }
-        Ok::<_, Failure>(newest)
-    })?;
-    let unheard = unheard(&consumer, |name| newest.get(name).copied().unwrap_or_default());
-    let waits = Waits { consumer: &consumer, waiting: &waiting, unheard, now: SystemClock.now() };
-    let because = waits.lines();
-    if context.json {
-        context.output.json(&json!({"schema": 1, "pipeline": consumer.pipeline, "because": because}))?;
-    } else {
-        let name = paint(&consumer.pipeline, Tone::Strong, context.output.data_colour());
-        paragraph(&format!("{name} is started by datasets"), &because, context)?;
-    }
-    Ok(Some(Exit::Good))
-}
-
-fn paragraph(heading: &str, because: &[String], context: &Context) -> Result<(), Failure> {
+/// A heading, and below it why.
+pub(super) fn paragraph(heading: &str, because: &[String], context: &Context) -> Result<(), Failure> {
     let mut text = format!("{heading}\n");
     for line in because {
         text.push_str(&format!("  {line}\n"));
@@ -164,6 +139,13 @@ async fn of_run(view: &RunView, store: &Store) -> Result<Vec<String>, Failure> {
         )),
         RunStatus::Skipped => because.push("all its tasks were skipped".to_owned()),
         RunStatus::Success => because.push("no task that counts failed".to_owned()),
+    }
+    if let (Some(at), Some(deadline)) = (run.deadline_at, &view.prepared.plan.deadline) {
+        let then = match deadline.action {
+            DeadlineAction::Notify => "then somebody is told",
+            DeadlineAction::Cancel => "then it is cancelled",
+        };
+        because.push(format!("its deadline is {}; {then}", time::moment(at)));
     }
     Ok(because)
 }
@@ -253,7 +235,11 @@ async fn waiting(
     let open: Vec<TaskIndex> =
         plan.needs.iter().copied().filter(|up| !view.status_of(*up).is_terminal()).collect();
     if !open.is_empty() {
-        because.push(format!("it waits for {}", named(view, &open)));
+        let since = view.run.started_at.map(|at| format!(", since {}", time::moment(at)));
+        because.push(format!("it waits for {}{}", named(view, &open), since.unwrap_or_default()));
+    }
+    if let Some(other) = plan.fallback_for {
+        because.push(format!("it runs only if {} fails", view.prepared.task(other).name));
     }
     let verdict = rules::evaluate(plan.rule, upstream_tally(view, plan));
     because.push(match verdict {
@@ -388,6 +374,7 @@ fn running(
         let ended = items.iter().filter(|item| item.status.is_terminal()).count();
         let total = record.and_then(|record| record.item_count).unwrap_or(items.len() as u32);
         because.push(format!("{ended} of {total} items have ended"));
+        because.extend(waiting_items(items));
     }
     if let Some(run) = record.and_then(|record| record.started_run.as_ref()) {
         let env = &view.env_option;
@@ -411,6 +398,39 @@ fn running(
             because.push(format!("'cauce logs {run} {} --follow{env}' shows what it prints", plan.name));
         }
     }
+}
+
+/// The items that do not run: in line, each pool by itself, and between two attempts.
+fn waiting_items(items: &[TaskRecord]) -> Vec<String> {
+    let mut in_line: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for item in items.iter().filter(|item| item.status == TaskStatus::Queued) {
+        for pool in &item.waits_for {
+            in_line.entry(pool).or_default().extend(item.index);
+        }
+    }
+    let numbers = |items: &[u32]| {
+        let mut shown: Vec<String> = items.iter().take(NAMED_MAX).map(u32::to_string).collect();
+        if items.len() > NAMED_MAX {
+            shown.push(format!("{} more", items.len() - NAMED_MAX));
+        }
+        shown.join(", ")
+    };
+    let mut lines: Vec<String> = in_line
+        .iter()
+        .map(|(pool, items)| format!("items that wait for {}: {}", pool_words(pool), numbers(items)))
+        .collect();
+    let pausing = items.iter().filter(|item| item.status == TaskStatus::Retrying);
+    let pausing: Vec<(&TaskRecord, Instant)> =
+        pausing.filter_map(|item| Some((item, item.retry_at?))).collect();
+    if let Some(next) = pausing.iter().map(|(_, at)| *at).min() {
+        let items: Vec<u32> = pausing.iter().filter_map(|(item, _)| item.index).collect();
+        lines.push(format!(
+            "items that failed and are tried again: {}, the first at {}",
+            numbers(&items),
+            time::moment(next)
+        ));
+    }
+    lines
 }
 
 fn last_failure(record: Option<&TaskRecord>) -> Option<String> {
@@ -446,6 +466,11 @@ fn retrying(plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<Stri
     if let Some(record) = record {
         let used = record.attempts.len().saturating_sub(record.settled_attempts as usize);
         because.push(format!("it has had {} of {}", count(used as u64, "attempt"), plan.retry.retries + 1));
+        let first = record.attempts.get(record.settled_attempts as usize);
+        if let Some((first, longest)) = first.zip(plan.retry.max_duration_seconds) {
+            let until = first.started_at.plus_seconds(longest);
+            because.push(format!("no attempt begins after {} (retry.max_duration)", time::moment(until)));
+        }
     }
 }
 

@@ -259,11 +259,13 @@ fn choose(known: Option<&RunRecord>, existing: ExistingRuns, there: bool) -> (St
 
 /// What the runs would cost on AWS, orchestration alone.
 fn price(target: &Target, runs: usize, context: &Context) {
-    let Actor::There(_) = target.actor else { return };
+    // Here it costs nothing; what it would cost there is worth knowing all the same.
+    let place = if matches!(target.actor, Actor::There(_)) { "" } else { "on AWS " };
     match &target.forecast {
         Some(forecast) => context.output.talk(&format!(
-            "{runs} of them would run: about {:.4} USD of orchestration at list prices; what tasks \
-             themselves cost is not in it",
+            "{runs} of them would run: {place}about {:.5} USD of orchestration each, {:.4} USD in all, at list \
+             prices; what tasks themselves cost is not in it",
+            forecast.price.run_usd,
             forecast.price.run_usd * runs as f64
         )),
         None => context.output.talk(&format!(

@@ -14,7 +14,7 @@ use cauce_local::memory::MemoryTable;
 use cauce_model::matrix::RunItem;
 use cauce_model::plan::{ReturnType, TaskKind};
 use cauce_model::record::{
-    Record, RunRecord, TASK_PREFIX, TaskRecord, TriggerRecord, run_item, run_partition,
+    Notice, Record, RunRecord, TASK_PREFIX, TaskRecord, TriggerRecord, run_item, run_partition,
 };
 use cauce_model::{FailureClass, Instant, Json, RunKey, RunStatus, TaskStatus, TriggerKind};
 use cauce_ports::{Clock, Table};
@@ -72,6 +72,7 @@ pub(crate) fn dry_run(
     });
     let simulation = Simulation::new(loaded, script, Some(watch), context)?;
     let ended = simulation.run(loaded, new, params, args.only.clone())?;
+    tell_messages(&mut lines.borrow_mut(), &simulation.host.world().notices.notices());
     if context.json {
         context.output.json(&*lines.borrow())?;
     } else {
@@ -81,6 +82,17 @@ pub(crate) fn dry_run(
         context.output.talk(&format!("the run would end {}; nothing was started", ended.run.status));
     }
     Ok(if ended.is_good() { Exit::Good } else { Exit::RunFailed })
+}
+
+/// Adds what tasks of the kind `notify` say, before their ends: they deliver within their decision.
+fn tell_messages(lines: &mut Vec<Json>, notices: &[Notice]) {
+    for notice in notices.iter().filter(|notice| notice.event == "message") {
+        let task = notice.task.as_deref();
+        let ended = |line: &Json| line["decided"] == "success" && line["task"].as_str() == task;
+        let at = lines.iter().position(ended).unwrap_or(lines.len());
+        let text = format!("notify {}: {}", notice.channel, notice.subject);
+        lines.insert(at, json!({"decided": "notify", "task": task, "text": text}));
+    }
 }
 
 /// A decision in one line, when there is something to tell.

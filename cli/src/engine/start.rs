@@ -168,10 +168,8 @@ async fn heed_cancels(local: &Local, names: &[RunRef]) -> Infallible {
         for key in names.iter().map(RunRef::key) {
             // A store that cannot be read stops the run by itself; here it is only asked again.
             let Ok(Some(run)) = find_run(&local.host.world().table, &key).await else { continue };
-            let Some(cancel) = run.cancel.filter(|_| !run.status.is_terminal() && !heeded.contains(&key))
-            else {
-                continue;
-            };
+            let is_due = !run.status.is_terminal() || run.awaits_refusal();
+            let Some(cancel) = run.cancel.filter(|_| is_due && !heeded.contains(&key)) else { continue };
             let command = Command::Cancel { run_key: key.clone(), reason: cancel.reason, by: cancel.by };
             if local.host.execute(&command).await.is_ok() {
                 heeded.insert(key);

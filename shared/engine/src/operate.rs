@@ -37,6 +37,14 @@ pub(crate) fn cancel(
 ) -> Result<Decision, Stop> {
     let loaded = load_run(view, run_key)?;
     let (mut run, expect) = (loaded.record, loaded.expect);
+    if run.awaits_refusal() {
+        // A repeat: whoever cancelled it may have been another process, or gone before it told the token.
+        return Ok(Decision {
+            effects: refusal(&run, reason).into_iter().chain(after_refusal(&run)).collect(),
+            reply: Reply::Ok(json!({"status": "cancelling"})),
+            ..Decision::default()
+        });
+    }
     if run.status.is_terminal() {
         return Err(Stop::refuse(names::DENIED, format!("{} has ended: {}", run.run, run.status)));
     }
@@ -68,13 +76,7 @@ pub(crate) fn cancel(
             outcome: Outcome::Died(Some(ExecutionEnd::Aborted { cause: reason.to_owned() })),
         }))));
     }
-    if let Some(token) = &run.token {
-        decision.effects.push(Effect::Refuse {
-            token: token.clone(),
-            error: names::RUN_REJECTED,
-            cause: reason.to_owned(),
-        });
-    }
+    decision.effects.extend(refusal(&run, reason));
     if run.cancel.is_none() {
         let by = by.map(str::to_owned);
         let mut entry = entry(now, "cancel", by.as_deref(), &run);
@@ -86,12 +88,22 @@ pub(crate) fn cancel(
             run.status = RunStatus::Cancelled;
             run.ended_at = Some(now);
             run.message = Some(reason.to_owned());
-            decision.effects.extend(crate::event::wish(&run));
-            decision.effects.extend(consumers::ended(&run));
+            decision.effects.extend(after_refusal(&run));
         }
         decision.writes.push(Write::Put { item: run_row(&run), expect });
     }
     Ok(decision)
+}
+
+/// What the token hears with which a run waits to be let in.
+fn refusal(run: &RunRecord, reason: &str) -> Option<Effect> {
+    let token = run.token.clone()?;
+    Some(Effect::Refuse { token, error: names::RUN_REJECTED, cause: reason.to_owned() })
+}
+
+/// What follows the end of a run that was never let in.
+fn after_refusal(run: &RunRecord) -> impl Iterator<Item = Effect> {
+    crate::event::wish(run).into_iter().chain(consumers::ended(run))
 }
 
 /// A person says how a task ended. Only while its run is not under way: a task under way says it

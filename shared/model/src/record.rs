@@ -261,6 +261,11 @@ impl RunRecord {
         self.run.key()
     }
 
+    /// Whether it was cancelled before it was let in: the token with which it waits has to hear of that.
+    pub fn awaits_refusal(&self) -> bool {
+        self.status == RunStatus::Cancelled && self.started_at.is_none() && self.token.is_some()
+    }
+
     /// Whether a task keeps its earlier ending in the present generation.
     pub fn carries(&self, task: usize) -> bool {
         self.carried.as_deref().is_some_and(|bits| {

@@ -28,6 +28,10 @@ impl Failure {
 /// The exit code that a bare SIGKILL leaves.
 const SIGKILL_CODE: i64 = 137;
 
+/// The stop code of a task whose program ended.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html>
+const ENDED_BY_ITSELF: &str = "EssentialContainerExited";
+
 /// What people read of an attempt that ran for too long.
 const OVER_TIME: &str = "over its time";
 
@@ -88,21 +92,43 @@ pub fn failure(error: &str, cause: &str) -> Failure {
     }
 }
 
-/// A stopped ECS task in PascalCase. `None` when it ended well: no stop code of somebody else's and
-/// exit code 0.
+/// What a container's state succeeded with. `None` when the program ended well. Whatever is no stopped ECS
+/// task, or does not say with which code the program ended, is a failure: only a 0 that is there is one.
+pub fn container(result: &Json) -> Option<Failure> {
+    if is_task(result) {
+        return stopped(result);
+    }
+    let message = format!("the answer is no ECS task: {result}");
+    Some(Failure::new(FailureClass::Unknown, shown(&message)))
+}
+
+/// A field of an answer of ECS: Step Functions tells it in PascalCase, ECS itself in camelCase.
+fn field<'a>(of: &'a Json, name: &str) -> Option<&'a Json> {
+    of.get(name).or_else(|| of.get(format!("{}{}", name[..1].to_ascii_lowercase(), &name[1..])))
+}
+
+fn word<'a>(of: &'a Json, name: &str) -> &'a str {
+    field(of, name).and_then(Json::as_str).unwrap_or("")
+}
+
+fn is_task(answer: &Json) -> bool {
+    !word(answer, "StopCode").is_empty() || field(answer, "Containers").is_some()
+}
+
+/// A stopped ECS task. `None` when it ended well: no stop code of somebody else's and exit code 0; and for
+/// what is no ECS task.
 pub fn stopped(task: &Json) -> Option<Failure> {
-    let text = |field: &str| task.get(field).and_then(Json::as_str).unwrap_or("");
-    let (stop_code, reason) = (text("StopCode"), text("StoppedReason"));
-    if stop_code.is_empty() && task.get("Containers").is_none() {
+    if !is_task(task) {
         return None;
     }
-    let container = task.get("Containers").and_then(Json::as_array).and_then(|all| {
-        all.iter()
-            .find(|c| c.get("Name").and_then(Json::as_str) == Some(crate::launch::CONTAINER_NAME))
-            .or_else(|| all.first())
+    let (stop_code, reason) = (word(task, "StopCode"), word(task, "StoppedReason"));
+    let container = field(task, "Containers").and_then(Json::as_array).and_then(|all| {
+        let own = all.iter().find(|container| word(container, "Name") == crate::launch::CONTAINER_NAME);
+        // Of several under other names none is known to be the program.
+        own.or_else(|| all.first().filter(|_| all.len() == 1))
     });
-    let exit_code = container.and_then(|c| c.get("ExitCode")).and_then(Json::as_i64);
-    let container_reason = container.and_then(|c| c.get("Reason")).and_then(Json::as_str).unwrap_or("");
+    let exit_code = container.and_then(|container| field(container, "ExitCode")).and_then(Json::as_i64);
+    let container_reason = container.map_or("", |container| word(container, "Reason"));
     let with_code = |class, message: String| Failure {
         class,
         exit_code: exit_code.and_then(|code| i32::try_from(code).ok()),
@@ -127,6 +153,10 @@ pub fn stopped(task: &Json) -> Option<Failure> {
         return Some(with_code(FailureClass::OutOfMemory, said(container_reason)));
     }
     match exit_code {
+        // A stop code of a later day may be another interruption, after which a program may well say 0.
+        Some(0) if !["", ENDED_BY_ITSELF].contains(&stop_code) => {
+            Some(with_code(FailureClass::Unknown, format!("stopped as {stop_code}: {reason}")))
+        }
         Some(0) => None,
         Some(SIGKILL_CODE) => Some(with_code(FailureClass::Killed, "killed (exit code 137)".to_owned())),
         Some(code) => Some(with_code(FailureClass::Exit, format!("exit code {code}"))),

@@ -290,9 +290,11 @@ impl<W: World + 'static, P: Project> Service<W, P> {
 
     /// A run of which somebody wrote something.
     async fn look_at(&self, key: &RunKey) -> Result<(), DriverError> {
-        let Some(run) = self.host.run_record(key).await?.filter(|run| !run.status.is_terminal()) else {
+        let Some(run) = self.host.run_record(key).await? else { return Ok(()) };
+        let is_refused = run.awaits_refusal() && self.host.drives(key);
+        if run.status.is_terminal() && !is_refused {
             return Ok(());
-        };
+        }
         if !self.host.drives(key) {
             self.go_on(&run).await;
         }
