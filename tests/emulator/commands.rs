@@ -321,6 +321,10 @@ fn cost(deployed: &Deployed) {
     // Each is billed a minute of 0.25 vCPU and 0.5 GB at least.
     assert!(usd(&spent["containers_usd"]) >= runs as f64 * 0.0002, "{spent}");
     assert!((usd(&spent["orchestration_usd"]) / (runs as f64 * usd(&forecast["run_usd"])) - 1.0).abs() < 0.5);
+    let report = cauce(deployed, "report ticking --json").exits(0).json();
+    assert!(report["runs"].as_u64().unwrap() > 0 && report["findings"].is_array(), "{report}");
+    let newest = cauce(deployed, "report ticking @latest --json").exits(0).json();
+    assert!(!newest["critical_path"].as_array().unwrap().is_empty(), "{newest}");
     cauce(deployed, "cost ticking").exits(0).shows("USD SPENT").says("in 'dev'").says("not counted");
     let before = cauce(deployed, "cost ticking --month 1997-01 --json").exits(0).json();
     assert_eq!(before["pipelines"][0]["spent"]["runs"], 0);
