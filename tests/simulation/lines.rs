@@ -1,7 +1,6 @@
 //! Who goes when in a pool's line: age, priority, the starvation bound, pools that shrink; and what those do
 //! who are late, paused, dead or told another time than the rest.
 
-use crate::faults::seeds;
 use crate::repair::{pass, settle, stand, stop, taken, tell};
 use crate::world::{Sim, by_hand, compiled_in, deployment, epoch, host, script};
 use cauce_compiler::Compiled;
@@ -149,7 +148,7 @@ fn late(run: &RunKey, fence: u64) -> Command {
 #[test]
 fn one_that_wakes_after_it_was_given_up_changes_nothing() {
     let mut woke = 0;
-    for seed in 0..seeds(20) {
+    for seed in crate::seeds::of("one_that_wakes_after_it_was_given_up_changes_nothing", 20) {
         let mut prng = Prng::new(seed);
         let scene = Scene::new(1, json!({"locked": 20}));
         let paused = scene.comes(0, "locked", "paused");
@@ -195,7 +194,7 @@ fn pool(host: &Sim, name: &str) -> Json {
 #[test]
 fn a_clock_that_is_ten_minutes_off_takes_nothing_from_anybody() {
     let mut looked = 0;
-    for seed in 0..seeds(10) {
+    for seed in crate::seeds::of("a_clock_that_is_ten_minutes_off_takes_nothing_from_anybody", 10) {
         let mut prng = Prng::new(seed);
         let table = MemoryTable::new();
         // One of them is ahead; which one holds, and which one looks, is drawn.

@@ -166,7 +166,7 @@ fn a_run_counts_once_however_often_it_fails_and_is_closed() {
 #[test]
 fn lost_replies_throttles_and_conflicts_pause_it_once() {
     let rates = Rates { throttled: 100, conflict: 80, lost_before: 50, lost_after: 80, stale: 0 };
-    for seed in 0..crate::faults::seeds(60) {
+    for seed in crate::seeds::of("lost_replies_throttles_and_conflicts_pause_it_once", 60) {
         let faults = Faults::seeded(seed, Rates::default());
         let table = MemoryTable::new();
         let faulty = Faulty::new(table.clone(), &faults);
