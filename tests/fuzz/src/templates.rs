@@ -59,6 +59,10 @@ fn object(text: &str) -> serde_json::Map<String, Value> {
 }
 
 fn placed(text: &str, error: &TemplateError) {
-    assert!(error.offset <= text.len(), "{error:?} is outside of {} bytes", text.len());
+    assert!(
+        text.is_char_boundary(error.offset),
+        "{error:?} is outside of {} bytes, or in a letter",
+        text.len()
+    );
     assert!(!error.message.is_empty(), "{error:?}");
 }

@@ -158,8 +158,10 @@ impl Reader {
                 Some(template)
             }
             Err(error) => {
-                let span =
-                    content_at.map_or(node.span, |at| Span::new(at + error.offset, at + error.offset + 1));
+                let letter = text.get(error.offset..).and_then(|rest| rest.chars().next());
+                let length = letter.map_or(1, char::len_utf8);
+                let span = content_at
+                    .map_or(node.span, |at| Span::new(at + error.offset, at + error.offset + length));
                 self.error(
                     Code::BadTemplate,
                     span,
