@@ -18,6 +18,7 @@ mod lines;
 mod markers;
 mod matrix;
 mod model;
+mod overlaps;
 mod policies;
 mod pools;
 mod reference;

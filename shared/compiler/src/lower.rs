@@ -87,6 +87,7 @@ pub(crate) fn lower(
         timezone: timezone.to_owned(),
         schedules,
         max_active_runs: pipeline.max_active_runs,
+        overlap: pipeline.overlap,
         max_active_tasks: pipeline.max_active_tasks,
         max_consecutive_failed_runs: pipeline.max_consecutive_failed_runs,
         deadline: pipeline.deadline.as_ref().map(|deadline| DeadlinePlan {

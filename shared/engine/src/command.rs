@@ -91,6 +91,11 @@ pub enum Command {
         /// Who.
         by: Option<String>,
     },
+    /// A run waits whose pipeline lets the newest take the place of those before it.
+    Replace {
+        /// The pool of its runs.
+        pool: String,
+    },
     /// Who holds slots of a pool, and does not live any more? What they hold is given back.
     Reclaim {
         /// The pool.
@@ -235,6 +240,7 @@ impl Command {
             Self::Stand(_) => "stand",
             Self::Look { .. } => "look",
             Self::Resize { .. } => "resize",
+            Self::Replace { .. } => "replace",
             Self::Define(_) => "define",
             Self::Report { .. } => "report",
             Self::SetBreaker { .. } => "set_breaker",

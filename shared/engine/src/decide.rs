@@ -27,6 +27,7 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Stand(request) => slots::stand(request, view, now),
         Command::Look { pool, own, seconds } => slots::look_again(pool, own, *seconds, view, now),
         Command::Resize { pools } => slots::resize(pools, view),
+        Command::Replace { pool } => open::replace(pool, view),
         Command::Define(controls) => control::define(controls, view),
         Command::Report { breaker, holder, verdict, at, reason } => {
             breaker::hear(breaker, holder, *verdict, *at, reason, view)

@@ -1,17 +1,17 @@
 //! Open: an execution of a pipeline's machine began. Is it a run we know, and may it go on now?
 
-use crate::command::{Decision, Effect, Existing, Open, Trigger};
-use crate::line::Standing;
+use crate::command::{Command, Decision, Effect, Existing, Open, Trigger};
+use crate::line::{LINE, Standing, is_granted, stands_for};
 use crate::slots::{self, Grant, Holder, Request, Want};
 use crate::status::load_run;
 use crate::stop::Stop;
 use crate::trigger::{self, deadline, run_row};
-use crate::{Prepared, Settings, View};
+use crate::{Prepared, Settings, View, consumers, event};
 use cauce_model::ids::RunRef;
 use cauce_model::item::Expect;
-use cauce_model::plan::DeadlineFrom;
-use cauce_model::record::{RunRecord, TriggerRecord};
-use cauce_model::{Instant, Json, RunKey, RunStatus, TriggerKind, Write, names};
+use cauce_model::plan::{DeadlineFrom, Overlap};
+use cauce_model::record::{Record, RunRecord, TriggerRecord, run_item};
+use cauce_model::{Instant, Json, Key, RunKey, RunStatus, TriggerKind, Write, names};
 use serde_json::json;
 
 pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant) -> Result<Decision, Stop> {
@@ -79,13 +79,87 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
             start(&mut run, &prepared, now, &mut decision);
             decision.effects.push(let_in(open, &run, settings));
         }
-        Grant::Waits => {
-            run.token = Some(open.token.clone());
-            decision.effects.push(slots::stand_in_line(request));
-        }
+        Grant::Waits => match overlap(&run, &prepared) {
+            Overlap::Skip => {
+                let reason = format!(
+                    "{} runs of {} were let in when it came (max_active_runs), and overlap is skip",
+                    prepared.plan.max_active_runs, run.run.pipeline
+                );
+                run.status = RunStatus::Skipped;
+                run.ended_at = Some(now);
+                run.message = Some(reason.clone());
+                decision.effects.extend(refuse(reason).effects);
+                decision.effects.extend(event::wish(&run));
+                decision.effects.extend(consumers::ended(&run));
+            }
+            how => {
+                run.token = Some(open.token.clone());
+                let pool = slots::pool_of_run(&run);
+                let stand = Command::Stand(Box::new(request));
+                decision.effects.push(match how {
+                    // Once it stands there: of two that come at once, one sees the other.
+                    Overlap::CancelPrevious => {
+                        Effect::Each { commands: vec![stand], then: Box::new(Command::Replace { pool }) }
+                    }
+                    _ => Effect::Command(Box::new(stand)),
+                });
+            }
+        },
     }
     decision.writes.push(Write::Put { item: run_row(&run), expect });
     Ok(decision)
+}
+
+/// What becomes of a run that finds others let in.
+fn overlap(run: &RunRecord, prepared: &Prepared) -> Overlap {
+    if is_asked_for(run) { Overlap::Queue } else { prepared.plan.overlap }
+}
+
+/// Whether somebody wants a run once more, or for the past: it waits whatever new runs do, and ends for
+/// none of them.
+fn is_asked_for(run: &RunRecord) -> bool {
+    run.generation > 1 || run.trigger.kind == TriggerKind::Backfill
+}
+
+/// The newest run takes the place of those before it: all others that wait end, and, where it waits
+/// itself, the oldest of those let in, unless one of these is being cancelled already.
+pub(crate) fn replace(pool: &str, view: &View) -> Result<Decision, Stop> {
+    let Some(item) = view.item(&slots::pool_item(pool))? else { return Ok(Decision::default()) };
+    let places = view.range(item.key.partition.clone(), LINE.to_owned())?;
+    let waits = runs(places.iter().filter(|place| !is_granted(place, item)).filter_map(stands_for), view)?;
+    let held = runs(slots::leases(item).map(|(name, _)| name), view)?;
+    let is_free_soon = held.iter().any(|run| run.cancel.is_some());
+    let [waits, held] =
+        [waits, held].map(|runs| runs.into_iter().filter(|run| !is_asked_for(run)).collect::<Vec<_>>());
+    let age = |run: &&RunRecord| (run.created_at, run.run.run_id.clone());
+    // One that came first may be late to wait.
+    let Some(newest) = waits.iter().chain(&held).max_by_key(age) else { return Ok(Decision::default()) };
+    let others = waits.iter().filter(|run| run.run != newest.run && run.cancel.is_none());
+    let it_waits = waits.iter().any(|run| run.run == newest.run);
+    let oldest = held.iter().min_by_key(age).filter(|_| it_waits && !is_free_soon);
+    let ended = others.chain(oldest);
+    let cancel = |run: &RunRecord| {
+        Effect::Command(Box::new(Command::Cancel {
+            run_key: run.key(),
+            reason: format!("{} takes its place (overlap: cancel_previous)", newest.run),
+            by: Some("overlap".to_owned()),
+        }))
+    };
+    Ok(Decision { effects: ended.map(cancel).collect(), ..Decision::default() })
+}
+
+/// The runs of these holders that have not ended.
+fn runs<'a>(holders: impl Iterator<Item = &'a str>, view: &View) -> Result<Vec<RunRecord>, Stop> {
+    let keys: Vec<Key> = holders.filter_map(Holder::parse).map(|holder| run_item(&holder.run_key)).collect();
+    view.want(keys.iter().cloned())?;
+    let mut runs = Vec::new();
+    for key in &keys {
+        if let Some(item) = view.item(key)? {
+            runs.push(RunRecord::from_item(item)?);
+        }
+    }
+    runs.retain(|run| !run.status.is_terminal());
+    Ok(runs)
 }
 
 fn start(run: &mut RunRecord, prepared: &Prepared, now: Instant, decision: &mut Decision) {

@@ -45,6 +45,9 @@ pub struct Plan {
     pub timezone: String,
     /// Runs that may be let in at once.
     pub max_active_runs: u32,
+    /// What becomes of a new run that finds as many let in.
+    #[serde(default, skip_serializing_if = "Overlap::is_queue")]
+    pub overlap: Overlap,
     /// Tasks of one pipeline that may hold a slot at once, over all its runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_active_tasks: Option<u32>,
@@ -83,6 +86,26 @@ impl Plan {
     /// The datasets that start it.
     pub fn dataset_trigger(&self) -> Option<&DatasetTriggerPlan> {
         self.triggers.iter().find_map(TriggerPlan::dataset)
+    }
+}
+
+/// What becomes of a new run that finds `max_active_runs` let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// It waits in line.
+    #[default]
+    Queue,
+    /// It does not happen.
+    Skip,
+    /// It waits in line, and has those cancelled that came before it.
+    CancelPrevious,
+}
+
+impl Overlap {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+    const fn is_queue(&self) -> bool {
+        matches!(self, Self::Queue)
     }
 }
 

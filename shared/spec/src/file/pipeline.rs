@@ -1,7 +1,7 @@
 //! The file as a whole: [`Pipeline`].
 
 use cauce_model::params::ParamSpec;
-use cauce_model::plan::{Catchup, DeadlineAction, DeadlineFrom, DstGap};
+use cauce_model::plan::{Catchup, DeadlineAction, DeadlineFrom, DstGap, Overlap};
 use indexmap::IndexMap;
 
 use crate::file::matrix::Matrix;
@@ -122,18 +122,6 @@ choice! {
         DataDay = "data_day";
         /// The moment of firing.
         FireTime = "fire_time";
-    }
-}
-
-choice! {
-    /// Overlap: what a new run does when the active runs are at their limit.
-    pub enum Overlap {
-        /// It waits.
-        Queue = "queue";
-        /// It does not happen.
-        Skip = "skip" => later;
-        /// It cancels the run before it.
-        CancelPrevious = "cancel_previous" => later;
     }
 }
 

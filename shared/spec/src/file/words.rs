@@ -4,7 +4,8 @@ use cauce_model::TriggerRule;
 use cauce_model::access::Scope;
 use cauce_model::control::{OnDuplicate, OnOpen};
 use cauce_model::plan::{
-    Capacity, Catchup, DeadlineAction, DeadlineFrom, DstGap, OnExisting, OnReject, OnTimeout, ReturnType,
+    Capacity, Catchup, DeadlineAction, DeadlineFrom, DstGap, OnExisting, OnReject, OnTimeout, Overlap,
+    ReturnType,
 };
 use cauce_model::status::FailureClass;
 use cauce_model::webhook::WebhookStyle;
@@ -76,6 +77,12 @@ shared_words! {
         "list" => Self::List, "A list.";
         "object" => Self::Object, "An object.";
         "any" => Self::Any, "Anything.";
+    }
+    "Overlap: what a new run does when the active runs are at their limit."
+    Overlap {
+        "queue" => Self::Queue, "It waits.";
+        "skip" => Self::Skip, "It does not happen.";
+        "cancel_previous" => Self::CancelPrevious, "It waits, and those before it are cancelled.";
     }
     "Gap: what becomes of a local time that a clock change skips."
     DstGap {
