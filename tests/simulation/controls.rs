@@ -317,8 +317,11 @@ fn rows() -> Script {
 
 #[test]
 fn the_same_request_is_done_once_however_many_ask_at_once() {
-    let compiled = once("reuse");
+    // With room for one at a time, and for all.
+    let narrow = once("reuse");
+    let wide = compiled_in(&ONCE.replace("WHAT", "reuse").replace("one: 1", "wide: 1"), &project());
     for seed in crate::seeds::of("the_same_request_is_done_once_however_many_ask_at_once", 10) {
+        let compiled = if seed % 2 == 0 { wide.clone() } else { narrow.clone() };
         let faults = Faults::seeded(seed, Rates::default());
         let host = world(&[&compiled], rows(), &faults);
         let triggers = (0..9).map(|number| {
@@ -443,4 +446,82 @@ fn a_claim_whose_owner_failed_stands_in_nobodys_way_and_an_empty_key_is_no_key()
         .unwrap();
     assert!(matches!(gone, cauce_engine::Reply::Ok(_)) && absent.is_none());
     assert!(matches!(unknown, cauce_engine::Reply::Failure { .. }), "{unknown:?}");
+}
+
+#[test]
+fn a_result_counts_only_under_the_claim_that_stands() {
+    let compiled = compiled_in(&ONCE.replace("WHAT", "overwrite").replace("one: 1", "wide: 1"), &project());
+    let programs = script(json!({"put": 50}), json!({"put": [{"status": "success", "output": {"rows": 7}}]}));
+    let host = world(&[&compiled], programs, &Faults::none());
+    let clock = host.world().clock.clone();
+    let first = day(&compiled, "a", json!({"day": "d", "how": "x"}));
+    let second = day(&compiled, "b", json!({"day": "d", "how": "x"}));
+    clock
+        .block_on(async {
+            host.execute(&Command::Trigger(Box::new(first))).await.unwrap();
+            let others = async {
+                clock.until(epoch().plus_seconds(10)).await;
+                host.execute(&Command::Trigger(Box::new(second))).await.unwrap();
+                clock.until(epoch().plus_seconds(55)).await;
+                // The first has ended well, and the key is the second's.
+                let first = read(&host, &RunKey::new("load", "a")).await;
+                assert_eq!(first.run.status.as_str(), "success");
+                let record = known(&host, "d").await;
+                assert_eq!((record.run.as_str(), record.fence, record.result), ("load/b", 2, None));
+                assert_eq!(record.why.as_deref(), Some("overwrite"));
+            };
+            let (ran, ()) = futures_util::join!(host.run(std::future::pending()), others);
+            ran.unwrap();
+            assert_eq!(known(&host, "d").await.result.unwrap().at, epoch().plus_seconds(60));
+        })
+        .unwrap();
+}
+
+async fn known(host: &Sim, key: &str) -> IdempotencyRecord {
+    let item = host.world().table.get(&idempotency_item("load", "put", key)).await.unwrap();
+    IdempotencyRecord::from_item(&item.unwrap()).unwrap()
+}
+
+/// Who stands in line for a slot, finds a breaker open when it is granted, and keeps nobody waiting.
+#[test]
+fn one_that_is_held_back_holds_nothing_and_stands_in_no_line() {
+    let pipeline = |name: &str, more: &str| {
+        format!(
+            "pipeline: {name}\ntasks: {{call: {{container: {{image: x, command: [run]}}, pools: {{one: 1}}{more}}}}}\n"
+        )
+    };
+    let plain = compiled_in(&pipeline("plain", ""), &project());
+    let guarded = compiled_in(&pipeline("guarded", ", breaker: erp"), &project());
+    let host = world(&[&plain, &guarded], script(json!({"call": 50}), json!({})), &Faults::none());
+    let clock = host.world().clock.clone();
+    let set = |open| Command::SetBreaker { breaker: "erp".into(), open, by: None };
+    let start = |compiled: &Compiled, name: &str| Command::Trigger(Box::new(by_hand(compiled, name)));
+    clock
+        .block_on(async {
+            host.execute(&start(&plain, "first")).await.unwrap();
+            let others = async {
+                clock.until(epoch().plus_seconds(1)).await;
+                host.execute(&start(&guarded, "waits")).await.unwrap();
+                clock.until(epoch().plus_seconds(2)).await;
+                host.execute(&start(&plain, "behind")).await.unwrap();
+                clock.until(epoch().plus_seconds(10)).await;
+                host.execute(&set(true)).await.unwrap();
+                clock.until(epoch().plus_seconds(80)).await;
+                host.execute(&set(false)).await.unwrap();
+            };
+            let (ran, ()) = futures_util::join!(host.run(std::future::pending()), others);
+            ran.unwrap();
+            let mut started = Vec::new();
+            for (pipeline, run) in [("plain", "behind"), ("guarded", "waits")] {
+                let ended = read(&host, &RunKey::new(pipeline, run)).await;
+                assert_eq!(ended.run.status.as_str(), "success", "{:?}", ended.reasons());
+                started.push(seconds(ended.tasks["call"].attempts[0].started_at));
+            }
+            assert!(
+                (50.0..52.0).contains(&started[0]),
+                "the one behind it goes when there is room: {started:?}"
+            );
+            assert!(started[1] >= 100.0, "{started:?}");
+        })
+        .unwrap();
 }

@@ -139,15 +139,17 @@ pub(crate) fn claim(
 }
 
 /// Gives back what an earlier look of this attempt has got, and its places in lines: it waits for
-/// something else now, or not at all.
+/// something else now, or not at all. The store is asked what it has, not its record: whoever looked
+/// before may have died before it let go.
 fn let_go(wants: &[Want], holder: &Holder, case: &Case<'_>, view: &View) -> Result<Vec<Effect>, Stop> {
-    view.want(wants.iter().map(|want| slots::pool_item(&want.pool)))?;
-    let mut effects = Vec::new();
     let name = holder.name();
+    let place = |want: &Want| case.standing().place(&want.pool, &name);
+    view.want(wants.iter().flat_map(|want| [slots::pool_item(&want.pool), place(want)]))?;
+    let mut effects = Vec::new();
     for want in wants {
         let item = view.item(&slots::pool_item(&want.pool))?;
         let holds = item.is_some_and(|item| slots::is_held(item, &name, i64::from(want.slots)));
-        if holds || case.loaded.record.waits_for.contains(&want.pool) {
+        if holds || view.item(&place(want))?.is_some() {
             effects.push(slots::leave(&want.pool, &name, want.slots, &case.standing()));
         }
     }

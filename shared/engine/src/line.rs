@@ -214,9 +214,7 @@ pub(crate) fn waiter(holder: &Holder, view: &View) -> Result<Waiter, Stop> {
             };
             let task = TaskRecord::from_item(item)?;
             let is_over = task.status.is_terminal() || task.attempts.len() >= *attempt as usize;
-            // One that waits for something else now has left, until it asks again.
-            let is_elsewhere = task.held_back.is_some();
-            if task.generation == run.generation && (is_over || is_elsewhere) {
+            if task.generation == run.generation && is_over {
                 return Ok(Waiter::Gone);
             }
             task.token
