@@ -173,7 +173,7 @@ async fn a_run_consumes_what_is_said_of_it() {
         ("finish curate", units(2.0, 3.0)),
         ("stopped curate", units(2.0, 0.0)),
         ("pass", units(3.0, 1.0)),
-        ("close", units(3.0, 7.0)),
+        ("close", units(2.0, 7.0)),
         ("succeeded", units(1.0, 0.0)),
     ];
     assert_eq!(scene.told, wanted);
