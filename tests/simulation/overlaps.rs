@@ -91,7 +91,7 @@ fn the_newest_run_takes_the_place_of_those_before_it() {
         vec![(0, by_hand(&compiled, "r1")), (10, by_hand(&compiled, "r2")), (10, by_hand(&compiled, "r3"))]
     };
     let rates = Rates { throttled: 60, conflict: 60, lost_before: 40, lost_after: 60, stale: 0 };
-    for seed in crate::seeds::of("the_newest_run_takes_the_place_of_those_before_it", 30) {
+    for seed in crate::seeds::of("the_newest_run_takes_the_place_of_those_before_it", 100) {
         let faults = Faults::seeded(seed, Rates::default());
         let rates = if seed == 0 { Rates::default() } else { rates };
         let ended = come(&compiled, &faults, rates, runs());
