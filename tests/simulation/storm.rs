@@ -32,7 +32,7 @@ fn weather(prng: &mut Prng) -> Weather {
         0 => Rates::default(),
         1 => Rates { throttled: 300, ..Rates::default() },
         2 => Rates { lost_before: 60, lost_after: 90, ..Rates::default() },
-        _ => Rates { throttled: 80, conflict: 80, lost_before: 40, lost_after: 60, stale: 100 },
+        _ => Rates { throttled: 80, conflict: 80, lost_before: 40, lost_after: 60, stale: 0 },
     };
     let deaths = (0..prng.below(4)).map(|_| {
         let moment = if prng.below(2) == 0 { Moment::Before } else { Moment::After };

@@ -10,14 +10,14 @@ use crate::command::{Command, Decision, Effect, Reply};
 use crate::context::Unrendered;
 use crate::ending::Case;
 use crate::slots::Holder;
-use crate::status::{load_run, load_task};
+use crate::status::under_way;
 use crate::stop::Stop;
 use cauce_model::control::{
     BREAKER_THRESHOLD_MAX, BreakerRecord, BreakerUse, OpenRecord, ProbeRecord, breaker_item, failed_at,
     failure_mark,
 };
 use cauce_model::item::Expect;
-use cauce_model::record::{AttemptRecord, Record, run_item, task_item};
+use cauce_model::record::{AttemptRecord, Record};
 use cauce_model::{AuditRecord, FailureClass, Instant, Item, TaskStatus, Write, names};
 use serde_json::json;
 
@@ -84,22 +84,10 @@ pub(crate) fn ask(used: &BreakerUse, holder: &str, view: &View, now: Instant) ->
 /// Whether an attempt that was let through has not ended. One whose execution died without a word is
 /// settled by the sweep, and is over then.
 fn is_under_way(holder: &str, view: &View) -> Result<bool, Stop> {
-    let Some(Holder { run_key, generation, attempt: Some((task, index, number)) }) = Holder::parse(holder)
-    else {
-        return Ok(false);
-    };
-    view.want([run_item(&run_key), task_item(&run_key, &task, index)])?;
-    if view.item(&run_item(&run_key))?.is_none() {
-        return Ok(false);
-    }
-    let run = load_run(view, &run_key)?.record;
-    let record = load_task(view, &run_key, generation, &task, index)?.record;
-    let attempt = record.attempts.get(number.wrapping_sub(1) as usize);
-    Ok(run.generation == generation
-        && !run.status.is_terminal()
-        && record.generation == generation
-        && !record.status.is_terminal()
-        && attempt.is_some_and(|attempt| attempt.ended_at.is_none()))
+    let number = Holder::parse(holder).and_then(|holder| holder.attempt).map(|(_, _, number)| number);
+    let record = under_way(holder, view)?;
+    let attempt = record.as_ref().and_then(|record| record.attempts.get(number?.wrapping_sub(1) as usize));
+    Ok(attempt.is_some_and(|attempt| attempt.ended_at.is_none()))
 }
 
 /// The effect that tells a task's breaker how its newest attempt ended. The same attempt always tells the

@@ -9,7 +9,7 @@ use crate::command::{Decision, Reply};
 use crate::context::{Renderer, Unrendered};
 use crate::ending::Case;
 use crate::slots::Holder;
-use crate::status::{load_run, load_task};
+use crate::status::under_way;
 use crate::stop::Stop;
 use cauce_model::control::{
     ClaimRecord, IDEMPOTENCY_KEY_BYTES_MAX, IdempotencyPlan, IdempotencyRecord, OnDuplicate, ResultRecord,
@@ -17,7 +17,7 @@ use cauce_model::control::{
 };
 use cauce_model::ids::sha256_hex;
 use cauce_model::item::Expect;
-use cauce_model::record::{OutputRecord, Record, run_item, task_item};
+use cauce_model::record::{OutputRecord, Record};
 use cauce_model::{AuditRecord, Instant, Json, TaskStatus, TriggerKind, Write, names};
 use serde_json::json;
 
@@ -114,7 +114,7 @@ fn against(
     if known.result.is_some() && result.is_none() || known.holder == claimed.holder {
         return Ok(Found::Free);
     }
-    if result.is_none() && !is_under_way(&known.holder, view)? {
+    if result.is_none() && under_way(&known.holder, view)?.is_none() {
         return Ok(Found::Free);
     }
     if let Some(why) = asked_for(case) {
@@ -173,23 +173,6 @@ fn request(
         .map_err(|error| Unrendered(format!("the task cannot be written as JSON: {error}")))?;
     let payload = json!([renderer.tree(&kind)?, item]);
     Ok((key.to_owned(), sha256_hex(payload.to_string())))
-}
-
-/// Whether the task run that claimed a key may still bring a result.
-fn is_under_way(holder: &str, view: &View) -> Result<bool, Stop> {
-    let Some(Holder { run_key, generation, attempt: Some((task, index, _)) }) = Holder::parse(holder) else {
-        return Ok(false);
-    };
-    view.want([run_item(&run_key), task_item(&run_key, &task, index)])?;
-    if view.item(&run_item(&run_key))?.is_none() {
-        return Ok(false);
-    }
-    let run = load_run(view, &run_key)?.record;
-    let record = load_task(view, &run_key, generation, &task, index)?.record;
-    Ok(run.generation == generation
-        && !run.status.is_terminal()
-        && record.generation == generation
-        && !record.status.is_terminal())
 }
 
 /// Records the result of a task run that ended well, in the write that ends it, if its claim still stands.

@@ -6,7 +6,7 @@ use crate::slots::{self, Grant, Holder, Request, Want};
 use crate::status::load_run;
 use crate::stop::Stop;
 use crate::trigger::{self, deadline, run_row};
-use crate::{Prepared, Settings, View, consumers, event};
+use crate::{Prepared, Settings, View, operate};
 use cauce_model::ids::RunRef;
 use cauce_model::item::Expect;
 use cauce_model::plan::{DeadlineFrom, Overlap};
@@ -55,7 +55,12 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
             return Ok(decision);
         }
         RunStatus::Queued => {}
-        status => return Ok(refuse(format!("{} is {status}", run.run))),
+        status => {
+            // What follows the end may have been lost with whoever wrote it.
+            let mut decision = refuse(format!("{} is {status}", run.run));
+            decision.effects.extend(operate::after_refusal(&run));
+            return Ok(decision);
+        }
     }
     if let Some(cancel) = &run.cancel {
         // Nothing of it has run: Close books the cancellation.
@@ -89,8 +94,7 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
                 run.ended_at = Some(now);
                 run.message = Some(reason.clone());
                 decision.effects.extend(refuse(reason).effects);
-                decision.effects.extend(event::wish(&run));
-                decision.effects.extend(consumers::ended(&run));
+                decision.effects.extend(operate::after_refusal(&run));
             }
             how => {
                 run.token = Some(open.token.clone());

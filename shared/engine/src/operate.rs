@@ -102,7 +102,7 @@ fn refusal(run: &RunRecord, reason: &str) -> Option<Effect> {
 }
 
 /// What follows the end of a run that was never let in.
-fn after_refusal(run: &RunRecord) -> impl Iterator<Item = Effect> {
+pub(crate) fn after_refusal(run: &RunRecord) -> impl Iterator<Item = Effect> {
     crate::event::wish(run).into_iter().chain(consumers::ended(run))
 }
 

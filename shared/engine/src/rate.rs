@@ -48,7 +48,8 @@ pub(crate) fn take(limit: &str, tokens: u32, view: &View, now: Instant) -> Resul
     let ahead = interval.saturating_mul(i64::from(settings.burst.saturating_sub(tokens)));
     let counted = Step::Add(TAKEN.into(), i64::from(tokens));
     // Either it is behind by now or it is not; only between two looks can that change.
-    for look in 0_u32.. {
+    let mut look = 0_u32;
+    loop {
         let busy = view.update(
             format!("rate:{limit}:{look}:busy"),
             key.clone(),
@@ -69,6 +70,6 @@ pub(crate) fn take(limit: &str, tokens: u32, view: &View, now: Instant) -> Resul
         if idle.is_some() {
             return Ok(Some(now));
         }
+        look += 1;
     }
-    Ok(None)
 }

@@ -1,6 +1,7 @@
 //! What a run's records say about its tasks in its present generation.
 
 use crate::rules::Tally;
+use crate::slots::Holder;
 use crate::{Prepared, View};
 use cauce_model::item::Expect;
 use cauce_model::plan::{TaskIndex, TaskPlan};
@@ -37,6 +38,21 @@ pub(crate) fn load_task(
             Loaded { record: TaskRecord::new(task.to_owned(), index, generation), expect: Expect::Absent }
         }
     })
+}
+
+/// The task run of a holder's name, while neither it nor its generation is over: it may still bring a
+/// result, or end.
+pub(crate) fn under_way(holder: &str, view: &View) -> Result<Option<TaskRecord>, Stop> {
+    let Some(Holder { run_key, generation, attempt: Some((task, index, _)) }) = Holder::parse(holder) else {
+        return Ok(None);
+    };
+    let (run, task) = (run_item(&run_key), task_item(&run_key, &task, index));
+    view.want([run.clone(), task.clone()])?;
+    let (Some(run), Some(task)) = (view.item(&run)?, view.item(&task)?) else { return Ok(None) };
+    let (run, task) = (RunRecord::from_item(run)?, TaskRecord::from_item(task)?);
+    let is_of_now = run.generation == generation && task.generation == generation;
+    let is_over = run.status.is_terminal() || task.status.is_terminal();
+    Ok((is_of_now && !is_over).then_some(task))
 }
 
 /// A task's status in the run's present generation: what that generation decided, or what an
