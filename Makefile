@@ -70,6 +70,10 @@ sim: ## more seeds of the simulation tests (SEEDS=10000), of one (TEST=storm), o
 	$(if $(SEED),CAUCE_SEED=$(SEED),CAUCE_SEEDS=$(or $(SEEDS),10000)) \
 		$(CARGO) test --locked -p cauce-tests --test simulation -- --nocapture $(TEST)
 
+.PHONY: scenarios
+scenarios: ## what may go wrong, scenario by scenario, with the faults that were met (docs/reliability.md)
+	$(CARGO) test --locked -p cauce-tests --test simulation -- --nocapture scenarios
+
 .PHONY: kill
 kill: ## kill the engine at random moments and account for every task (CYCLES=1000)
 	$(CARGO) build --locked -p cauce

@@ -31,11 +31,11 @@ tasks:
     pass: {output: {by: '{{ outputs.ask.by }}', word: '{{ outputs.ask.decision }}', why: '{{ outputs.ask.comment }}'}}
 ";
 
-fn release(more: &str) -> String {
+pub(crate) fn release(more: &str) -> String {
     RELEASE.replace("notify: [mail]", &format!("notify: [mail], {more}"))
 }
 
-fn say(key: &RunKey, approved: bool, by: &str) -> Command {
+pub(crate) fn say(key: &RunKey, approved: bool, by: &str) -> Command {
     Command::Approve(Approve {
         run_key: key.clone(),
         task: "ask".to_owned(),
@@ -61,7 +61,7 @@ fn answers(entries: &[AuditRecord]) -> Vec<Json> {
     entries.map(|entry| json!([entry.action, entry.by, entry.task, entry.detail])).collect()
 }
 
-fn audited(host: &Sim) -> Vec<Json> {
+pub(crate) fn audited(host: &Sim) -> Vec<Json> {
     answers(&host.world().clock.clone().block_on(audit(host)).unwrap())
 }
 

@@ -23,14 +23,23 @@ breakers: {erp: {threshold: 3, window: 60s, reset_after: 100s}}
 rate_limits: {sec: {tokens: 10, per: 60s}, bursty: {tokens: 10, per: 60s, burst: 5}}
 ";
 
-fn project() -> Project {
+pub(crate) fn project() -> Project {
     let (project, problems) = cauce_spec::check_project(PROJECT.as_bytes());
     project.unwrap_or_else(|| panic!("{problems:?}"))
 }
 
 /// A host with the project's controls and these pipelines.
 fn world(pipelines: &[&Compiled], script: Script, faults: &Faults) -> Sim {
-    let host = host(Faulty::new(MemoryTable::new(), faults), MemoryObjects::default(), script, epoch());
+    world_of(Faulty::new(MemoryTable::new(), faults), pipelines, script)
+}
+
+/// The same on any table.
+pub(crate) fn world_of<T: Table + 'static>(
+    table: T,
+    pipelines: &[&Compiled],
+    script: Script,
+) -> crate::world::Sim<T> {
+    let host = host(table, MemoryObjects::default(), script, epoch());
     let project = project();
     let clock = host.world().clock.clone();
     clock
@@ -47,7 +56,7 @@ fn world(pipelines: &[&Compiled], script: Script, faults: &Faults) -> Sim {
 }
 
 /// Starts these runs at once, and runs until all have ended.
-fn all(host: &Sim, triggers: Vec<Trigger>, faults: &Faults, rates: Rates) -> Vec<Ended> {
+pub(crate) fn all(host: &Sim, triggers: Vec<Trigger>, faults: &Faults, rates: Rates) -> Vec<Ended> {
     let clock = host.world().clock.clone();
     clock
         .block_on(async {
@@ -81,7 +90,7 @@ fn seconds(at: Instant) -> f64 {
 }
 
 /// The most that lies in any half-open stretch of so many seconds.
-fn most_within(stretch: f64, times: &mut [f64]) -> usize {
+pub(crate) fn most_within(stretch: f64, times: &mut [f64]) -> usize {
     times.sort_by(f64::total_cmp);
     let within = |from: &f64| times.iter().filter(|at| *from <= **at && **at < from + stretch).count();
     times.iter().map(within).max().unwrap_or(0)
@@ -303,15 +312,15 @@ tasks:
     pools: {one: 1}
 ";
 
-fn day(compiled: &Compiled, run_id: &str, params: Json) -> Trigger {
+pub(crate) fn day(compiled: &Compiled, run_id: &str, params: Json) -> Trigger {
     Trigger { params: Some(params), ..by_hand(compiled, run_id) }
 }
 
-fn once(what: &str) -> Compiled {
+pub(crate) fn once(what: &str) -> Compiled {
     compiled_in(&ONCE.replace("WHAT", what), &project())
 }
 
-fn rows() -> Script {
+pub(crate) fn rows() -> Script {
     script(json!({"put": 5}), json!({"put": [{"status": "success", "output": {"rows": 7}}]}))
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn arrives(object: &Object) -> Command {
     Command::Event(Box::new(Event::Object(object.clone())))
 }
 
-fn became(reply: &Reply) -> String {
+pub(crate) fn became(reply: &Reply) -> String {
     match reply {
         Reply::Ok(reply) => reply["became"].as_str().unwrap_or("-").to_owned(),
         other => panic!("{other:?}"),
@@ -160,7 +160,7 @@ fn a_crash_before_the_start_is_made_good_by_the_next_delivery() {
 }
 
 /// Where the set of a pipeline's files stands, and its run, whatever order led there.
-async fn end_state(host: &Sim) -> Json {
+pub(crate) async fn end_state(host: &Sim) -> Json {
     let page = host.world().table.query("files#sales", "", None, 100).await.unwrap();
     let files: Vec<Json> = page.items.iter().map(|item| Json::Object(item.body.clone())).collect();
     let run = find(host, "1997-01-05").await.unwrap();

@@ -1,19 +1,14 @@
-//! Who goes when in a pool's line: age, priority, the starvation bound, pools that shrink; and what those do
-//! who are late, paused, dead or told another time than the rest.
+//! Who goes when in a pool's line: age, priority, the starvation bound, pools that shrink.
 
-use crate::repair::{pass, settle, stand, stop, taken, tell};
+use crate::repair::{pass, settle, stand, taken, tell};
 use crate::world::{Sim, by_hand, compiled_in, deployment, epoch, host, script};
 use cauce_compiler::Compiled;
-use cauce_engine::command::{Finish, Outcome};
-use cauce_engine::slots::{STARVATION_SECONDS, lock_pool, pool_item};
-use cauce_engine::{Command, Reply};
+use cauce_engine::Command;
+use cauce_engine::slots::STARVATION_SECONDS;
 use cauce_host::simulation::MemoryObjects;
 use cauce_local::memory::MemoryTable;
-use cauce_model::ids::child_execution_name;
 use cauce_model::record::TaskRecord;
 use cauce_model::{Json, RunKey, TaskStatus};
-use cauce_ports::Table;
-use cauce_testkit::prng::Prng;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -25,18 +20,18 @@ const TASKS: [(&str, &str); 4] = [
     ("locked", "lock: ledger, retry: {retries: 1, delay: 1s, jitter: 0}"),
 ];
 
-struct Scene {
-    host: Sim,
+pub(crate) struct Scene {
+    pub(crate) host: Sim,
     pipelines: BTreeMap<&'static str, Compiled>,
 }
 
 impl Scene {
-    fn new(slots: u32, durations: Json) -> Self {
+    pub(crate) fn new(slots: u32, durations: Json) -> Self {
         Self::on(MemoryTable::new(), 0, slots, durations)
     }
 
     /// On a store that others may use, with a clock that says so many seconds after the beginning.
-    fn on(table: MemoryTable, second: u64, slots: u32, durations: Json) -> Self {
+    pub(crate) fn on(table: MemoryTable, second: u64, slots: u32, durations: Json) -> Self {
         // The file allows what the store has fewer of now.
         let (project, problems) = cauce_spec::check_project(b"{images: {x: {local: []}}, pools: {sftp: 3}}");
         let project = project.unwrap_or_else(|| panic!("{problems:?}"));
@@ -58,23 +53,23 @@ impl Scene {
         Self { host: scene.host, pipelines }
     }
 
-    fn resize(&self, slots: u32) {
+    pub(crate) fn resize(&self, slots: u32) {
         tell(&self.host, &Command::Resize { pools: BTreeMap::from([("sftp".to_owned(), slots)]) });
     }
 
     /// A run of a pipeline comes at that second.
-    fn comes(&self, second: u64, pipeline: &str, run: &str) -> RunKey {
+    pub(crate) fn comes(&self, second: u64, pipeline: &str, run: &str) -> RunKey {
         pass(&self.host, second);
         tell(&self.host, &Command::Trigger(Box::new(by_hand(&self.pipelines[pipeline], run))));
         RunKey::new(pipeline, run)
     }
 
-    fn task(&self, run: &RunKey) -> TaskRecord {
+    pub(crate) fn task(&self, run: &RunKey) -> TaskRecord {
         stand(&self.host, run).tasks.into_values().next().unwrap()
     }
 
     /// The second at which a run's task started first.
-    fn started(&self, run: &RunKey) -> i64 {
+    pub(crate) fn started(&self, run: &RunKey) -> i64 {
         let record = self.task(run);
         let first = record.attempts.first().unwrap_or_else(|| panic!("it never started: {record:?}"));
         first.started_at.micros_since(epoch()) / 1_000_000
@@ -129,97 +124,4 @@ fn a_pool_that_shrinks_below_its_holders_grants_nobody_until_it_fits() {
     // At the tenth and the eleventh second one ends, and there are still as many as the pool has.
     assert_eq!(scene.started(&waits), 12);
     assert_eq!(taken(&scene.host), 0);
-}
-
-/// What a program says that was paused for so long that its task had been given up.
-fn late(run: &RunKey, fence: u64) -> Command {
-    let result = json!({"StopCode": "EssentialContainerExited", "Containers": [{"ExitCode": 0}]});
-    Command::Finish(Finish {
-        run_key: run.clone(),
-        generation: 1,
-        task: "locked".to_owned(),
-        index: None,
-        fence,
-        outcome: Outcome::Succeeded(result),
-    })
-}
-
-/// Scenarios 8 and 9 of the design: a late first attempt, a paused holder.
-#[test]
-fn one_that_wakes_after_it_was_given_up_changes_nothing() {
-    let mut woke = 0;
-    for seed in crate::seeds::of("one_that_wakes_after_it_was_given_up_changes_nothing", 20) {
-        let mut prng = Prng::new(seed);
-        let scene = Scene::new(1, json!({"locked": 20}));
-        let paused = scene.comes(0, "locked", "paused");
-        let next = scene.comes(1, "locked", "next");
-        let gives_up = 2 + prng.below(15);
-        pass(&scene.host, gives_up);
-        let fence = scene.task(&paused).fence;
-        stop(&scene.host, "container", &child_execution_name(&paused, 1, "locked", None), "");
-        tell(&scene.host, &Command::Reclaim { pool: lock_pool("ledger"), all: true });
-        tell(
-            &scene.host,
-            &Command::Finish(Finish { outcome: Outcome::Died(None), ..finish(late(&paused, fence)) }),
-        );
-        let wakes = gives_up + 1 + prng.below(25);
-        pass(&scene.host, wakes);
-        let before = (scene.task(&paused), scene.task(&next), pool(&scene.host, &lock_pool("ledger")));
-        let answer = scene.host.world().clock.clone().block_on(scene.host.execute(&late(&paused, fence)));
-        let answer = answer.unwrap().unwrap();
-        woke += u64::from(before.1.status == TaskStatus::Running);
-        assert!(matches!(answer, Reply::Failure { .. }), "seed {seed}: it was heard: {answer:?}");
-        let after = (scene.task(&paused), scene.task(&next), pool(&scene.host, &lock_pool("ledger")));
-        assert_eq!(before, after, "seed {seed}");
-        assert!(settle(&scene.host));
-        assert_eq!(scene.task(&next).status, TaskStatus::Success, "seed {seed}");
-        assert_eq!(taken(&scene.host), 0, "seed {seed}");
-    }
-    assert!(woke > 0, "nobody woke while another held");
-}
-
-fn finish(command: Command) -> Finish {
-    match command {
-        Command::Finish(finish) => finish,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn pool(host: &Sim, name: &str) -> Json {
-    let item = host.world().clock.clone().block_on(host.world().table.get(&pool_item(name)));
-    Json::Object(item.unwrap().unwrap().unwrap().body)
-}
-
-/// Scenario 10: two processes at one store, whose clocks are ten minutes apart.
-#[test]
-fn a_clock_that_is_ten_minutes_off_takes_nothing_from_anybody() {
-    let mut looked = 0;
-    for seed in crate::seeds::of("a_clock_that_is_ten_minutes_off_takes_nothing_from_anybody", 10) {
-        let mut prng = Prng::new(seed);
-        let table = MemoryTable::new();
-        // One of them is ahead; which one holds, and which one looks, is drawn.
-        let (early, late) = if prng.below(2) == 0 { (600, 0) } else { (0, 600) };
-        let scene = |second| Scene::on(table.clone(), second, 1, json!({"small": 30}));
-        let (one, other) = (scene(early), scene(late));
-        let holder = one.comes(early, "small", "holder");
-        pass(&one.host, early + 1);
-        let waiter = other.comes(late, "small", "waiter");
-        for second in 1..1 + prng.below(25) {
-            pass(&other.host, late + second);
-            for pool in ["sftp".to_owned(), "run:small".to_owned()] {
-                tell(&other.host, &Command::Look { pool: pool.clone(), own: String::new(), seconds: 60 });
-                tell(&other.host, &Command::Reclaim { pool, all: true });
-                looked += 1;
-            }
-            assert_eq!(other.task(&waiter).status, TaskStatus::Queued, "seed {seed}: it was taken early");
-            assert_eq!(one.task(&holder).status, TaskStatus::Running, "seed {seed}");
-            assert_eq!(pool(&one.host, "sftp")["used"], 1, "seed {seed}");
-        }
-        assert!(settle(&one.host));
-        assert!(settle(&other.host));
-        assert_eq!(one.task(&holder).status, TaskStatus::Success, "seed {seed}");
-        assert_eq!(other.task(&waiter).status, TaskStatus::Success, "seed {seed}");
-        assert_eq!(taken(&one.host), 0, "seed {seed}");
-    }
-    assert!(looked > 0, "nobody looked");
 }

@@ -23,6 +23,7 @@ mod policies;
 mod pools;
 mod reference;
 mod repair;
+mod scenarios;
 mod seeds;
 mod semantics;
 mod service;

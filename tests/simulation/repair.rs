@@ -13,10 +13,9 @@ use cauce_model::ids::child_execution_name;
 use cauce_model::{Instant, Json, RunKey, RunStatus, TaskStatus};
 use cauce_ports::{Clock, Described, ExecutionStatus, Services, StateMachines};
 use serde_json::json;
-use std::collections::BTreeMap;
 
 /// A pipeline whose `alert` waits at a gate, of which only the ends of `a` and `b` can tell.
-const GATED: &str = "
+pub(crate) const GATED: &str = "
 pipeline: gated
 max_active_tasks: 2
 tasks:
@@ -26,7 +25,7 @@ tasks:
   alert: {needs: [a, b], trigger_rule: one_failed, container: {image: x, command: [run]}}
 ";
 
-fn gated_durations() -> Script {
+pub(crate) fn gated_durations() -> Script {
     script(json!({"a": 1, "b": 9, "c": 2}), json!({}))
 }
 
@@ -342,106 +341,6 @@ fn a_sweep_goes_on_where_its_budget_ended() {
         }
     }
     panic!("{closed} of 10 runs were closed");
-}
-
-/// A generator of numbers for choices in tests: xorshift.
-struct Choice(u64);
-
-impl Choice {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % most as u64) as usize
-    }
-}
-
-/// Kills some executions at some moments; nobody is told.
-fn ravage(host: &Sim, key: &RunKey, choice: &mut Choice) {
-    for second in 1..8 {
-        pass(host, second);
-        match choice.below(12) {
-            0 => stop_run(host, key, ""),
-            1..6 => {
-                let task = ["a", "b", "c", "d", "always"][choice.below(5)];
-                stop(host, "container", &child_execution_name(key, 1, task, None), "");
-            }
-            6 => {
-                let item = Some(choice.below(3) as u32);
-                stop(host, "container", &child_execution_name(key, 1, "each", item), "");
-            }
-            _ => {}
-        }
-    }
-    settle(host);
-}
-
-#[test]
-fn without_any_event_every_run_ends_within_a_few_sweeps() {
-    let mut repaired = BTreeMap::new();
-    for seed in crate::seeds::of("without_any_event_every_run_ends_within_a_few_sweeps", 40) {
-        let (host, key) = started(EVERYTHING, durations());
-        ravage(&host, &key, &mut Choice(seed * 7919 + 1));
-        let mut sweeps = 0;
-        while !stand(&host, &key).run.status.is_terminal() {
-            let report = sweep(&host);
-            assert_eq!(report.troubles, 0, "seed {seed}: {report:?}");
-            settle(&host);
-            sweeps += 1;
-            assert!(sweeps < 10, "seed {seed}: {:?} {}", report, stand(&host, &key).statuses());
-        }
-        let ended = stand(&host, &key);
-        let open: Vec<_> = ended.tasks.iter().filter(|(_, task)| !task.status.is_terminal()).collect();
-        assert!(open.is_empty(), "seed {seed}: {open:?}");
-        assert_eq!(taken(&host), 0, "seed {seed}");
-        *repaired.entry(sweeps).or_insert(0) += 1;
-    }
-    assert!(repaired.keys().any(|sweeps| *sweeps > 0), "nothing had to be repaired: {repaired:?}");
-}
-
-#[test]
-fn events_in_any_order_and_number_change_no_end_that_was_reached() {
-    for seed in crate::seeds::of("events_in_any_order_and_number_change_no_end_that_was_reached", 30) {
-        let (host, key) = started(EVERYTHING, durations());
-        let mut choice = Choice(seed * 104_729 + 3);
-        ravage(&host, &key, &mut choice);
-        let mut ends: BTreeMap<String, String> = BTreeMap::new();
-        for _ in 0..6 {
-            let mut events = events(&host);
-            events.extend(events.clone());
-            events.extend(["a", "b", "d"].map(|task| {
-                Command::Observed(Box::new(Observed::Program {
-                    run_key: key.clone(),
-                    task: task.to_owned(),
-                    index: None,
-                    attempt: 1 + choice.below(2) as u32,
-                    program: format!("arn:task/{task}"),
-                }))
-            }));
-            while !events.is_empty() {
-                tell(&host, &events.swap_remove(choice.below(events.len())));
-                let now = stand(&host, &key);
-                let run = ("run".to_owned(), now.run.status.is_terminal(), now.run.status.to_string());
-                let tasks = now.tasks.iter();
-                let tasks =
-                    tasks.map(|(name, t)| (name.clone(), t.status.is_terminal(), t.status.to_string()));
-                for (name, is_over, status) in tasks.chain([run]) {
-                    let before = ends.get(&name);
-                    assert!(
-                        before.is_none_or(|before| *before == status),
-                        "seed {seed}: {name} {before:?} {status}"
-                    );
-                    if is_over {
-                        ends.insert(name, status);
-                    }
-                }
-            }
-            settle(&host);
-        }
-        let ended = stand(&host, &key);
-        assert!(ended.run.status.is_terminal(), "seed {seed}: {}", ended.statuses());
-        assert_eq!(taken(&host), 0, "seed {seed}");
-    }
 }
 
 #[test]

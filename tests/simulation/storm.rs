@@ -182,9 +182,16 @@ fn most_at_once(tasks: &[Task], ran: &[Ran]) -> usize {
 
 #[test]
 fn random_pipelines_under_random_faults_end_as_on_a_quiet_day() {
-    let mut fired = Fired::default();
-    let mut count = 0;
-    for seed in crate::seeds::of("random_pipelines_under_random_faults_end_as_on_a_quiet_day", 1000) {
+    let test = "random_pipelines_under_random_faults_end_as_on_a_quiet_day";
+    let (count, fired) = weathered(test, 1000);
+    eprintln!("{count} seeds: {fired:?}");
+    assert!(count < 100 || fired.after_decision > count, "too little went wrong: {fired:?}");
+}
+
+/// A random pipeline in random weather for each seed. Returns how many there were, and their faults.
+pub(crate) fn weathered(test: &'static str, seeds: u64) -> (u64, Fired) {
+    let (mut count, mut fired) = (0, Fired::default());
+    for seed in crate::seeds::of(test, seeds) {
         let mut prng = Prng::new(!seed);
         let mut tasks = random(&mut prng);
         let weather = weather(&mut prng);
@@ -205,6 +212,5 @@ fn random_pipelines_under_random_faults_end_as_on_a_quiet_day() {
             &format!("seed {seed}: {:?}\n{text}{tasks:#?}", weather.deaths),
         );
     }
-    eprintln!("{count} seeds: {fired:?}");
-    assert!(count < 100 || fired.after_decision > count, "too little went wrong: {fired:?}");
+    (count, fired)
 }

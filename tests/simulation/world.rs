@@ -80,18 +80,22 @@ where
     T: Table + 'static,
     O: Objects + Clone + 'static,
 {
-    let lifecycles = cauce_compiler::lifecycle::machines();
-    let settings = Settings {
-        documents: "s3://state/documents".to_owned(),
-        cluster: "simulated".to_owned(),
-        machines: lifecycles.iter().map(|(kind, _)| ((*kind).to_owned(), (*kind).to_owned())).collect(),
-        ..settings
-    };
-    let host = Host::new(world, settings, 1);
-    for (kind, machine) in lifecycles {
+    let host = Host::new(world, self::settings(settings), 1);
+    for (kind, machine) in cauce_compiler::lifecycle::machines() {
         host.machines().add(kind, &serde_json::to_value(&machine).unwrap()).unwrap();
     }
     host
+}
+
+/// Settings with the places and names that all simulations have.
+pub(crate) fn settings(of_its_own: Settings) -> Settings {
+    let lifecycles = cauce_compiler::lifecycle::machines();
+    Settings {
+        documents: "s3://state/documents".to_owned(),
+        cluster: "simulated".to_owned(),
+        machines: lifecycles.iter().map(|(kind, _)| ((*kind).to_owned(), (*kind).to_owned())).collect(),
+        ..of_its_own
+    }
 }
 
 /// The request for a run by hand.

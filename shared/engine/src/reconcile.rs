@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A run that was written and whose execution was not seen after this time is started again. Whoever wrote
 /// it starts it at once; a state that starts a nested run tries for about ten minutes.
-const START_AGAIN_SECONDS: u64 = 1800;
+pub const START_AGAIN_SECONDS: u64 = 1800;
 
 /// A task run all of whose upstreams ended this long ago, and which nobody has asked about, was lost on
 /// the way: the state that was to start it gave up. States try for less than half of this.

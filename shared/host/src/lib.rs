@@ -32,4 +32,5 @@ pub use deploy::{DeployedMachine, Deployment};
 pub use machines::{Machines, MachinesError};
 pub use run::{Host, HostError, Outcome};
 pub use service::ReviveError;
+pub use state::Engine;
 pub use world::World;

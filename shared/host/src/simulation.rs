@@ -267,61 +267,98 @@ pub struct Ran {
     pub request: Json,
 }
 
-/// Programs that follow a script.
-pub struct ScriptedPrograms<O> {
+/// Programs that follow a script. Clones are the same.
+pub struct ScriptedPrograms<O>(Rc<Machinery<O>>);
+
+impl<O> Clone for ScriptedPrograms<O> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
+
+struct Machinery<O> {
     clock: VirtualClock,
     objects: O,
     script: Script,
     ran: RefCell<Vec<Ran>>,
-    stopped: RefCell<BTreeMap<String, Waker>>,
-    stops: RefCell<std::collections::BTreeSet<String>>,
+    asleep: RefCell<BTreeMap<String, Waker>>,
+    /// Why programs that are asleep are ended before their time.
+    ends: RefCell<BTreeMap<String, Early>>,
     running: RefCell<BTreeMap<String, RunningTask>>,
     deaf: Cell<u32>,
     unlisted: Cell<bool>,
+    none_before: Cell<Option<Instant>>,
+}
+
+/// Why a program ends before its time.
+#[derive(Clone, Copy)]
+enum Early {
+    Stopped,
+    Interrupted,
 }
 
 impl<O: Objects> ScriptedPrograms<O> {
     /// Programs of one script.
     pub fn new(clock: VirtualClock, objects: O, script: Script) -> Self {
-        Self {
+        Self(Rc::new(Machinery {
             clock,
             objects,
             script,
             ran: RefCell::default(),
-            stopped: RefCell::default(),
-            stops: RefCell::default(),
+            asleep: RefCell::default(),
+            ends: RefCell::default(),
             running: RefCell::default(),
             deaf: Cell::new(0),
             unlisted: Cell::new(false),
-        }
+            none_before: Cell::new(None),
+        }))
     }
 
     /// The next so many requests to stop a program are not heard.
     pub fn ignore_stops(&self, count: u32) {
-        self.deaf.set(count);
+        self.0.deaf.set(count);
     }
 
     /// From now on nobody is told which programs run, or is again.
     pub fn unlist(&self, unlisted: bool) {
-        self.unlisted.set(unlisted);
+        self.0.unlisted.set(unlisted);
+    }
+
+    /// Before that moment there is no capacity: nothing starts.
+    pub fn none_before(&self, moment: Instant) {
+        self.0.none_before.set(Some(moment));
+    }
+
+    /// The platform takes back the capacity of every program that runs, as it does with Spot. Returns how
+    /// many there were.
+    pub fn interrupt(&self) -> usize {
+        let asleep = std::mem::take(&mut *self.0.asleep.borrow_mut());
+        let count = asleep.len();
+        for (id, waker) in asleep {
+            self.0.ends.borrow_mut().insert(id, Early::Interrupted);
+            waker.wake();
+        }
+        count
     }
 
     /// Every attempt that ran, in order of its end.
     pub fn ran(&self) -> Vec<Ran> {
-        self.ran.borrow().clone()
+        self.0.ran.borrow().clone()
     }
 
-    /// Ends at that moment, or when the program is stopped: true.
-    async fn sleep(&self, id: &str, until: Instant) -> bool {
-        let mut timer = pin!(self.clock.until(until));
-        poll_fn(|cx| {
-            if self.stops.borrow_mut().remove(id) {
-                return Poll::Ready(true);
+    /// Ends at that moment, or before, and then says why.
+    async fn sleep(&self, id: &str, until: Instant) -> Option<Early> {
+        let mut timer = pin!(self.0.clock.until(until));
+        let early = poll_fn(|cx| {
+            if let Some(early) = self.0.ends.borrow_mut().remove(id) {
+                return Poll::Ready(Some(early));
             }
-            self.stopped.borrow_mut().insert(id.to_owned(), cx.waker().clone());
-            timer.as_mut().poll(cx).map(|()| false)
+            self.0.asleep.borrow_mut().insert(id.to_owned(), cx.waker().clone());
+            timer.as_mut().poll(cx).map(|()| None)
         })
-        .await
+        .await;
+        self.0.asleep.borrow_mut().remove(id);
+        early
     }
 }
 
@@ -337,8 +374,11 @@ impl<O: Objects> TaskRunner for ScriptedPrograms<O> {
         let task = variable("CAUCE_TASK").unwrap_or_default();
         let index = variable("CAUCE_INDEX");
         let attempt: u32 = variable("CAUCE_ATTEMPT").and_then(|n| n.parse().ok()).unwrap_or(1);
-        let started_at = self.clock.now();
-        let lasts = Script::look(&self.script.durations, &task, index.as_deref(), attempt as usize)
+        let started_at = self.0.clock.now();
+        if self.0.none_before.get().is_some_and(|moment| started_at < moment) {
+            return Err(of_class(FailureClass::Capacity));
+        }
+        let lasts = Script::look(&self.0.script.durations, &task, index.as_deref(), attempt as usize)
             .copied()
             .unwrap_or(0);
         let index_number = index.as_deref().and_then(|index| index.parse().ok());
@@ -348,11 +388,11 @@ impl<O: Objects> TaskRunner for ScriptedPrograms<O> {
         );
         let running =
             RunningTask { id: id.clone(), run_key, task: task.clone(), index: index_number, attempt };
-        self.running.borrow_mut().insert(id.clone(), running);
-        let stopped = self.sleep(&id, started_at.plus_micros(lasts)).await;
-        self.running.borrow_mut().remove(&id);
-        let ended_at = self.clock.now();
-        self.ran.borrow_mut().push(Ran {
+        self.0.running.borrow_mut().insert(id.clone(), running);
+        let early = self.sleep(&id, started_at.plus_micros(lasts)).await;
+        self.0.running.borrow_mut().remove(&id);
+        let ended_at = self.0.clock.now();
+        self.0.ran.borrow_mut().push(Ran {
             task: task.clone(),
             index: index_number,
             attempt,
@@ -360,16 +400,18 @@ impl<O: Objects> TaskRunner for ScriptedPrograms<O> {
             ended_at,
             request: request.clone(),
         });
-        if stopped {
-            return Err(ended("UserInitiated", Some(143), "stopped"));
+        match early {
+            Some(Early::Stopped) => return Err(ended("UserInitiated", Some(143), "stopped")),
+            Some(Early::Interrupted) => return Err(of_class(FailureClass::SpotInterruption)),
+            None => {}
         }
         let success = Ending::Success(json!({}));
-        let ending = Script::look(&self.script.outcomes, &task, index.as_deref(), attempt as usize)
+        let ending = Script::look(&self.0.script.outcomes, &task, index.as_deref(), attempt as usize)
             .unwrap_or(&success);
         match ending {
             Ending::Success(output) => {
                 if let Some(uri) = variable("CAUCE_OUTPUT_URI").filter(|_| *output != json!({})) {
-                    let written = self.objects.put(&uri, output.to_string().as_bytes()).await;
+                    let written = self.0.objects.put(&uri, output.to_string().as_bytes()).await;
                     written.map_err(|error| ended("TaskFailedToStart", None, &error.to_string()))?;
                 }
                 Ok(stopped_task("EssentialContainerExited", Some(0), "Essential container in task exited"))
@@ -436,20 +478,20 @@ fn of_class(class: FailureClass) -> TaskFailure {
 
 impl<O: Objects> Compute for ScriptedPrograms<O> {
     async fn find(&self, run_key: &RunKey) -> Result<Vec<RunningTask>, ComputeError> {
-        if self.unlisted.get() {
+        if self.0.unlisted.get() {
             return Err(ComputeError::Throttled);
         }
-        let running = self.running.borrow();
+        let running = self.0.running.borrow();
         Ok(running.values().filter(|task| task.run_key == *run_key).cloned().collect())
     }
 
     async fn stop(&self, id: &str, _: &str) -> Result<(), ComputeError> {
-        if self.deaf.get() > 0 {
-            self.deaf.set(self.deaf.get() - 1);
+        if self.0.deaf.get() > 0 {
+            self.0.deaf.set(self.0.deaf.get() - 1);
             return Ok(());
         }
-        if let Some(waker) = self.stopped.borrow_mut().remove(id) {
-            self.stops.borrow_mut().insert(id.to_owned());
+        if let Some(waker) = self.0.asleep.borrow_mut().remove(id) {
+            self.0.ends.borrow_mut().insert(id.to_owned(), Early::Stopped);
             waker.wake();
         }
         Ok(())

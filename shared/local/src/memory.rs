@@ -1,6 +1,7 @@
 //! A table that lives and dies with its process: for `simulate`, dry runs and tests.
 
 use crate::rows::{ListPlace, Rows, Transaction, page, update};
+use cauce_model::Instant;
 use cauce_model::item::{Change, Item, Key, When, Write};
 use cauce_ports::{Cursor, Page, Table, TableError};
 use std::cell::RefCell;
@@ -28,6 +29,17 @@ impl MemoryTable {
     /// An empty table.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Removes what has expired by then, as DynamoDB does some time later. Returns how many items there were.
+    pub fn forget_expired(&self, now: Instant) -> usize {
+        let mut state = self.state.borrow_mut();
+        let over = state.items.values().filter(|item| item.expires_at.is_some_and(|at| at <= now));
+        let over: Vec<Key> = over.map(|item| item.key.clone()).collect();
+        for key in &over {
+            let Ok(()) = Rows::remove(&mut *state, key);
+        }
+        over.len()
     }
 
     /// Every item, in order of key: for tests that compare whole tables.

@@ -7,6 +7,7 @@
 //! tells when it died; after [`Faults::revive`] a new one may be started over the same ports.
 
 use crate::prng::Prng;
+use cauce_driver::TRIES_MAX;
 use cauce_model::item::{Change, Item, Key, When, Write};
 use cauce_model::record::Notice;
 use cauce_model::{Json, RunKey};
@@ -63,6 +64,7 @@ struct State {
     fired: Fired,
     read: u64,
     crash: Option<(u64, Moment)>,
+    lost: Option<(u64, Moment)>,
     held: Option<u64>,
     holder: Option<Waker>,
     dead: bool,
@@ -160,6 +162,7 @@ impl Faults {
                 fired: Fired::default(),
                 read: 0,
                 crash: None,
+                lost: None,
                 held: None,
                 holder: None,
                 dead: false,
@@ -171,6 +174,12 @@ impl Faults {
     /// The call of this number, counted from 1 over all ports since the beginning, dies.
     pub fn crash_at(&self, call: u64, moment: Moment) {
         self.state.borrow_mut().crash = Some((call, moment));
+    }
+
+    /// The call of this number is lost, before or after its work, and so are those by which whoever made it
+    /// repeats it at once: it gives up.
+    pub fn lose_at(&self, call: u64, moment: Moment) {
+        self.state.borrow_mut().lost = Some((call, moment));
     }
 
     /// The call of this number waits before its work until [`Faults::release`]; other calls go on.
@@ -225,6 +234,7 @@ impl Faults {
         let mut state = self.state.borrow_mut();
         state.dead = false;
         state.crash = None;
+        state.lost = None;
     }
 
     /// Runs a process until it ends or dies. It must be dropped when it died, as this does.
@@ -273,6 +283,14 @@ impl State {
             && call == self.calls
         {
             return Fate::Dies(moment);
+        }
+        if let Some((first, moment)) = self.lost
+            && (first..first + u64::from(TRIES_MAX)).contains(&self.calls)
+        {
+            return match moment {
+                Moment::Before => Fate::LostBefore,
+                Moment::After => Fate::LostAfter,
+            };
         }
         if self.held == Some(self.calls) {
             return Fate::Held;
