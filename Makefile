@@ -55,6 +55,7 @@ bless: ## rewrite generated files and snapshots: schemas, CLI reference, compile
 bench: ## measure: whole runs, compiler, interpreter, `cauce up`, its interface (release profile; prints, asserts nothing)
 	$(CARGO) build --locked --release -p cauce
 	$(CARGO) bench --locked -p cauce-interpreter -p cauce-compiler -p cauce-engine
+	$(CARGO) bench --locked -p cauce-tests --bench decisions
 	python3 benches/runs.py --cauce $(CARGO_TARGET_DIR)/release/cauce
 	python3 benches/up.py --cauce $(CARGO_TARGET_DIR)/release/cauce
 	python3 benches/api.py --cauce $(CARGO_TARGET_DIR)/release/cauce

@@ -61,6 +61,7 @@ struct State {
     prng: Prng,
     rates: Rates,
     calls: u64,
+    made: Made,
     fired: Fired,
     read: u64,
     crash: Option<(u64, Moment)>,
@@ -92,6 +93,17 @@ enum Kind {
     IndexRead,
     TableWrite,
     Effect,
+}
+
+/// Calls, by kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Made {
+    /// Reads of anything.
+    pub reads: u64,
+    /// Writes of a table.
+    pub writes: u64,
+    /// Whatever else changes something.
+    pub effects: u64,
 }
 
 /// The faults that there were, by kind.
@@ -159,6 +171,7 @@ impl Faults {
                 prng: Prng::new(seed),
                 rates,
                 calls: 0,
+                made: Made::default(),
                 fired: Fired::default(),
                 read: 0,
                 crash: None,
@@ -217,6 +230,11 @@ impl Faults {
     /// How many calls there were.
     pub fn calls(&self) -> u64 {
         self.state.borrow().calls
+    }
+
+    /// The calls that there were, by kind.
+    pub fn made(&self) -> Made {
+        self.state.borrow().made
     }
 
     /// The faults that there were.
@@ -279,6 +297,11 @@ impl State {
             return Fate::Dead;
         }
         self.calls += 1;
+        match kind {
+            Kind::Read | Kind::IndexRead => self.made.reads += 1,
+            Kind::TableWrite => self.made.writes += 1,
+            Kind::Effect => self.made.effects += 1,
+        }
         if let Some((call, moment)) = self.crash
             && call == self.calls
         {
