@@ -8,6 +8,7 @@ mod controls;
 mod datasets;
 mod datasets_model;
 mod deployments;
+mod documents;
 mod events;
 mod faults;
 

@@ -143,7 +143,10 @@ fn fresh(
     let number = case.loaded.record.attempts.len() as u32 + 1;
     let item = match begin.index {
         None => None,
-        Some(index) => Some((item_value(view, run, begin, index)?, index)),
+        Some(index) => match item_value(view, run, begin, index)? {
+            Ok(value) => Some((value, index)),
+            Err(error) => return Ok(misconfigured(begin, case, error)),
+        },
     };
     if let Some((value, _)) = &item {
         let hash = sha256_hex(value.to_string());
@@ -387,7 +390,7 @@ fn item_value(
     run: &cauce_model::record::RunRecord,
     begin: &Begin,
     index: u32,
-) -> Result<Json, Stop> {
+) -> Result<Result<Json, Unrendered>, Stop> {
     let parent =
         view.item(&task_item(&begin.run_key, &begin.task, None))?.map(TaskRecord::from_item).transpose()?;
     let items = parent.filter(|record| record.generation == run.generation).and_then(|record| record.items);
@@ -398,8 +401,15 @@ fn item_value(
             format!("{} has no items in this generation", begin.task),
         )));
     };
-    match context::load(view, &items)?.get(index as usize) {
-        Some(value) => Ok(value.clone()),
+    let list = match context::stored(view, &items)? {
+        Ok(list) => list,
+        Err(problem) => {
+            let task = &begin.task;
+            return Ok(Err(Unrendered(format!("the items of {task}: {problem}; run {task} again"))));
+        }
+    };
+    match list.get(index as usize) {
+        Some(value) => Ok(Ok(value.clone())),
         None => Err(Stop::from(refuse(begin, names::DENIED, format!("{} has no item {index}", begin.task)))),
     }
 }

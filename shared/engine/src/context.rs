@@ -59,13 +59,9 @@ pub(crate) fn outputs(
     Ok(Ok(outputs))
 }
 
-/// Loads a stored output.
-pub(crate) fn load(view: &View, output: &OutputRecord) -> Result<Json, Stop> {
-    stored(view, output)?.map_err(|problem| Stop::refuse(cauce_model::names::UNAVAILABLE, problem))
-}
-
-/// A stored output, or what is wrong with its document.
-fn stored(view: &View, output: &OutputRecord) -> Result<Result<Json, String>, Need> {
+/// A stored output, or what is wrong with its document. No repetition brings back a document that is lost,
+/// so whoever needs it fails with these words.
+pub(crate) fn stored(view: &View, output: &OutputRecord) -> Result<Result<Json, String>, Need> {
     let uri = match output {
         OutputRecord::Inline(value) => return Ok(Ok(value.clone())),
         OutputRecord::Uri(uri) => uri,

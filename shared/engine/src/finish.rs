@@ -311,6 +311,7 @@ fn join(mut case: Case<'_>, view: &View, settings: &Settings) -> Result<Decision
         .collect();
     let mut failed = 0;
     let mut list = Vec::with_capacity(count as usize);
+    let mut lost = Vec::new();
     for index in 0..count {
         let record = by_index.get(&index);
         // An item whose execution died without a word has no ending: it failed.
@@ -321,7 +322,13 @@ fn join(mut case: Case<'_>, view: &View, settings: &Settings) -> Result<Decision
             failed += 1;
         }
         let output = match record.and_then(|r| r.output.as_ref()) {
-            Some(output) => crate::context::load(view, output)?,
+            Some(output) => match crate::context::stored(view, output)? {
+                Ok(output) => output,
+                Err(problem) => {
+                    lost.push(format!("the output of {}[{index}]: {problem}", plan.name));
+                    Json::Null
+                }
+            },
             None => Json::Null,
         };
         list.push(json!({"index": index, "status": status, "output": output}));
@@ -329,9 +336,16 @@ fn join(mut case: Case<'_>, view: &View, settings: &Settings) -> Result<Decision
     let tolerated = plan.map.as_ref().map_or(0, |map| map.tolerated_failures);
     let uri =
         format!("{}/outputs/{run_key}/{}/joined-{}.json", settings.documents, plan.name, run.generation);
-    let document = case.set_output(Json::Array(list), || uri);
+    // A list with holes would be taken for what the items said.
+    let document = if lost.is_empty() { case.set_output(Json::Array(list), || uri) } else { None };
     let mut decision = if let Some(reason) = case.stopped() {
         case.end(TaskStatus::Cancelled, Some(reason))
+    } else if let Some(first) = lost.first() {
+        let others = match lost.len() - 1 {
+            0 => String::new(),
+            more => format!("; so are those of {more} more items"),
+        };
+        case.end(TaskStatus::Failed, Some(format!("{first}{others}; run {} again", plan.name)))
     } else if failed > tolerated {
         case.end(TaskStatus::Failed, Some(format!("{failed} of {count} items failed")))
     } else {
