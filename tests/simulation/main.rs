@@ -33,6 +33,7 @@ mod sets;
 mod storm;
 mod strangers;
 mod streaks;
+mod sweep_laws;
 mod sweeps;
 mod teardown;
 mod ticks;

@@ -17,7 +17,7 @@ use serde_json::json;
 
 /// Writes into the store that somebody holds a slot of a pool, as one does that dies before it writes
 /// anything else.
-fn take(host: &Sim, pool: &str, holder: &Holder) {
+pub(crate) fn take(host: &Sim, pool: &str, holder: &Holder) {
     let steps = vec![
         Step::Add("used".to_owned(), 1),
         Step::Set("slots".to_owned(), json!(1)),
@@ -28,7 +28,7 @@ fn take(host: &Sim, pool: &str, holder: &Holder) {
     host.world().clock.clone().block_on(taken).unwrap().unwrap();
 }
 
-fn attempt(key: &RunKey, task: &str, number: u32) -> Holder {
+pub(crate) fn attempt(key: &RunKey, task: &str, number: u32) -> Holder {
     Holder { run_key: key.clone(), generation: 1, attempt: Some((task.to_owned(), None, number)) }
 }
 

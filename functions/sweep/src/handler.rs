@@ -1,5 +1,5 @@
-//! `{"source": "cauce.sweep"}` of EventBridge Scheduler; the answer is the report, for whoever calls
-//! by hand.
+//! `{"source": "cauce.sweep"}` of EventBridge Scheduler, or of the rule that hears alarms; the answer is the
+//! report, for whoever calls by hand.
 
 use cauce_driver::Budget;
 use cauce_lambda::{Failure, Function};
@@ -7,7 +7,8 @@ use serde_json::Value as Json;
 
 pub(crate) async fn handle(function: &Function, event: Json) -> Result<Json, Failure> {
     check(&event)?;
-    let report = function.driver().sweep(&Budget::default()).await?;
+    let report =
+        function.driver().sweep_on(&Budget::default(), async |seconds| function.rest(seconds).await).await?;
     for line in &report.lines {
         tracing::warn!("{line}");
     }
@@ -17,7 +18,9 @@ pub(crate) async fn handle(function: &Function, event: Json) -> Result<Json, Fai
         started = report.started,
         closed = report.closed,
         settled = report.settled,
+        gates = report.gates,
         stopped = report.stopped,
+        freed = report.freed,
         troubles = report.troubles,
         complete = report.complete,
         "swept"

@@ -19,6 +19,8 @@ pub struct Due {
     pub key: Key,
     /// The item's version: one that was performed and stands there unchanged waits for something else.
     pub version: u64,
+    /// Its place in the list.
+    pub position: String,
     /// When.
     pub at: Instant,
     /// What is to be decided then; `None`: a newer version of this program wrote it.
@@ -31,7 +33,16 @@ impl<P: Ports> Driver<P> {
     /// # Errors
     /// The store does not answer.
     pub async fn due(&self, after: Option<Cursor>) -> Result<(Vec<Due>, Option<Cursor>), DriverError> {
-        let page = self.page(DUE_LIST, "", after).await?;
+        self.due_from("", after).await
+    }
+
+    /// As [`Driver::due`], from one place of the list on.
+    pub(crate) async fn due_from(
+        &self,
+        from: &str,
+        after: Option<Cursor>,
+    ) -> Result<(Vec<Due>, Option<Cursor>), DriverError> {
+        let page = self.page(DUE_LIST, from, after).await?;
         Ok((page.items.iter().map(of).collect(), page.next))
     }
 }
@@ -42,6 +53,7 @@ fn of(item: &Item) -> Due {
     Due {
         key: item.key.clone(),
         version: item.version,
+        position: position.to_owned(),
         at: Instant::from_micros(micros.unwrap_or_default()),
         command: command(item),
     }

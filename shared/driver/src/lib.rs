@@ -35,7 +35,9 @@ pub mod look_datasets;
 pub mod ask;
 
 pub use due::Due;
-pub use sweep::{Budget, CLUSTER_READS_BURST, DESCRIBES_BURST, DESCRIBES_PER_SECOND, SweepReport};
+pub use sweep::{
+    Budget, CLUSTER_READS_BURST, CLUSTER_READS_PER_SECOND, DESCRIBES_BURST, DESCRIBES_PER_SECOND, SweepReport,
+};
 
 pub use items::Synced;
 

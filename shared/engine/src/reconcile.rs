@@ -62,14 +62,6 @@ pub(crate) fn decide(
     let mut decision = Decision::default();
     let mut looked = Looked::default();
 
-    let programs = reconcile.programs.as_deref().unwrap_or_default();
-    for program in programs.iter().filter(|program| is_orphan(program, &run, &records)) {
-        repairs.stopped += 1;
-        let what = format!("stopped attempt {} of {}, which nobody waits for", program.attempt, program.task);
-        repairs.say(&run, &what);
-        let reason = "its attempt is over".to_owned();
-        decision.effects.push(Effect::StopProgram { id: program.id.clone(), reason });
-    }
     if run.status.is_terminal() {
         let is_told = run.outbox.is_empty() && records.iter().all(|record| record.outbox.is_empty());
         let is_quiet = is_told && run.next.is_none();
@@ -77,6 +69,7 @@ pub(crate) fn decide(
             decision.writes.extend(gone(expect));
         }
         decision.effects.extend(again_after_close(&run, &records));
+        looked.pools.insert(slots::pool_of_run(&run));
     } else {
         decision.effects.extend(deliveries(&run, &records));
         match view.execution(&run.machine, &run.execution)?.clone() {
@@ -88,6 +81,8 @@ pub(crate) fn decide(
                 repairs.closed += 1;
                 repairs.say(&run, "closed, since its execution is over");
                 decision.effects.push(observe(&run, end));
+                let prepared = view.plan(&run.run.pipeline, &run.version)?;
+                looked.pools = in_use(&run, &prepared, &records);
             }
             Liveness::Never if run.status == RunStatus::Queued => {
                 let since = view.item(&active_item(run_key))?.and_then(trigger::active_since);
@@ -108,6 +103,20 @@ pub(crate) fn decide(
             }
         }
     }
+    // With what has just been found out to be over: nobody waits for its programs any more.
+    let programs = reconcile.programs.as_deref().unwrap_or_default();
+    let is_over = run.status.is_terminal() || repairs.closed > 0;
+    for program in programs {
+        let is_settled = looked.settled.contains(&(program.task.clone(), program.index));
+        if !(is_over || is_settled || is_orphan(program, &run, &records)) {
+            continue;
+        }
+        repairs.stopped += 1;
+        let what = format!("stopped attempt {} of {}, which nobody waits for", program.attempt, program.task);
+        repairs.say(&run, &what);
+        let reason = "its attempt is over".to_owned();
+        decision.effects.push(Effect::StopProgram { id: program.id.clone(), reason });
+    }
     decision.reply = Reply::Ok(json!({
         "lines": repairs.lines,
         "started": repairs.started,
@@ -122,11 +131,13 @@ pub(crate) fn decide(
     Ok(decision)
 }
 
-/// How many executions were looked at, and after which one to go on; and the pools in use.
+/// How many executions were looked at, and after which one to go on; the task runs that are settled, and the pools
+/// in use.
 #[derive(Default)]
 struct Looked {
     count: u32,
     next: Option<String>,
+    settled: BTreeSet<(String, Option<u32>)>,
     pools: BTreeSet<String>,
 }
 
@@ -136,15 +147,14 @@ fn observe(run: &RunRecord, end: crate::command::ExecutionEnd) -> Effect {
     Effect::Command(Box::new(Command::Observed(Box::new(observed))))
 }
 
-/// Whether a program belongs to an attempt that is over.
+/// Whether a program of a run under way belongs to an attempt that is over.
 fn is_orphan(program: &Program, run: &RunRecord, records: &[TaskRecord]) -> bool {
     let record = records.iter().find(|record| record.task == program.task && record.index == program.index);
-    let is_current = record.is_some_and(|record| {
+    !record.is_some_and(|record| {
         record.generation == run.generation
             && record.status == TaskStatus::Running
             && record.attempts.len() as u32 == program.attempt
-    });
-    run.status.is_terminal() || !is_current
+    })
 }
 
 fn deliveries(run: &RunRecord, records: &[TaskRecord]) -> Vec<Effect> {
@@ -243,6 +253,7 @@ fn under_way(
         };
         repairs.settled += 1;
         repairs.say(run, &format!("settled {}, since its execution is over", suspect.shown()));
+        looked.settled.insert((suspect.task.clone(), suspect.index));
         decision.effects.push(Effect::Command(Box::new(Command::Finish(Finish {
             run_key: run_key.clone(),
             generation: run.generation,
@@ -255,7 +266,7 @@ fn under_way(
     Ok(looked)
 }
 
-/// The pools whose slots a run under way has or wants: those that its plan names, and those that its
+/// The pools whose slots a run has or wants that is not closed yet: those that its plan names, and those that its
 /// unfinished task runs hold or wait for, locks among them.
 fn in_use(run: &RunRecord, prepared: &Prepared, records: &[TaskRecord]) -> BTreeSet<String> {
     let mut pools = slots::of_run(&prepared.plan, run);

@@ -177,6 +177,11 @@ impl<W: World + 'static> Host<W> {
         self.core.engine.state.borrow().transitions
     }
 
+    /// How often executions were asked about so far: what AWS limits to a rate.
+    pub fn described(&self) -> u64 {
+        self.core.engine.state.borrow().described
+    }
+
     /// How an execution stands.
     pub fn execution(&self, machine: &str, name: &str) -> Option<ExecutionStatus> {
         let state = self.core.engine.state.borrow();

@@ -481,8 +481,10 @@ impl<O: Objects> Compute for ScriptedPrograms<O> {
         if self.0.unlisted.get() {
             return Err(ComputeError::Throttled);
         }
-        let running = self.0.running.borrow();
-        Ok(running.values().filter(|task| task.run_key == *run_key).cloned().collect())
+        // As ECS lists them: one that is told to stop is no more among those that shall run.
+        let (running, ends) = (self.0.running.borrow(), self.0.ends.borrow());
+        let found = running.values().filter(|task| task.run_key == *run_key && !ends.contains_key(&task.id));
+        Ok(found.cloned().collect())
     }
 
     async fn stop(&self, id: &str, _: &str) -> Result<(), ComputeError> {

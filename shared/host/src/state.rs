@@ -70,6 +70,8 @@ pub(crate) struct State {
     looks: BTreeMap<String, (Instant, u64)>,
     /// States entered by executions that ended: what AWS bills as transitions.
     pub(crate) transitions: u64,
+    /// How often executions were asked about: what AWS limits to a rate.
+    pub(crate) described: u64,
     /// The runs that have executions here, and how many each.
     pub(crate) claimed: BTreeMap<RunKey, usize>,
     /// Whether it serves for as long as the machine runs: then what is due is left to the store's list, and
@@ -269,7 +271,8 @@ impl StateMachines for Engine {
     }
 
     async fn describe(&self, machine: &str, name: &str) -> Result<Option<Described>, StateMachineError> {
-        let state = self.state.borrow();
+        let mut state = self.state.borrow_mut();
+        state.described += 1;
         let key = (machine.to_owned(), name.to_owned());
         if let Some(live) = state.by_name.get(&key).and_then(|id| state.live.get(id)) {
             return Ok(Some(Described {

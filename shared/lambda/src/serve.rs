@@ -11,6 +11,7 @@ use cauce_ports::{Clock, Services, with_sources};
 use lambda_runtime::{LambdaEvent, service_fn};
 use std::cell::{Cell, OnceCell};
 use std::process::ExitCode;
+use std::time::Duration;
 use tracing::Instrument;
 
 /// What a handler acts through.
@@ -72,8 +73,22 @@ impl Function {
 
     /// Whether the present invocation has time for more.
     pub fn has_time(&self) -> bool {
+        self.has_time_after(0)
+    }
+
+    /// Waits for so many seconds, unless the present invocation has no time for more after that.
+    pub async fn rest(&self, seconds: u32) -> bool {
+        let has_time = self.has_time_after(seconds);
+        if has_time {
+            #[expect(clippy::disallowed_methods, reason = "a service's rate is a matter of time alone")]
+            tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+        }
+        has_time
+    }
+
+    fn has_time_after(&self, seconds: u32) -> bool {
         let spare = self.ends_at.get().micros_since(self.adapters().clock().now());
-        spare > SPARE_SECONDS * MICROS
+        spare > (SPARE_SECONDS + i64::from(seconds)) * MICROS
     }
 
     /// Sends what cannot be handled to the dead-letter queue, with its reason.

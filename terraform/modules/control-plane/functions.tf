@@ -14,8 +14,9 @@ locals {
     close-run   = { timeout_seconds = 30, memory_mb = 256 }
     # Status events; and deployments, which Terraform calls.
     record-event = { timeout_seconds = 60, memory_mb = 256 }
-    # Shorter than its period, so that two never overlap for long.
-    sweep  = { timeout_seconds = 240, memory_mb = 256 }
+    # Shorter than its period, so that two hardly ever overlap. It takes that long only where much is overdue: it keeps
+    # below the rates of the services that it asks.
+    sweep  = { timeout_seconds = 290, memory_mb = 256 }
     notify = { timeout_seconds = 60, memory_mb = 256 }
   }
 

@@ -256,7 +256,7 @@ impl<W: World + 'static, P: Project> Service<W, P> {
     /// Looks after what nobody told, for ever.
     async fn keep_sweeping(&self) -> Infallible {
         // What is due has its own time.
-        let budget = Budget { due: 0, ..Budget::default() };
+        let budget = Budget { due: 0, ..Budget::HERE };
         loop {
             if let Err(error) = self.adopt(LEFT_SECONDS).await {
                 self.trouble("the runs under way could not be read", &error);
