@@ -50,7 +50,8 @@ pub(crate) fn decide(
         }
         // A repeat: everything that belongs to the end happens again.
         let records = task_records(view.range(run_partition(&close.run_key), TASK_PREFIX.to_owned())?)?;
-        let effects = again_after_close(run, &records);
+        let prepared = view.plan(&run.run.pipeline, &run.version)?;
+        let effects = again_after_close(run, &prepared, &records, now);
         return Ok(Decision { effects, reply: reply(run), ..Decision::default() });
     }
     conclude(loaded, None, view, settings, now)
@@ -302,9 +303,18 @@ fn after_close(run: &RunRecord) -> Vec<Effect> {
 }
 
 /// What belongs to the end of a run, once more: its own part, and what its task runs hold and tell.
-pub(crate) fn again_after_close(run: &RunRecord, records: &[TaskRecord]) -> Vec<Effect> {
+pub(crate) fn again_after_close(
+    run: &RunRecord,
+    prepared: &Prepared,
+    records: &[TaskRecord],
+    now: Instant,
+) -> Vec<Effect> {
     let mut effects = after_close(run);
     for record in records.iter().filter(|record| record.generation == run.generation) {
+        if let Some((task, _)) = prepared.find(&record.task) {
+            let loaded = Loaded { record: record.clone(), expect: Expect::Any };
+            effects.extend(Case { run, prepared, task, loaded, now }.leave_lines());
+        }
         effects
             .extend(record.holds.iter().map(|hold| slots::give_back(&hold.pool, &hold.holder, hold.slots)));
         let key = task_item(&run.key(), &record.task, record.index);

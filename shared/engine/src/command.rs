@@ -80,6 +80,14 @@ pub enum Command {
         /// How many.
         tokens: u32,
     },
+    /// All that a run's end was to do has been done, once more: nobody needs to look at it again, if it is still
+    /// as it was then.
+    Retire {
+        /// The run.
+        run_key: RunKey,
+        /// Its record's version then.
+        version: u64,
+    },
     /// A person has an idempotency key forgotten.
     Forget {
         /// The pipeline.
@@ -246,6 +254,7 @@ impl Command {
             Self::SetBreaker { .. } => "set_breaker",
             Self::Take { .. } => "take",
             Self::Forget { .. } => "forget",
+            Self::Retire { .. } => "retire",
             Self::Reclaim { .. } => "reclaim",
             Self::Cancel { .. } => "cancel",
             Self::Mark { .. } => "mark",

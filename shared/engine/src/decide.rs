@@ -37,6 +37,7 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         Command::Forget { pipeline, task, key, by } => {
             idempotency::forget((pipeline, task, key), by.as_deref(), view, now)
         }
+        Command::Retire { run_key, version } => reconcile::retire(run_key, *version, view),
         Command::Reclaim { pool, all } => reclaim::decide(pool, *all, view, settings),
         Command::Cancel { run_key, reason, by } => {
             operate::cancel(run_key, reason, by.as_deref(), view, settings, now)

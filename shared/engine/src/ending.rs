@@ -58,8 +58,7 @@ impl<'a> Case<'a> {
         if record.index.is_none() {
             effects.extend(gate::arrivals(self.run, self.prepared, self.task, record.status));
         }
-        // It may stand in a line, or have been granted what it could not take any more.
-        effects.extend(record.waits_for.iter().map(|pool| self.leave_line(pool)));
+        effects.extend(self.leave_lines());
         effects.extend(datasets::posts(record));
         effects.extend(self.after_retry());
         effects
@@ -74,6 +73,12 @@ impl<'a> Case<'a> {
             generation: self.run.generation,
             attempt: Some((record.task.clone(), record.index, next)),
         }
+    }
+
+    /// Takes the attempt that would have been the next out of the lines in which it may stand, with what it was
+    /// granted there and could not take any more.
+    pub(crate) fn leave_lines(&self) -> impl Iterator<Item = Effect> + '_ {
+        self.loaded.record.waits_for.iter().map(|pool| self.leave_line(pool))
     }
 
     /// The effect that takes the attempt that would have been the next out of a pool's line.

@@ -12,7 +12,7 @@ use cauce_model::plan::TaskIndex;
 use cauce_model::record::{
     GATE_PREFIX, RunRecord, TASK_PREFIX, TaskRecord, active_item, run_item, run_partition, task_item,
 };
-use cauce_model::{Expect, Instant, Json, RunStatus, TaskStatus, Write};
+use cauce_model::{Expect, Instant, Json, RunKey, RunStatus, TaskStatus, Write};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,13 +48,8 @@ pub(crate) fn decide(
     now: Instant,
 ) -> Result<Decision, Stop> {
     let run_key = &reconcile.run_key;
-    // Only while the run is as it was read: its next generation enters the list again.
-    let gone = |expect| {
-        let gone = Write::Delete { key: active_item(run_key), expect: Expect::Any };
-        [gone, Write::Check { key: run_item(run_key), expect }]
-    };
     if view.item(&run_item(run_key))?.is_none() {
-        return Ok(Decision { writes: gone(Expect::Absent).into(), ..Decision::default() });
+        return Ok(Decision { writes: out_of_list(run_key, Expect::Absent), ..Decision::default() });
     }
     let Loaded { record: run, expect } = load_run(view, run_key)?;
     let records = task_records(view.range(run_partition(run_key), TASK_PREFIX.to_owned())?)?;
@@ -65,10 +60,26 @@ pub(crate) fn decide(
     if run.status.is_terminal() {
         let is_told = run.outbox.is_empty() && records.iter().all(|record| record.outbox.is_empty());
         let is_quiet = is_told && run.next.is_none();
-        if is_quiet && reconcile.programs.as_ref().is_some_and(Vec::is_empty) {
-            decision.writes.extend(gone(expect));
+        let prepared = view.plan(&run.run.pipeline, &run.version)?;
+        let again = again_after_close(&run, &prepared, &records, now);
+        match expect {
+            // It leaves the list when all that has been done again: what whoever ended it did not live to do
+            // would be lost otherwise with whoever sweeps.
+            Expect::Version(version)
+                if is_quiet && reconcile.programs.as_ref().is_some_and(Vec::is_empty) =>
+            {
+                let (commands, others): (Vec<Effect>, Vec<Effect>) =
+                    again.into_iter().partition(|effect| matches!(effect, Effect::Command(_)));
+                let commands = commands.into_iter().filter_map(|effect| match effect {
+                    Effect::Command(command) => Some(*command),
+                    _ => None,
+                });
+                let then = Box::new(Command::Retire { run_key: run_key.clone(), version });
+                decision.effects.extend(others);
+                decision.effects.push(Effect::Each { commands: commands.collect(), then });
+            }
+            _ => decision.effects.extend(again),
         }
-        decision.effects.extend(again_after_close(&run, &records));
         looked.pools.insert(slots::pool_of_run(&run));
     } else {
         decision.effects.extend(deliveries(&run, &records));
@@ -129,6 +140,20 @@ pub(crate) fn decide(
         "pools": looked.pools,
     }));
     Ok(decision)
+}
+
+/// Takes a run out of the list of those to look at, while it is as expected: its next generation enters the list
+/// again.
+fn out_of_list(run_key: &RunKey, expect: Expect) -> Vec<Write> {
+    let gone = Write::Delete { key: active_item(run_key), expect: Expect::Any };
+    vec![gone, Write::Check { key: run_item(run_key), expect }]
+}
+
+/// Nobody needs to look at a run any more, unless something has become of it since.
+pub(crate) fn retire(run_key: &RunKey, version: u64, view: &View) -> Result<Decision, Stop> {
+    let is_as_then = view.item(&run_item(run_key))?.is_some_and(|item| item.version == version);
+    let writes = if is_as_then { out_of_list(run_key, Expect::Version(version)) } else { Vec::new() };
+    Ok(Decision { writes, ..Decision::default() })
 }
 
 /// How many executions were looked at, and after which one to go on; the task runs that are settled, and the pools
