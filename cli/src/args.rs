@@ -91,6 +91,9 @@ pub(crate) enum Command {
     Unpause(PauseArgs),
     /// Make the items of matrices those of their files, without a deployment.
     Sync(SyncArgs),
+    /// Look for what nobody told and repair it: dead executions, lost events, programs and slots of the dead.
+    /// 'cauce up', and a deployed environment, do it every few minutes by themselves.
+    Sweep,
     /// Say why a run, a task or a pipeline is where it is.
     Why(WhyArgs),
     /// Show pools and locks: their slots, who holds them, who waits.

@@ -118,6 +118,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
         Command::Pools(args) => commands::pools::pools(args, context),
         Command::Breakers(args) => commands::controls::breakers(args, context),
         Command::Limits(args) => commands::controls::limits(args, context),
+        Command::Sweep => commands::sweep::sweep(context),
         Command::Idempotency(args) => commands::controls::idempotency(args, context),
         Command::Triggers(args) => commands::triggers::triggers(args, context),
         Command::Datasets(args) => commands::datasets::datasets(args, context),

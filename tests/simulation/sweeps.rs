@@ -8,9 +8,9 @@ use cauce_engine::{Command, Reply};
 use cauce_host::simulation::MemoryObjects;
 use cauce_local::memory::MemoryTable;
 use cauce_model::ids::child_execution_name;
-use cauce_model::item::{Change, Expect, Step, When};
+use cauce_model::item::{Change, Expect, IndexEntry, Step, When};
 use cauce_model::record::{Record, RunRecord, run_item};
-use cauce_model::{RunKey, RunStatus, TaskStatus, Write};
+use cauce_model::{Item, Key, RunKey, RunStatus, TaskStatus, Write};
 use cauce_ports::{Clock, Table};
 use cauce_testkit::faulty::{Faults, Faulty, Moment};
 use serde_json::json;
@@ -155,6 +155,95 @@ fn pools_have_their_turn_where_a_budget_ended() {
     let report = clock.block_on(host.driver().sweep(&budget)).unwrap().unwrap();
     assert!(!report.complete, "{report:?}");
     assert!(sweep(&host).complete);
+}
+
+#[test]
+fn orphans_of_more_runs_than_are_listed_at_once_have_their_turn() {
+    let yaml = "{pipeline: many, max_active_runs: 20, tasks: {load: {container: {image: x, command: [run]}}, \
+                other: {container: {image: x, command: [run]}}}}";
+    let (host, first) = started(yaml, script(json!({"load": 900, "other": [900]}), json!({})));
+    let mut keys = vec![first];
+    for number in 2..=10 {
+        tell(&host, &Command::Trigger(Box::new(by_hand(&compiled(yaml), &format!("r{number}")))));
+        keys.push(RunKey::new("many", &format!("r{number}")));
+    }
+    pass(&host, 2);
+    host.world().programs.ignore_stops(u32::MAX);
+    for key in &keys {
+        stop(&host, "container", &child_execution_name(key, 1, "load", None), "");
+    }
+    pass(&host, 3);
+    host.world().programs.ignore_stops(0);
+    let clock = host.world().clock.clone();
+    let budget = Budget { listings: 3, ..Budget::default() };
+    let mut stopped = Vec::new();
+    for _ in 0..4 {
+        let report = clock.block_on(host.driver().sweep(&budget)).unwrap().unwrap();
+        stopped.push((report.stopped, report.complete));
+    }
+    // The last goes around: what was looked at first is looked at again.
+    assert_eq!(stopped, [(3, false), (3, false), (3, false), (1, false)]);
+}
+
+#[test]
+fn what_is_due_and_cannot_be_performed_keeps_nothing_waiting_for_ever() {
+    let yaml = "{pipeline: late, deadline: {after: 60s, action: cancel}, \
+                tasks: {load: {container: {image: x, command: [run]}}}}";
+    let (host, key) = started(yaml, script(json!({"load": 900}), json!({})));
+    pass(&host, 1);
+    let clock = host.world().clock.clone();
+    // Older than anything else, and of a version that is newer than this one.
+    let poison = (0..5).map(|number| {
+        let mut item = Item::new(Key::new(format!("poison#{number}"), "D"), Default::default());
+        item.body.insert("command".to_owned(), json!("divine"));
+        item.index = Some(IndexEntry { list: "due".to_owned(), position: format!("{number:020}#poison") });
+        Write::Put { item, expect: Expect::Any }
+    });
+    let writes: Vec<Write> = poison.collect();
+    clock.block_on(host.world().table.write(&writes, "poison")).unwrap().unwrap();
+    clock.block_on(clock.until(epoch().plus_seconds(120))).unwrap();
+    let budget = Budget { due: 3, ..Budget::default() };
+    let mut cancelled = false;
+    for _ in 0..3 {
+        let report = clock.block_on(host.driver().sweep(&budget)).unwrap().unwrap();
+        assert_eq!(report.due, 3, "{report:?}");
+        cancelled |= stand(&host, &key).run.cancel.is_some();
+    }
+    assert!(cancelled, "its deadline is over, behind five that nobody understands");
+}
+
+#[test]
+fn what_an_engine_held_that_died_at_the_end_of_its_run_is_given_back_when_the_next_one_starts() {
+    let mut left_behind = 0;
+    for moment in [Moment::Before, Moment::After] {
+        for call in 1.. {
+            let (table, objects, faults) = (MemoryTable::new(), MemoryObjects::default(), Faults::none());
+            let script = || script(json!({"load": 20}), json!({}));
+            let first = host(Faulty::new(table.clone(), &faults), objects.clone(), script(), epoch());
+            let clock = first.world().clock.clone();
+            let (compiled, key) = (compiled(SHORT), RunKey::new("short", "r1"));
+            let died = clock.block_on(async {
+                first.deploy(&deployment(&compiled)).await.unwrap();
+                first.execute(&Command::Trigger(Box::new(by_hand(&compiled, "r1")))).await.unwrap();
+                faults.crash_at(faults.calls() + call, moment);
+                faults.survive(async { first.run(std::future::pending()).await.unwrap() }).await
+            });
+            if matches!(died, Some(Ok(_))) {
+                break;
+            }
+            let now = clock.now();
+            drop(first);
+            let second: Sim = host(table, objects, script(), now);
+            let clock = second.world().clock.clone();
+            clock.block_on(second.load(&deployment(&compiled))).unwrap().unwrap();
+            if stand(&second, &key).run.status.is_terminal() {
+                left_behind += taken(&second);
+                clock.block_on(second.give_back(&compiled.plan)).unwrap().unwrap();
+                assert_eq!(taken(&second), 0, "call {call} {moment:?}");
+            }
+        }
+    }
+    assert!(left_behind > 0, "no engine died between the end of its run and its last effect");
 }
 
 /// Says in the store that new data wants one more generation of a run.

@@ -49,6 +49,9 @@ pub(crate) struct TakeArgs {
     /// How many tokens.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) tokens: u32,
+    /// Wait for so many seconds at most: where the turn comes later, take nothing and end with 1.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
     /// Do not wait: print when they may be used.
     #[arg(long)]
     pub(crate) no_wait: bool,

@@ -192,11 +192,12 @@ pub(crate) fn limits(args: &LimitsArgs, context: &Context) -> Result<Exit, Failu
 /// Takes tokens, and waits for its turn.
 fn take(args: &TakeArgs, context: &Context) -> Result<Exit, Failure> {
     let actor = actor(context)?;
-    let command = Command::Take { limit: args.name.clone(), tokens: args.tokens };
+    let command =
+        Command::Take { limit: args.name.clone(), tokens: args.tokens, within_seconds: args.timeout };
     let told = context.block_on(async {
         let told = actor.execute(&command).await?;
         let micros = told["wait_micros"].as_u64().unwrap_or_default();
-        if !args.no_wait {
+        if !args.no_wait && told["taken"] == true {
             #[expect(
                 clippy::disallowed_methods,
                 reason = "its turn comes at a time, and nobody tells of it"
@@ -210,7 +211,12 @@ fn take(args: &TakeArgs, context: &Context) -> Result<Exit, Failure> {
     } else if args.no_wait {
         context.output.line(told["start_at"].as_str().unwrap_or_default())?;
     }
-    Ok(Exit::Good)
+    if told["taken"] == true {
+        return Ok(Exit::Good);
+    }
+    let (name, start) = (&args.name, told["start_at"].as_str().unwrap_or_default());
+    context.output.talk(&format!("nothing is taken: the limit '{name}' has its next start at {start}"));
+    Ok(Exit::RunFailed)
 }
 
 fn show_limits(context: &Context) -> Result<Exit, Failure> {

@@ -55,6 +55,8 @@ pub(crate) mod canary;
 
 pub(crate) mod later;
 
+pub(crate) mod sweep;
+
 /// A version as people are shown it: twelve characters tell any two apart.
 pub(crate) fn short(version: &str) -> &str {
     version.get(..12).unwrap_or(version)

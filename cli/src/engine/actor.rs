@@ -6,7 +6,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use cauce_driver::{Budget, SweepReport};
 use cauce_engine::{Command, Prepared, Reply};
 use cauce_host::service::Letter;
 use cauce_local::state::StateDir;
@@ -68,10 +70,7 @@ impl Actor {
         let reply = match self {
             Self::Here(local) => {
                 let reply = local.host.execute(command).await?;
-                let left = local.host.world().visits.as_ref().map(RefCell::take).unwrap_or_default();
-                for run in left {
-                    local.host.leave(&Letter::Run(run)).await?;
-                }
+                leave_visits(local).await?;
                 if local.host.take_due() || matches!(command, Command::Pause(_)) {
                     local.host.leave(&Letter::Due).await?;
                 }
@@ -80,6 +79,32 @@ impl Actor {
             Self::There(there) => there.execute(command).await?,
         };
         accept(reply)
+    }
+
+    /// Sweeps once. On this machine what is due is left to `cauce up`, which performs it at its moment and runs
+    /// what that starts.
+    ///
+    /// # Errors
+    /// A store that does not answer.
+    pub(crate) async fn sweep(&self) -> Result<SweepReport, Failure> {
+        match self {
+            Self::Here(local) => {
+                let report = local.host.driver().sweep(&Budget { due: 0, ..Budget::HERE }).await?;
+                leave_visits(local).await?;
+                Ok(report)
+            }
+            Self::There(there) => {
+                let rest = async |seconds: u32| {
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "a service's rate is a matter of time alone"
+                    )]
+                    tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+                    true
+                };
+                Ok(there.driver().sweep_on(&Budget::default(), rest).await?)
+            }
+        }
     }
 
     /// Claims a run for this process while it drives it. There, nobody drives a run but its own
@@ -137,6 +162,15 @@ impl Actor {
             Self::There(there) => find_run(there.adapters().table(), key).await,
         }
     }
+}
+
+/// Tells the service of the runs that this process would have driven.
+async fn leave_visits(local: &Local) -> Result<(), Failure> {
+    let left = local.host.world().visits.as_ref().map(RefCell::take).unwrap_or_default();
+    for run in left {
+        local.host.leave(&Letter::Run(run)).await?;
+    }
+    Ok(())
 }
 
 /// What a decision answered; a refusal is bad input.

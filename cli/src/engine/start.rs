@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
+use cauce_driver::DriverError;
 use cauce_driver::ask::{Request, Version};
 use cauce_engine::Command;
 use cauce_engine::command::{Again, Existing};
 use cauce_host::{HostError, Outcome};
 use cauce_model::ids::RunRef;
 use cauce_model::plan::Plan;
-use cauce_model::record::{RunRecord, TaskRecord, TriggerRecord};
+use cauce_model::record::{Record, RunRecord, TaskRecord, TriggerRecord, run_item};
 use cauce_model::{Json, RunStatus, TriggerKind};
-use cauce_ports::Clock;
+use cauce_ports::{Clock, Table as _, with_sources};
 
 use crate::args::RunArgs;
 use crate::commands::show::tasks;
@@ -132,6 +133,8 @@ pub(crate) async fn drive(
     names: &[RunRef],
     progress: Option<&Watching>,
 ) -> Result<Outcome, HostError> {
+    let given = give_back(local, names).await;
+    given.map_err(|error| HostError::Fatal(with_sources(&error)))?;
     let outcome = tokio::select! {
         biased;
         outcome = local.host.run(signalled()) => outcome,
@@ -143,6 +146,23 @@ pub(crate) async fn drive(
         local.host.world().processes.stop_all("the engine was told to stop").await;
     }
     outcome
+}
+
+/// Gives back what engines that were killed held of the pools of these runs' pipelines: nobody else does, and
+/// these runs would wait until somebody in line looks for the dead.
+async fn give_back(local: &Local, names: &[RunRef]) -> Result<(), DriverError> {
+    let mut plans = BTreeMap::new();
+    for name in names {
+        if plans.contains_key(&name.pipeline) {
+            continue;
+        }
+        let item = local.host.world().table.get(&run_item(&name.key())).await?;
+        let Some(run) = item.as_ref().map(RunRecord::from_item).transpose()? else { continue };
+        let plan = local.host.driver().plan(&run.run.pipeline, &run.version).await?;
+        local.host.give_back(&plan.plan).await?;
+        plans.insert(&name.pipeline, plan);
+    }
+    Ok(())
 }
 
 /// How often a display looks at the clock.

@@ -5,9 +5,10 @@
 use crate::command::{Decision, Effect};
 use crate::context::{Renderer, Unrendered};
 use crate::ending::Case;
+use crate::rate::{self, Turn};
 use crate::slots::{self, Grant, Holder, Request, Want};
 use crate::stop::Stop;
-use crate::{View, breaker, idempotency, rate};
+use crate::{View, breaker, idempotency};
 use cauce_model::control::{HeldBackBy, HeldBackRecord, OnOpen};
 use cauce_model::plan::TaskKind;
 use cauce_model::{Instant, Json, TaskStatus, Write};
@@ -117,8 +118,8 @@ pub(crate) fn claim(
         let reserved = reserved.filter(|held| held.by == by && held.name == used.name);
         let start = match reserved.and_then(|held| held.until) {
             Some(start) => start,
-            None => match rate::take(&used.name, used.tokens, view, case.now)? {
-                Some(start) => start,
+            None => match rate::take(&used.name, used.tokens, None, view, case.now)? {
+                Some(Turn::At(start) | Turn::TooLate(start)) => start,
                 None => {
                     return Ok(Claim::Never(Unrendered(format!(
                         "the rate limit '{}' is not known here: declare it under rate_limits in cauce.yaml, and \

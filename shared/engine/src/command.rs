@@ -79,6 +79,8 @@ pub enum Command {
         limit: String,
         /// How many.
         tokens: u32,
+        /// How long the program can wait for its turn: nothing is taken where that comes later.
+        within_seconds: Option<u64>,
     },
     /// All that a run's end was to do has been done, once more: nobody needs to look at it again, if it is still
     /// as it was then.

@@ -1,8 +1,9 @@
 //! What the project says of its breakers and rate limits, and what programs ask of a limit.
 
+use crate::View;
 use crate::command::{Decision, Reply};
+use crate::rate::{self, Turn};
 use crate::stop::Stop;
-use crate::{View, rate};
 use cauce_model::control::{Controls, breaker_item, rate_item};
 use cauce_model::item::{Change, Cond, Step, When};
 use cauce_model::{Instant, Json, Key, names};
@@ -27,12 +28,21 @@ fn store(name: String, key: Key, settings: Json, view: &View) -> Result<(), Stop
     Ok(())
 }
 
-/// Takes tokens of a limit for a call that a program makes.
-pub(crate) fn take(limit: &str, tokens: u32, view: &View, now: Instant) -> Result<Decision, Stop> {
-    let Some(start) = rate::take(limit, tokens, view, now)? else {
-        return Err(Stop::refuse(names::DENIED, format!("there is no rate limit '{limit}'")));
+/// Takes tokens of a limit for a call that a program makes, unless their turn comes later than it waits.
+pub(crate) fn take(
+    limit: &str,
+    tokens: u32,
+    within_seconds: Option<u64>,
+    view: &View,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    let latest = within_seconds.map(|seconds| now.plus_seconds(seconds));
+    let (start, taken) = match rate::take(limit, tokens, latest, view, now)? {
+        Some(Turn::At(start)) => (start, true),
+        Some(Turn::TooLate(start)) => (start, false),
+        None => return Err(Stop::refuse(names::DENIED, format!("there is no rate limit '{limit}'"))),
     };
     let wait_micros = start.micros_since(now).max(0);
-    let reply = Reply::Ok(json!({"limit": limit, "start_at": start, "wait_micros": wait_micros}));
-    Ok(Decision { reply, ..Decision::default() })
+    let told = json!({"limit": limit, "taken": taken, "start_at": start, "wait_micros": wait_micros});
+    Ok(Decision { reply: Reply::Ok(told), ..Decision::default() })
 }

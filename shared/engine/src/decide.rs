@@ -33,7 +33,9 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
             breaker::hear(breaker, holder, *verdict, *at, reason, view)
         }
         Command::SetBreaker { breaker, open, by } => breaker::set(breaker, *open, by.as_deref(), view, now),
-        Command::Take { limit, tokens } => control::take(limit, *tokens, view, now),
+        Command::Take { limit, tokens, within_seconds } => {
+            control::take(limit, *tokens, *within_seconds, view, now)
+        }
         Command::Forget { pipeline, task, key, by } => {
             idempotency::forget((pipeline, task, key), by.as_deref(), view, now)
         }

@@ -37,9 +37,23 @@ pub fn read(item: &Item) -> Option<RateLimit> {
     })
 }
 
-/// Takes tokens. Returns the moment at which whoever takes them may start, which is not before `now`;
-/// nothing where there is no such limit.
-pub(crate) fn take(limit: &str, tokens: u32, view: &View, now: Instant) -> Result<Option<Instant>, Stop> {
+/// What one who wants tokens hears.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Turn {
+    /// They are taken: it may start then, which is not before now.
+    At(Instant),
+    /// Nothing is taken: its start would be then, which is later than it can wait.
+    TooLate(Instant),
+}
+
+/// Takes tokens, where they may be used at `latest`. Nothing where there is no such limit.
+pub(crate) fn take(
+    limit: &str,
+    tokens: u32,
+    latest: Option<Instant>,
+    view: &View,
+    now: Instant,
+) -> Result<Option<Turn>, Stop> {
     let key = rate_item(limit);
     let Some(RateLimit { settings, .. }) = view.item(&key)?.and_then(read) else { return Ok(None) };
     let interval = settings.interval_micros();
@@ -47,18 +61,25 @@ pub(crate) fn take(limit: &str, tokens: u32, view: &View, now: Instant) -> Resul
     // What an idle limit gives at once beyond the first.
     let ahead = interval.saturating_mul(i64::from(settings.burst.saturating_sub(tokens)));
     let counted = Step::Add(TAKEN.into(), i64::from(tokens));
-    // Either it is behind by now or it is not; only between two looks can that change.
+    let next_of = |item: &Item| item.body.get(NEXT).and_then(Json::as_i64).unwrap_or(0);
+    let starts = |next: i64| now.max(Instant::from_micros(next.saturating_sub(ahead)));
+    let bound = latest.map(|latest| latest.micros().saturating_add(ahead));
+    // Either it is behind by now (too far, for one that cannot wait), or it is not; only between two looks can that
+    // change.
     let mut look = 0_u32;
     loop {
         let busy = view.update(
             format!("rate:{limit}:{look}:busy"),
             key.clone(),
             Change { steps: vec![Step::Add(NEXT.into(), cost), counted.clone()] },
-            When { all: vec![Cond::AtLeast(NEXT.into(), now.micros() + 1)] },
+            When {
+                all: std::iter::once(Cond::AtLeast(NEXT.into(), now.micros() + 1))
+                    .chain(bound.map(|bound| Cond::AtMost(NEXT.into(), bound)))
+                    .collect(),
+            },
         )?;
         if let Some(item) = busy {
-            let next = item.body.get(NEXT).and_then(Json::as_i64).unwrap_or(0);
-            return Ok(Some(now.max(Instant::from_micros(next.saturating_sub(cost).saturating_sub(ahead)))));
+            return Ok(Some(Turn::At(starts(next_of(item).saturating_sub(cost)))));
         }
         let next = Json::from(now.micros().saturating_add(cost));
         let idle = view.update(
@@ -68,7 +89,18 @@ pub(crate) fn take(limit: &str, tokens: u32, view: &View, now: Instant) -> Resul
             When { all: vec![Cond::AtMost(NEXT.into(), now.micros())] },
         )?;
         if idle.is_some() {
-            return Ok(Some(now));
+            return Ok(Some(Turn::At(now)));
+        }
+        if let Some(bound) = bound {
+            let late = view.update(
+                format!("rate:{limit}:{look}:late"),
+                key.clone(),
+                Change { steps: vec![Step::Add(TAKEN.into(), 0)] },
+                When { all: vec![Cond::AtLeast(NEXT.into(), bound.saturating_add(1))] },
+            )?;
+            if let Some(item) = late {
+                return Ok(Some(Turn::TooLate(starts(next_of(item)))));
+            }
         }
         look += 1;
     }

@@ -2,7 +2,7 @@
 
 use crate::{Host, HostError, World};
 use cauce_driver::{DriverError, plan_uri};
-use cauce_engine::{Command, Prepared};
+use cauce_engine::{Command, Prepared, slots};
 use cauce_model::deployment::{PLAN_BYTES_MAX, VersionRecord, version_item};
 use cauce_model::item::{Expect, Item, Write};
 use cauce_model::plan::Plan;
@@ -69,6 +69,19 @@ impl<W: World + 'static> Host<W> {
             self.write_version(deployment).await.map_err(fatal)?;
             // Tasks of this one's runs may start that one.
             self.load(&self.deployed(&kept.pipeline, &kept.version).await?).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what the dead hold in the pools that runs of a plan take slots of. An engine that is killed
+    /// after a run's end was written and before its slot was given back leaves nobody who would ever do it.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn give_back(&self, plan: &Plan) -> Result<(), DriverError> {
+        let pools = slots::of_plan(plan).into_iter().chain([slots::active_runs_pool(&plan.pipeline)]);
+        for pool in pools {
+            self.execute(&Command::Reclaim { pool, all: false }).await?;
         }
         Ok(())
     }

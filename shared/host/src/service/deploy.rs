@@ -65,6 +65,8 @@ impl<W: World + 'static> Host<W> {
         values: &Map<String, Json>,
     ) -> Result<Option<String>, HostError> {
         self.load(deployment).await?;
+        let given = self.give_back(&deployment.plan).await;
+        given.map_err(|error| HostError::Fatal(with_sources(&error)))?;
         let settings = self.driver().settings();
         let request = cauce_engine::command::Deploy {
             plan: plan_uri(&settings.documents, &deployment.plan.pipeline, &deployment.version),
