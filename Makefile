@@ -123,7 +123,7 @@ tools: ## install what tests use beside Rust, pinned by hash: the emulated cloud
 	@$(MAKE) --no-print-directory --silent --keep-going $(foreach tool,ministack awscli moto schemathesis,$(VENVS)/$(tool).stamp) $(NODE_TOOLS)/stamp || \
 		echo "tests that need them will say that they are skipped"
 
-FUNCTIONS := trigger-run open-run begin-task expand-map finish-task close-run record-event sweep notify api
+FUNCTIONS := trigger-run open-run begin-task expand-map finish-task close-run record-event sweep notify take-tokens api
 # The package of a function has its name; that of `api` is the library of the interface.
 FUNCTION_PACKAGES := $(patsubst %,-p cauce-%,$(patsubst api,api-function,$(FUNCTIONS)))
 .PHONY: package

@@ -44,6 +44,7 @@ const MAY_KNOW: [(&str, &[&str]); 30] = [
     ("cauce-open-run", &["cauce-lambda", "cauce-driver"]),
     ("cauce-record-event", &["cauce-lambda", "cauce-driver"]),
     ("cauce-sweep", &["cauce-lambda", "cauce-driver"]),
+    ("cauce-take-tokens", &["cauce-lambda", "cauce-driver"]),
     ("cauce-trigger-run", &["cauce-lambda", "cauce-driver"]),
     ("cauce-worker", &[]),
     (

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// Every function, by the name of its program.
-pub(crate) const FUNCTIONS: [&str; 10] = [
+pub(crate) const FUNCTIONS: [&str; 11] = [
     "trigger-run",
     "open-run",
     "begin-task",
@@ -20,6 +20,7 @@ pub(crate) const FUNCTIONS: [&str; 10] = [
     "record-event",
     "sweep",
     "notify",
+    "take-tokens",
     "api",
 ];
 

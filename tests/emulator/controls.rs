@@ -9,11 +9,13 @@ use serde_json::{Value as Json, json};
 
 /// What the project file gets beside its own.
 pub(crate) const CONTROLS: &str = "breakers: {erp: {threshold: 2, window: 10m, reset_after: 5m}}\n\
-                                   rate_limits: {feed: {tokens: 60, per: 1m, burst: 4}}\n";
+                                   rate_limits: {feed: {tokens: 60, per: 1m, burst: 4}, daily: {tokens: 1, per: 24h}}\n";
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a request is done once, and again once its key is cleared", once),
     ("a breaker that a person opens holds tasks back until it is reset", breaker),
+    ("a program inside a task takes tokens of a limit and waits for its turn", taking),
+    ("a person sweeps and hears what was repaired", sweeping),
 ];
 
 fn start(deployed: &Deployed, run: &str, batch: &str) -> String {
@@ -39,8 +41,7 @@ fn once(deployed: &Deployed) {
     cauce(deployed, &format!("idempotency clear {key}")).exits(0).says("forgotten");
     let again = deployed.run_ended(&start(deployed, &third, &batch));
     assert_eq!((&again["status"], attempts(&again)), (&json!("success"), 1), "{again}");
-    let limits = cauce(deployed, "limits --json").exits(0).json();
-    assert!(limits["limits"][0]["taken"].as_u64().unwrap() >= 4, "{limits}");
+    assert!(taken(deployed, "feed") >= 4);
     let told = cauce(deployed, "limits take feed --tokens 4 --no-wait --json").exits(0).json();
     assert!(told["start_at"].is_string(), "{told}");
 }
@@ -58,4 +59,37 @@ fn breaker(deployed: &Deployed) {
     let ended = deployed.run_ended(&run);
     assert_eq!((&ended["status"], attempts(&ended)), (&json!("success"), 1), "{ended}");
     cauce(deployed, "audit").exits(0).shows("open_breaker").shows("reset_breaker");
+}
+
+/// What was taken of a limit so far.
+fn taken(deployed: &Deployed, limit: &str) -> u64 {
+    let told = cauce(deployed, "limits --json").exits(0).json();
+    let all = told["limits"].as_array().unwrap();
+    let one = all.iter().find(|one| one["limit"] == limit).unwrap_or_else(|| panic!("{told}"));
+    one["taken"].as_u64().unwrap()
+}
+
+fn taking(deployed: &Deployed) {
+    // The one token of a day is gone, whoever took it.
+    cauce(deployed, "limits take daily --no-wait --timeout 0");
+    let before = [taken(deployed, "feed"), taken(deployed, "daily")];
+    let run = deployed.fresh("t1");
+    deployed.start("taking", &run, &json!({}));
+    let ended = deployed.run_ended(&format!("taking/{run}"));
+    let exit = |task: &str| ended["tasks"][task]["attempts"][0]["exit_code"].clone();
+    assert_eq!(status(&ended, "calls"), "success", "{ended}");
+    assert_eq!((exit("hasty"), exit("strange")), (json!(1), json!(2)), "{ended}");
+    cauce(deployed, &format!("logs taking/{run} hasty"))
+        .exits(0)
+        .shows("nothing is taken: the limit 'daily'");
+    cauce(deployed, &format!("logs taking/{run} strange")).exits(0).shows("there is no rate limit 'nowhere'");
+    let after = [taken(deployed, "feed"), taken(deployed, "daily")];
+    assert!(after[0] >= before[0] + 3, "{before:?} {after:?}");
+    assert_eq!(after[1], before[1], "who cannot wait takes nothing");
+}
+
+fn sweeping(deployed: &Deployed) {
+    let report = cauce(deployed, "sweep --json").exits(0).json();
+    assert_eq!(report["troubles"], 0, "{report}");
+    cauce(deployed, "sweep").exits(0).says("looked at ");
 }

@@ -81,6 +81,18 @@ fn a_limit_gives_a_start_at_once_then_an_hour_later_and_says_so() {
     assert!((3_000_000_000..=3_600_000_000).contains(&wait), "{told}");
     let shown = project.cauce(&["limits", "--json"]).exits(0).json();
     assert_eq!(shown["limits"][0]["taken"], 2);
+    // Who cannot wait for an hour takes nothing, and puts nobody else off.
+    project
+        .cauce(&["limits", "take", "slow", "--timeout", "60"])
+        .exits(1)
+        .says("nothing is taken")
+        .says("slow");
+    let again = project.cauce(&["limits", "--json"]).exits(0).json();
+    assert_eq!(
+        (&again["limits"][0]["taken"], &again["limits"][0]["next_start"]),
+        (&2.into(), &shown["limits"][0]["next_start"])
+    );
+    project.cauce(&["limits", "take", "slow", "--timeout", "90000", "--no-wait"]).exits(0);
     project.cauce(&["limits", "take", "fast"]).exits(2).says("there is no rate limit 'fast'");
     project.cauce(&["limits", "take", "slow", "--tokens", "0"]).exits(2).says("0");
 }
@@ -113,4 +125,31 @@ fn a_request_is_done_once_and_again_once_its_key_is_cleared() {
     project.cauce(&["idempotency", "clear", "p/load/b2"]).exits(2).says("no idempotency key 'b2'");
     project.cauce(&["idempotency", "show", "b1"]).exits(2).says("PIPELINE/TASK/KEY");
     project.cauce(&["audit"]).exits(0).shows("clear_idempotency");
+}
+
+#[test]
+fn a_program_inside_a_task_takes_tokens_by_the_entrypoint() {
+    let project = project(
+        "pipeline: p\ndefaults: {retry: {retries: 0}}\ntasks:\n  \
+         calls: {container: {image: host, command: [cauce-run, limits, take, slow]}}\n  \
+         hasty: {needs: [calls], container: {image: host, command: [cauce-run, limits, take, slow, --timeout, '60']}}\n",
+    );
+    project.cauce(&["run", "p.yaml", "--logical-date", DAY]).exits(1).says("nothing is taken");
+    let run = project.cauce(&["show", &format!("p/{DAY}"), "--json"]).exits(0).json();
+    assert_eq!(run["tasks"]["calls"]["status"], "success", "{run}");
+    assert_eq!(run["tasks"]["hasty"]["attempts"][0]["exit_code"], 1, "{run}");
+    let limits = project.cauce(&["limits", "--json"]).exits(0).json();
+    assert_eq!(limits["limits"][0]["taken"], 1, "who cannot wait takes nothing: {limits}");
+}
+
+#[test]
+fn a_sweep_says_what_it_looked_at_and_what_it_repaired() {
+    let project = project("pipeline: p\ntasks: {call: {container: {image: host, command: [\"true\"]}}}\n");
+    project.cauce(&["sweep"]).exits(0).says("looked at 0 runs: nothing to repair");
+    project.cauce(&["run", "p.yaml"]).exits(0);
+    let report = project.cauce(&["sweep", "--json"]).exits(0).json();
+    for kind in ["due", "started", "closed", "settled", "gates", "stopped", "freed", "troubles"] {
+        assert_eq!(report[kind], 0, "{kind}: {report}");
+    }
+    assert_eq!((&report["complete"], &report["lines"]), (&true.into(), &serde_json::json!([])));
 }

@@ -63,7 +63,7 @@ pub(crate) fn short(version: &str) -> &str {
 }
 
 /// The functions of a deployed environment.
-pub(crate) const FUNCTIONS: [&str; 9] = [
+pub(crate) const FUNCTIONS: [&str; 10] = [
     "trigger-run",
     "open-run",
     "begin-task",
@@ -73,4 +73,5 @@ pub(crate) const FUNCTIONS: [&str; 9] = [
     "record-event",
     "sweep",
     "notify",
+    "take-tokens",
 ];

@@ -10,7 +10,7 @@ use super::{Answer, Project};
 
 const FILE: &str = "pipeline: small\ntasks:\n  one: {container: {image: host, command: [\"true\"]}}\n";
 
-const FUNCTIONS: [&str; 9] = [
+const FUNCTIONS: [&str; 10] = [
     "trigger-run",
     "open-run",
     "begin-task",
@@ -20,6 +20,7 @@ const FUNCTIONS: [&str; 9] = [
     "record-event",
     "sweep",
     "notify",
+    "take-tokens",
 ];
 
 const PROJECT: &str = "\

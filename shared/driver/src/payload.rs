@@ -43,6 +43,9 @@ pub enum PayloadError {
     },
 }
 
+/// Most tokens of a rate limit that one call takes.
+const TOKENS_MAX: u32 = 1_000_000;
+
 /// Reads the payload of a function's call.
 ///
 /// # Errors
@@ -74,6 +77,14 @@ pub fn command(function: &str, payload: &Json) -> Result<Command, PayloadError> 
             token: reader.text("token")?,
             token_order: reader.token_order()?,
         })),
+        "take-tokens" => Ok(Command::Take {
+            limit: reader.text("limit")?,
+            tokens: reader.tokens()?,
+            within_seconds: match payload.get("within_seconds") {
+                None | Some(Json::Null) => None,
+                Some(_) => Some(reader.number("within_seconds")?.into()),
+            },
+        }),
         "finish-task" => Ok(Command::Finish(Finish {
             run_key: RunKey::from_text(reader.text("run_key")?),
             generation: reader.number("generation")?,
@@ -253,6 +264,12 @@ impl Reader<'_> {
             .filter(|n| n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(n))
             .map(|n| n as u32)
             .ok_or_else(|| self.missing(field))
+    }
+
+    /// How many tokens of a limit are asked for at once.
+    fn tokens(&self) -> Result<u32, PayloadError> {
+        let tokens = self.number("tokens")?;
+        if (1..=TOKENS_MAX).contains(&tokens) { Ok(tokens) } else { Err(self.missing("tokens")) }
     }
 
     /// Entered times are ISO texts of one width: they sort, and retries sort after them.

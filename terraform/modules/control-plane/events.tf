@@ -163,3 +163,49 @@ resource "aws_scheduler_schedule" "sweep" {
 
   #checkov:skip=CKV_AWS_297: the schedule's input names a pipeline and a time; AWS encrypts it with its own key.
 }
+
+# The sweep on a signal: an alarm that says that something was lost or refused begins one at once, without waiting for
+# the timer. That it began twice, or that there was nothing to repair, harms nothing.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html
+resource "aws_cloudwatch_event_rule" "alarms" {
+  name        = "${var.name}-alarms"
+  description = "Alarms of ${var.name} that say that something was lost or refused"
+  event_pattern = jsonencode({
+    source      = ["aws.cloudwatch"]
+    detail-type = ["CloudWatch Alarm State Change"]
+    detail = {
+      alarmName = concat(
+        [for alarm in ["dead-letters", "finish-lost", "store-throttled"] : "${var.name}-${alarm}"],
+        [for alarm in ["record-event-", "throttled-"] : { prefix = "${var.name}-${alarm}" }],
+      )
+      state = { value = ["ALARM"] }
+    }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "alarms" {
+  rule  = aws_cloudwatch_event_rule.alarms.name
+  arn   = aws_lambda_function.this["sweep"].arn
+  input = jsonencode({ source = "cauce.sweep" })
+
+  # The next sweep does what this one could not.
+  retry_policy {
+    maximum_event_age_in_seconds = 300
+    maximum_retry_attempts       = 2
+  }
+
+  dead_letter_config {
+    arn = aws_sqs_queue.dead_letters.arn
+  }
+
+  depends_on = [aws_lambda_permission.alarms, aws_sqs_queue_policy.dead_letters]
+}
+
+resource "aws_lambda_permission" "alarms" {
+  statement_id   = "alarms"
+  action         = "lambda:InvokeFunction"
+  function_name  = aws_lambda_function.this["sweep"].function_name
+  principal      = "events.amazonaws.com"
+  source_account = local.account
+  source_arn     = aws_cloudwatch_event_rule.alarms.arn
+}

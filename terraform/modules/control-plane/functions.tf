@@ -18,6 +18,8 @@ locals {
     # below the rates of the services that it asks.
     sweep  = { timeout_seconds = 290, memory_mb = 256 }
     notify = { timeout_seconds = 60, memory_mb = 256 }
+    # Called by programs inside tasks. It says when, and whoever asked waits.
+    take-tokens = { timeout_seconds = 15, memory_mb = 256 }
   }
 
   # Functions that something invokes asynchronously: what fails there is kept, not dropped.

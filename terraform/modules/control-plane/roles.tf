@@ -11,6 +11,14 @@ locals {
       resources = [aws_dynamodb_table.store.arn, "${aws_dynamodb_table.store.arn}/index/list"]
     }]
 
+    # Rate limits alone: a task that may ask for tokens reaches nothing else by it.
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+    limits = [{
+      actions      = ["dynamodb:BatchGetItem", "dynamodb:UpdateItem"]
+      resources    = [aws_dynamodb_table.store.arn]
+      leading_keys = ["rate#*"]
+    }]
+
     documents = [
       { actions = ["s3:GetObject", "s3:PutObject"], resources = ["${aws_s3_bucket.documents.arn}/*"] },
       # Without ListBucket, an object that is not there is AccessDenied instead of NoSuchKey.
@@ -79,6 +87,7 @@ locals {
     sweep        = concat(local.ending, ["dead_letters", "stop", "find_tasks", "stop_tasks"])
     api          = concat(local.ending, ["stop", "task_logs", "api_secrets"])
     notify       = ["channels", "dead_letters", "take_notices", "mail", "publish", "secrets", "bus"]
+    take-tokens  = ["limits"]
   }
 }
 
@@ -148,6 +157,16 @@ data "aws_iam_policy_document" "function" {
           test     = "ArnEquals"
           variable = "ecs:cluster"
           values   = [aws_ecs_cluster.this.arn]
+        }
+      }
+
+      dynamic "condition" {
+        for_each = try([statement.value.leading_keys], [])
+
+        content {
+          test     = "ForAllValues:StringLike"
+          variable = "dynamodb:LeadingKeys"
+          values   = condition.value
         }
       }
     }

@@ -67,7 +67,7 @@ variable "reserved_concurrency" {
   default     = {}
 
   validation {
-    condition     = alltrue([for function, count in var.reserved_concurrency : contains(["trigger-run", "open-run", "begin-task", "expand-map", "finish-task", "close-run", "record-event", "sweep", "notify", "api"], function) && count >= -1])
+    condition     = alltrue([for function, count in var.reserved_concurrency : contains(["trigger-run", "open-run", "begin-task", "expand-map", "finish-task", "close-run", "record-event", "sweep", "notify", "take-tokens", "api"], function) && count >= -1])
     error_message = "reserved_concurrency names functions (trigger-run, finish-task, sweep, ...) and their counts, -1 or more."
   }
 }

@@ -15,7 +15,7 @@ locals {
 
   # Names of functions that tell why they failed by an error: skips, waits and failures of tasks are errors to Lambda.
   # Their Errors metric says nothing; what they could not do shows as FinishLost, dead letters or a failed run.
-  answering_by_error = toset(["begin-task", "finish-task", "open-run", "close-run", "expand-map"])
+  answering_by_error = toset(["begin-task", "finish-task", "open-run", "close-run", "expand-map", "take-tokens"])
 
   alarmed_functions = { for name, alarm in local.function_alarms : name => alarm if alarm.metric != "Errors" || !contains(local.answering_by_error, alarm.function) }
 

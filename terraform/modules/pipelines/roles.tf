@@ -211,7 +211,7 @@ resource "aws_iam_role" "task" {
   tags               = { "cauce:pipeline" = each.key, "cauce:system" = var.system }
 }
 
-# The task contract: read the input document and earlier outputs, write one's own output.
+# The task contract: read the input document and earlier outputs, write one's own output, ask for tokens of rate limits.
 data "aws_iam_policy_document" "contract" {
   statement {
     sid     = "Contract"
@@ -226,6 +226,12 @@ data "aws_iam_policy_document" "contract" {
     sid       = "Output"
     actions   = ["s3:PutObject"]
     resources = ["${var.control_plane.documents.arn}/outputs/*"]
+  }
+
+  statement {
+    sid       = "Limits"
+    actions   = ["lambda:InvokeFunction"]
+    resources = [var.control_plane.function_arns["take-tokens"]]
   }
 
   dynamic "statement" {

@@ -127,6 +127,8 @@ resource "aws_ecs_task_definition" "this" {
         # ECS gives at most 120 s on Fargate.
         # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html
         stopTimeout = min(120, try(each.value.stop_timeout_seconds, 30))
+        # Whom `cauce-run limits take` asks.
+        environment = [{ name = "CAUCE_TAKE_TOKENS", value = "${local.name}-take-tokens" }]
         secrets = [
           for variable, reference in try(each.value.secrets, {}) : {
             name = variable

@@ -4,6 +4,9 @@
 //! program's `CAUCE_OUTPUT_FILE` to `CAUCE_OUTPUT_URI`, and ends with the program's own exit code (128 + n after death
 //! by signal n). It adds no retry and no shell: those belong to the engine, to nobody.
 //!
+//! `cauce-run limits take NAME` is a call inside a task: it returns when tokens of a rate limit may be used (see `limits`).
+//! A program of the name `limits` is started by `cauce-run -- limits`.
+//!
 //! `CAUCE_TIMEOUT_SECONDS` is how long the program may run. Only here is known when it started: the state that waits for
 //! the container counts the time that the platform needs to start it too.
 
@@ -14,6 +17,9 @@
     reason = "compiled in so that this program does not link the query engine; it only puts one object"
 )]
 mod storage;
+
+#[path = "../limits.rs"]
+mod limits;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -44,7 +50,8 @@ const OUTPUT_BYTES: u64 = 256 * 1024;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).peekable();
-    if arguments.peek().is_some_and(|first| first == "--") {
+    let is_program = arguments.peek().is_some_and(|first| first == "--");
+    if is_program {
         arguments.next();
     }
     let arguments: Vec<OsString> = arguments.collect();
@@ -60,6 +67,13 @@ fn main() -> ExitCode {
             return ExitCode::from(SYSTEM);
         }
     };
+    if !is_program && limits::is_meant(&arguments) {
+        let (code, problem) = runtime.block_on(limits::take(&arguments, &variables));
+        if let Some(problem) = problem {
+            say(&problem);
+        }
+        return ExitCode::from(code);
+    }
     ExitCode::from(runtime.block_on(run(program, rest, &variables)))
 }
 
@@ -93,6 +107,9 @@ async fn run(program: &OsString, rest: &[OsString], variables: &BTreeMap<OsStrin
     };
     let mut command = Command::new(program);
     command.args(rest).process_group(0);
+    if let Some(path) = with_own_folder(variable("PATH")) {
+        command.env("PATH", path);
+    }
     if let Some(file) = &file {
         command.env("CAUCE_OUTPUT_FILE", file);
     }
@@ -146,6 +163,19 @@ async fn run(program: &OsString, rest: &[OsString], variables: &BTreeMap<OsStrin
         },
         _ => code,
     }
+}
+
+/// The search path with the folder of this program behind all others, so that a task can call it: where it is added
+/// to an image, no path of the image leads to it.
+fn with_own_folder(path: Option<OsString>) -> Option<OsString> {
+    let own = std::env::current_exe().ok()?;
+    let path = path?;
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let folder = own.parent()?.to_owned();
+    if folders.contains(&folder) {
+        return None;
+    }
+    std::env::join_paths(folders.into_iter().chain([folder])).ok()
 }
 
 /// Ends after so many seconds; without a number, never.

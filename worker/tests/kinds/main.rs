@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "figures and skipped tests are told")]
 
 mod lake;
+mod limits;
 
 mod copy;
 mod delta;
