@@ -134,7 +134,9 @@ fn a_program_inside_a_task_takes_tokens_by_the_entrypoint() {
          calls: {container: {image: host, command: [cauce-run, limits, take, slow]}}\n  \
          hasty: {needs: [calls], container: {image: host, command: [cauce-run, limits, take, slow, --timeout, '60']}}\n",
     );
-    project.cauce(&["run", "p.yaml", "--logical-date", DAY]).exits(1).says("nothing is taken");
+    project.cauce(&["run", "p.yaml", "--logical-date", DAY]).exits(1);
+    let log = project.cauce(&["logs", &format!("p/{DAY}"), "hasty"]).exits(0);
+    log.shows("nothing is taken: the limit 'slow' has its next start at");
     let run = project.cauce(&["show", &format!("p/{DAY}"), "--json"]).exits(0).json();
     assert_eq!(run["tasks"]["calls"]["status"], "success", "{run}");
     assert_eq!(run["tasks"]["hasty"]["attempts"][0]["exit_code"], 1, "{run}");
