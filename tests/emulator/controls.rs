@@ -92,4 +92,30 @@ fn sweeping(deployed: &Deployed) {
     let report = cauce(deployed, "sweep --json").exits(0).json();
     assert_eq!(report["troubles"], 0, "{report}");
     cauce(deployed, "sweep").exits(0).says("looked at ");
+    // An alarm begins one as well: the emulated cloud sends no events of alarms, and knows which it would match.
+    let events =
+        |operation: &str, body: Json| deployed.api().call("events", &format!("AWSEvents.{operation}"), &body);
+    let rule = deployed.name("alarms");
+    let target = events("ListTargetsByRule", json!({"Rule": rule}))["Targets"][0].clone();
+    assert_eq!(target["Input"], json!({"source": "cauce.sweep"}).to_string());
+    assert!(
+        target["Arn"].as_str().unwrap().ends_with(&format!(":function:{}", deployed.name("sweep"))),
+        "{target}"
+    );
+    let pattern = events("DescribeRule", json!({"Name": rule}))["EventPattern"].clone();
+    for (alarm, state, begins) in [
+        ("finish-lost", "ALARM", true),
+        ("record-event-errors", "ALARM", true),
+        ("throttled-DescribeExecution", "ALARM", true),
+        ("finish-lost", "OK", false),
+        ("sweep-silent", "ALARM", false),
+    ] {
+        let event = json!({
+            "id": "1", "account": "123456789012", "source": "aws.cloudwatch", "time": "2026-01-05T00:00:00Z",
+            "region": "eu-west-1", "resources": [], "detail-type": "CloudWatch Alarm State Change",
+            "detail": {"alarmName": deployed.name(alarm), "state": {"value": state}},
+        });
+        let tried = events("TestEventPattern", json!({"EventPattern": pattern, "Event": event.to_string()}));
+        assert_eq!(tried["Result"], begins, "{alarm} {state}");
+    }
 }
