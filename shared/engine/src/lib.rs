@@ -19,6 +19,8 @@ mod stop;
 
 pub mod command;
 
+mod decision;
+
 pub mod view;
 
 pub mod prepared;
