@@ -38,6 +38,7 @@ verify: build ## run the sales pipeline over January 1997 and hold its gold agai
 test: tools ## run all tests; what this machine cannot run is said as "skipped: needs X"
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace --no-fail-fast
+	@$(MAKE) --no-print-directory guards
 	@python=$(VENVS)/ministack/bin/python; test -x $$python || { echo "skipped: needs ministack"; exit 0; }; \
 		cd infra/emulator && $$python -m unittest --buffer --quiet
 
@@ -74,6 +75,14 @@ sim: ## more seeds of the simulation tests (SEEDS=10000), of one (TEST=storm), o
 .PHONY: scenarios
 scenarios: ## what may go wrong, scenario by scenario, with the faults that were met (docs/reliability.md)
 	$(CARGO) test --locked -p cauce-tests --test simulation -- --nocapture scenarios
+
+.PHONY: guards
+guards: ## take away each guard of a decision in turn; its test must fail (tests/guards/guards.txt)
+	$(CARGO) run --locked --quiet -p cauce-guards -- check
+
+.PHONY: guards-find
+guards-find: ## find tests for guards that are not listed, and write them down (TEST="words of tests to try")
+	$(CARGO) run --locked --quiet -p cauce-guards -- find $(TEST)
 
 .PHONY: kill
 kill: ## kill the engine at random moments and account for every task (CYCLES=1000)

@@ -79,6 +79,8 @@ const MAY_KNOW: [(&str, &[&str]); 31] = [
             "cauce-template",
         ],
     ),
+    // It reads sources; it knows nothing of what they do.
+    ("cauce-guards", &[]),
     ("cauce-tests", &[]),
 ];
 

@@ -24,6 +24,7 @@ mod policies;
 mod pools;
 mod reference;
 mod repair;
+mod rivals;
 mod scenarios;
 mod seeds;
 mod semantics;

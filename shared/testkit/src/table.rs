@@ -416,7 +416,12 @@ async fn updates_keep_index_and_expiry<T: Table>(table: &T) {
 
 async fn updates_under_a_condition<T: Table>(table: &T) {
     let key = Key::new("update-when", "x");
-    let add = Change { steps: vec![Step::Add("used".into(), 1), Step::Insert("s".into(), "m".into())] };
+    let steps = [
+        Step::Add("used".into(), 1),
+        Step::Insert("s".into(), "m".into()),
+        Step::Set("order".into(), json!("2")),
+    ];
+    let add = Change { steps: steps.into() };
     let when = |cond| When { all: vec![cond] };
     let used = |n: i64| Cond::Equals("used".into(), json!(n));
     let refused = Err(TableError::Condition { failed: vec![0] });
@@ -439,6 +444,10 @@ async fn updates_under_a_condition<T: Table>(table: &T) {
         (used(6), false),
         (Cond::Differs("used".into(), json!(7)), false),
         (Cond::Before("when".into(), "2".into()), true),
+        (Cond::Before("order".into(), "1".into()), false),
+        (Cond::Before("order".into(), "2".into()), false),
+        (Cond::Before("order".into(), "20".into()), true),
+        (Cond::Missing("used".into()), false),
         (Cond::Exists, true),
     ] {
         let before = table.get(&key).await.unwrap().map(|item| item.version);

@@ -1,0 +1,162 @@
+//! A copy of the workspace in the build folder in which every guard is a switch: built once, it is the
+//! program without this or that guard by the number in a variable of the environment.
+
+use crate::find::{self, Guard, Removal};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The number of the guard that is gone.
+pub const GONE: &str = "CAUCE_GUARD_GONE";
+
+/// A file that the numbers of the guards that were reached are added to.
+pub const REACHED: &str = "CAUCE_GUARDS_REACHED";
+
+/// What the copy needs not: builds, history, what runs left, and the largest of the data that no test of a
+/// guard reads.
+const WITHOUT: [&str; 4] = ["target", ".git", ".cauce", "corpus"];
+
+/// The switches, a module of the lowest crate.
+const SWITCHES: &str = r#"//! Switches for guards.
+#![allow(clippy::disallowed_methods, missing_docs)]
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::sync::{Mutex, OnceLock};
+
+fn read(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Whether this guard is the one that is gone.
+pub fn gone(number: usize) -> bool {
+    static GONE: OnceLock<Option<usize>> = OnceLock::new();
+    static REACHED: OnceLock<Option<Mutex<(BTreeSet<usize>, std::fs::File)>>> = OnceLock::new();
+    let reached = REACHED.get_or_init(|| {
+        let path = read("CAUCE_GUARDS_REACHED")?;
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path).ok()?;
+        Some(Mutex::new((BTreeSet::new(), file)))
+    });
+    if let Some(reached) = reached {
+        let mut reached = reached.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if reached.0.insert(number) {
+            let _ = writeln!(reached.1, "{number}");
+        }
+    }
+    *GONE.get_or_init(|| read("CAUCE_GUARD_GONE")?.parse().ok()) == Some(number)
+}
+
+/// A condition that every item keeps.
+pub fn holds() -> crate::item::Cond {
+    crate::item::Cond::Lacks(String::new(), String::new())
+}
+"#;
+
+/// Makes the folder hold the workspace with its guards as switches, numbered by their place in `guards`.
+/// Files that are right already keep their times, so that a build does only what changed.
+pub fn make(workspace: &Path, guards: &[Guard], folder: &Path) -> Result<(), String> {
+    let mut files = BTreeMap::new();
+    collect(workspace, Path::new(""), &mut files)?;
+    let manifest = take(&mut files, Path::new("Cargo.toml"))?;
+    // Switches stand in brackets that nobody wrote, and warnings about them help nobody.
+    files.insert("Cargo.toml".into(), manifest.replace("= \"warn\"", "= \"allow\"").into_bytes());
+    let mut of_file: BTreeMap<&str, Vec<(usize, &Guard)>> = BTreeMap::new();
+    for (number, guard) in guards.iter().enumerate() {
+        of_file.entry(&guard.name.file).or_default().push((number, guard));
+    }
+    for (file, guards) in of_file {
+        let path = find::path(Path::new(""), file);
+        let text = take(&mut files, &path)?;
+        files.insert(path, switched(&text, file, &guards).into_bytes());
+    }
+    let model = find::path(Path::new(""), "model/lib.rs");
+    let text = take(&mut files, &model)?;
+    files.insert(model.with_file_name("guards.rs"), SWITCHES.into());
+    files.insert(model, format!("{text}\npub mod guards;\n").into_bytes());
+    let mut before = BTreeSet::new();
+    if folder.exists() {
+        walk(folder, Path::new(""), &mut before)?;
+    }
+    for path in before.into_iter().filter(|path| !files.contains_key(path)) {
+        fs::remove_file(folder.join(&path)).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    for (path, bytes) in files {
+        let path = folder.join(path);
+        if fs::read(&path).is_ok_and(|before| before == bytes) {
+            continue;
+        }
+        let parent = path.parent().unwrap_or(folder);
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, bytes))
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn take(files: &mut BTreeMap<PathBuf, Vec<u8>>, path: &Path) -> Result<String, String> {
+    let bytes = files.remove(path).ok_or_else(|| format!("{} is not there", path.display()))?;
+    String::from_utf8(bytes).map_err(|_| format!("{} is no text", path.display()))
+}
+
+fn collect(root: &Path, below: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<(), String> {
+    let mut paths = BTreeSet::new();
+    walk(root, below, &mut paths)?;
+    for path in paths {
+        let bytes = fs::read(root.join(&path)).map_err(|error| format!("{}: {error}", path.display()))?;
+        files.insert(path, bytes);
+    }
+    Ok(())
+}
+
+/// The files below a folder.
+fn walk(root: &Path, below: &Path, paths: &mut BTreeSet<PathBuf>) -> Result<(), String> {
+    let folder = root.join(below);
+    let entries = fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| format!("{}: {error}", folder.display()))?;
+        let path = below.join(entry.file_name());
+        let full = root.join(&path);
+        if WITHOUT.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
+        if full.is_dir() {
+            walk(root, &path, paths)?;
+        } else if full.is_file() {
+            paths.insert(path);
+        }
+    }
+    Ok(())
+}
+
+/// A file's text with its guards as switches. Only additions: guards may stand inside of others.
+fn switched(text: &str, file: &str, guards: &[(usize, &Guard)]) -> String {
+    let model = if file.starts_with("model/") { "crate" } else { "cauce_model" };
+    // Byte, then: what closes comes before what opens there; of several that open, the longest is outside.
+    let mut pieces: Vec<(usize, bool, usize, String)> = Vec::new();
+    for (number, guard) in guards {
+        let gone = format!("{model}::guards::gone({number})");
+        let any = format!("(if {gone} {{ {model}::item::Expect::Any }} else {{");
+        let (open, close) = match guard.removal {
+            Removal::ExpectAny | Removal::HandedAny => (any, "})"),
+            Removal::FieldAny => (format!("expect: {any}"), "})"),
+            Removal::CondHolds => (format!("(if {gone} {{ {model}::guards::holds() }} else {{"), "})"),
+            Removal::True => (format!("({gone} || ("), "))"),
+            // An arm: in braces it needs no comma after it, and may have one.
+            Removal::Judged => (format!("{{ {gone} || ("), ") }"),
+            Removal::False => (format!("(!{gone} && ("), "))"),
+        };
+        let length = guard.place.len();
+        pieces.push((guard.place.start, true, usize::MAX - length, open));
+        pieces.push((guard.place.end, false, length, close.to_owned()));
+    }
+    pieces.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
+    let mut switched = String::with_capacity(text.len() * 2);
+    let mut at = 0;
+    for (place, _, _, piece) in pieces {
+        switched.push_str(&text[at..place]);
+        switched.push_str(&piece);
+        at = place;
+    }
+    switched.push_str(&text[at..]);
+    switched
+}

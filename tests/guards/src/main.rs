@@ -1,0 +1,218 @@
+//! `check`: every listed guard removed in turn makes its test fail. `find`: tests for guards that are new or
+//! unproved. `list`: the guards that there are.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+
+use cauce_guards::find::{self, Guard};
+use cauce_guards::list::{self, Listed, Proof, Test};
+use cauce_guards::trial::{self, Ended, LOOKS_MAX, Programs};
+use cauce_guards::{copy, workspace};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::{env, fs};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["list"] => print(),
+        ["check"] => check(),
+        ["find", tests @ ..] => search(tests),
+        _ => Err("say `list`, `check`, or `find` and perhaps words of tests to try".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("guards: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print() -> Result<(), String> {
+    for guard in find::all(&workspace())? {
+        println!("{:<11} {}", guard.removal.kind(), guard.name);
+    }
+    Ok(())
+}
+
+/// Where builds go, and below it what is ours.
+fn target() -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "cargo's own variable, read where the program starts")]
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+struct Bench {
+    guards: Vec<Guard>,
+    listed: Listed,
+    programs: Programs,
+    tests: Vec<Test>,
+}
+
+fn bench() -> Result<Bench, String> {
+    let guards = find::all(&workspace())?;
+    let path = list::path(&workspace());
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let listed = list::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let folder = target().join("guards/copy");
+    copy::make(&workspace(), &guards, &folder)?;
+    println!("guards: building the tests with {} switches", guards.len());
+    let programs = trial::build(&folder, &target())?;
+    let tests = trial::tests(&programs)?;
+    Ok(Bench { guards, listed, programs, tests })
+}
+
+fn check() -> Result<(), String> {
+    let Bench { guards, listed, programs, tests } = bench()?;
+    let differences = list::differences(&guards, &listed);
+    if !differences.is_empty() {
+        return Err(format!("{}\n`make guards-find` mends the list", differences.join("\n")));
+    }
+    let proofs: Vec<(usize, &Guard, &Test)> = guards
+        .iter()
+        .enumerate()
+        .filter_map(|(number, guard)| match listed.get(&guard.name) {
+            Some(Proof::Test(test)) => Some((number, guard, test)),
+            _ => None,
+        })
+        .collect();
+    let killers: Vec<&Test> =
+        proofs.iter().map(|(_, _, test)| *test).collect::<BTreeSet<_>>().into_iter().collect();
+    let unknown: Vec<String> = killers
+        .iter()
+        .filter(|test| !tests.contains(test))
+        .map(|test| format!("no such test: {} {}", test.program, test.name))
+        .collect();
+    if !unknown.is_empty() {
+        return Err(unknown.join("\n"));
+    }
+    let sound = trial::each(&killers, |test| trial::run(&programs, test, None, None, LOOKS_MAX))?;
+    let broken: Vec<String> = killers
+        .iter()
+        .zip(sound)
+        .filter(|(_, ended)| !matches!(ended, Ended::Passed(_)))
+        .map(|(test, _)| format!("fails with every guard in place: {} {}", test.program, test.name))
+        .collect();
+    if !broken.is_empty() {
+        return Err(broken.join("\n"));
+    }
+    println!("guards: {} tests pass; now each of {} guards is removed", killers.len(), proofs.len());
+    let ends = trial::each(&proofs, |(number, _, test)| {
+        trial::run(&programs, test, Some(*number), None, LOOKS_MAX)
+    })?;
+    let survivors: Vec<String> = proofs
+        .iter()
+        .zip(&ends)
+        .filter(|(_, ended)| matches!(ended, Ended::Passed(_)))
+        .map(|((_, guard, test), _)| {
+            format!(
+                "nobody noticed that it was gone: {}\n  {} {} passes without it",
+                guard.name, test.program, test.name
+            )
+        })
+        .collect();
+    if !survivors.is_empty() {
+        return Err(format!("{}\nwrite a test that fails without it, or take it away", survivors.join("\n")));
+    }
+    let late = ends.iter().filter(|ended| **ended == Ended::TooLate).count();
+    let unproved = listed.values().filter(|proof| **proof == Proof::Unproved).count();
+    println!(
+        "guards: {} removed and noticed ({late} by a run that never ended), {} redundant with their reasons, \
+         {unproved} unproved",
+        proofs.len(),
+        listed.len() - proofs.len() - unproved
+    );
+    Ok(())
+}
+
+/// Tests each unlisted guard against the tests that reach it, from the quickest to the slowest.
+fn search(words: &[&str]) -> Result<(), String> {
+    let Bench { guards, mut listed, programs, tests } = bench()?;
+    let names: BTreeSet<_> = guards.iter().map(|guard| &guard.name).collect();
+    listed.retain(|name, proof| names.contains(name) && *proof != Proof::Unproved);
+    let tests: Vec<Test> = tests
+        .into_iter()
+        .filter(|test| words.is_empty() || words.iter().any(|word| test.name.contains(word)))
+        .collect();
+    let missing: Vec<(usize, &Guard)> =
+        guards.iter().enumerate().filter(|(_, guard)| !listed.contains_key(&guard.name)).collect();
+    println!("guards: {} to find; looking which of them {} tests reach", missing.len(), tests.len());
+    let folder = target().join("guards/reached");
+    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    let reached = trial::each(&tests, |test| reach(&programs, test, &folder))?;
+    let mut order: Vec<(&Test, u64, BTreeSet<usize>)> = Vec::new();
+    for (test, reached) in tests.iter().zip(reached) {
+        match reached {
+            Some((looks, numbers)) => order.push((test, looks, numbers)),
+            None => eprintln!("guards: fails with every guard in place: {} {}", test.program, test.name),
+        }
+    }
+    order.sort_by_key(|(_, looks, _)| *looks);
+    let path = list::path(&workspace());
+    let listed = Mutex::new(listed);
+    let found = trial::each(&missing, |(number, guard)| {
+        let Some(test) = killer(&programs, *number, &order)? else {
+            let reaching = order.iter().filter(|(_, _, numbers)| numbers.contains(number)).count();
+            println!("survives {reaching} tests: {}", guard.name);
+            return Ok(false);
+        };
+        println!("{}\n    {} {}", guard.name, test.program, test.name);
+        let mut listed = listed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        listed.insert(guard.name.clone(), Proof::Test(test.clone()));
+        fs::write(&path, list::render(&guards, &listed))
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+        Ok(true)
+    })?;
+    let survivors = found.iter().filter(|found| !**found).count();
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for guard in &guards {
+        *kinds.entry(guard.removal.kind()).or_default() += 1;
+    }
+    println!("guards: {kinds:?}; {} found, {survivors} survive all tests", found.len() - survivors);
+    Ok(())
+}
+
+/// How long a test is watched for the guards that it reaches, in looks. One that takes longer is tried last.
+const REACH_LOOKS: u64 = 400;
+
+/// How long tests are tried for one guard, in looks.
+const TRY_LOOKS: u64 = 1_500;
+
+/// How long a test takes and which guards it reaches; nothing if it fails.
+fn reach(programs: &Programs, test: &Test, folder: &Path) -> Result<Option<(u64, BTreeSet<usize>)>, String> {
+    let file = folder.join(format!("{}-{}", test.program, test.name.replace("::", "-")));
+    let _ = fs::remove_file(&file);
+    let looks = match trial::run(programs, test, None, Some(&file), REACH_LOOKS)? {
+        Ended::Passed(looks) => looks,
+        Ended::TooLate => REACH_LOOKS,
+        Ended::Failed => return Ok(None),
+    };
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    Ok(Some((looks, text.lines().filter_map(|line| line.parse().ok()).collect())))
+}
+
+/// The quickest test that fails without a guard; one that never ends only if no other fails.
+fn killer<'a>(
+    programs: &Programs,
+    number: usize,
+    order: &[(&'a Test, u64, BTreeSet<usize>)],
+) -> Result<Option<&'a Test>, String> {
+    let (mut late, mut spent) = (None, 0);
+    for (test, looks, numbers) in order {
+        if !numbers.contains(&number) {
+            continue;
+        }
+        if spent > TRY_LOOKS {
+            break;
+        }
+        spent += looks;
+        match trial::run(programs, test, Some(number), None, (looks * 8 + 500).min(LOOKS_MAX))? {
+            Ended::Failed => return Ok(Some(*test)),
+            Ended::TooLate => late = late.or(Some(*test)),
+            Ended::Passed(_) => {}
+        }
+    }
+    Ok(late)
+}

@@ -1,0 +1,83 @@
+//! The committed list names every guard of the source, and no other.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by ending")]
+
+use cauce_guards::find::{self, Removal, of_file};
+use cauce_guards::list::{self, Proof};
+use cauce_guards::workspace;
+
+/// How many guards still wait for a test that fails without them. It only shrinks.
+const UNPROVED: usize = 223;
+
+#[test]
+fn every_guard_is_listed() {
+    let guards = find::all(&workspace()).unwrap();
+    let listed = list::parse(&std::fs::read_to_string(list::path(&workspace())).unwrap()).unwrap();
+    let differences = list::differences(&guards, &listed);
+    assert!(
+        differences.is_empty(),
+        "{}\nA guard needs a test that fails without it, in tests/guards/guards.txt. `make guards-find` \
+         looks for one among the tests that reach it and writes it down; where it finds none, write one.",
+        differences.join("\n")
+    );
+    let unproved = listed.values().filter(|proof| **proof == Proof::Unproved).count();
+    assert!(
+        unproved <= UNPROVED,
+        "{unproved} guards are unproved: write a test that fails without the new one"
+    );
+    assert_eq!(unproved, UNPROVED, "fewer guards are unproved: so many shall they stay");
+    assert_eq!(list::render(&guards, &listed), std::fs::read_to_string(list::path(&workspace())).unwrap());
+}
+
+const FILE: &str = r#"
+fn one(expect: Expect, fence: u64) -> Vec<Write> {
+    let when = When { all: vec![Cond::Missing(HELD.into())] };
+    let known = item.map_or(Expect::Absent, |item| Expect::Version(item.version));
+    if task.fence != fence && task.tries < 3 && matches!(x, Some(y) if y.generation <= 4) {}
+    if let Some(Expect::Version(_)) = known {}
+    vec![Write::Put { item, expect }, Write::Delete { key, expect: Expect::Any }, put(row.expect)]
+}
+#[cfg(test)]
+mod tests {
+    fn two() -> Expect { Expect::Absent }
+}
+"#;
+
+#[test]
+fn guards_are_found_by_what_they_are() {
+    let found = of_file("engine/one.rs", FILE).unwrap();
+    let found: Vec<(&str, Removal)> =
+        found.iter().map(|guard| (guard.name.guard.as_str(), guard.removal)).collect();
+    let expected = [
+        ("one: Cond::Missing(HELD.into())", Removal::CondHolds),
+        ("one: Expect::Absent", Removal::ExpectAny),
+        ("one: Expect::Version(item.version)", Removal::ExpectAny),
+        ("one: task.fence != fence -> false", Removal::False),
+        ("one: y.generation <= 4 -> true", Removal::True),
+        ("one: y.generation <= 4 -> false", Removal::False),
+        ("one: expect", Removal::FieldAny),
+        ("one: row.expect", Removal::HandedAny),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_condition_where_nobody_can_read_it_is_told() {
+    let error = of_file("engine/one.rs", "fn one() { all!(for Cond::Exists; 3) }").unwrap_err();
+    assert!(error.contains("engine/one.rs: one: a condition inside of `all!`"), "{error}");
+}
+
+#[test]
+fn the_list_is_read_as_it_was_written() {
+    let guards = of_file("engine/one.rs", FILE).unwrap();
+    let text = "[engine/one.rs]\none: expect\n    simulation a::b\none: row.expect\n    redundant: twice\n";
+    let listed = list::parse(text).unwrap();
+    assert!(listed.values().any(|proof| *proof == Proof::Redundant("twice".into())));
+    let rendered = list::render(&guards, &listed);
+    assert!(rendered.ends_with(&text["[engine/one.rs]\n".len()..]), "{rendered}");
+    assert!(rendered.contains("one: Expect::Absent\n    unproved\n"), "{rendered}");
+    let differences = list::differences(&guards, &listed);
+    assert_eq!(differences.len(), guards.len() - 2);
+    assert!(list::parse("one: expect\none: row.expect\n").is_err());
+    assert!(list::parse("[engine/one.rs]\none: expect\n").is_err());
+}
