@@ -4,8 +4,10 @@
 use crate::datasets::update;
 use crate::deployments::{deploy, made, staged};
 use crate::sets::poll_once;
-use crate::world::{Sim, by_hand, compiled, epoch, host_of, script};
-use cauce_engine::command::{Deploy, Pause};
+use crate::world::{Sim, by_hand, epoch, host_of, script};
+use cauce_compiler::Compiled;
+use cauce_engine::command::{Approve, Ask, Begin, Close, Deploy, Finish, Open, Outcome, Pause};
+use cauce_engine::trigger::execution_input;
 use cauce_engine::{Command, Reply};
 use cauce_host::simulation::{MemoryObjects, Simulated};
 use cauce_local::memory::MemoryTable;
@@ -13,8 +15,10 @@ use cauce_model::{Instant, Json, RunKey};
 use cauce_ports::Clock;
 use cauce_testkit::faulty::{Faults, Faulty};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::rc::Rc;
 
 /// A world whose calls can be held, and in which nothing happens by itself.
 pub(crate) type Held = Sim<Faulty<MemoryTable>>;
@@ -49,7 +53,8 @@ fn store(table: &MemoryTable) -> Store {
             .collect::<Vec<_>>()
             .join("#")
     };
-    let items = table.items().into_iter();
+    // Slots are taken before the run is written; whoever has taken one for nothing leaves it to the sweep.
+    let items = table.items().into_iter().filter(|item| !item.key.partition.starts_with("pool#"));
     items
         .map(|item| {
             (said(&item.key.to_string()), timeless(&json!([item.body, item.index.map(|index| index.list)])))
@@ -113,7 +118,7 @@ fn serial(story: &str, before: impl AsyncFn(&Held), commands: [Command; 2]) {
 
 /// The items in which a store differs from what it should be.
 fn difference(expected: &Store, found: &Store) -> String {
-    let keys: std::collections::BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
+    let keys: BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
     let differ = keys.into_iter().filter(|key| expected.get(*key) != found.get(*key));
     let line = |key: &String| {
         format!("{key}\n  one order: {}\n  here:      {}", json!(expected.get(key)), json!(found.get(key)))
@@ -129,6 +134,13 @@ tasks:
   load: {container: {image: loader, command: [run]}}
   check: {needs: [load], pass: {}}
 ";
+
+/// Compiled once: a world is made for each call that is held.
+fn compiled(yaml: &str) -> Rc<Compiled> {
+    thread_local!(static KNOWN: RefCell<BTreeMap<String, Rc<Compiled>>> = RefCell::default());
+    let compiled = || Rc::new(crate::world::compiled(yaml));
+    KNOWN.with_borrow_mut(|known| Rc::clone(known.entry(yaml.to_owned()).or_insert_with(compiled)))
+}
 
 async fn deployed(host: &Held, yaml: &str) {
     let reply = deploy(host, &compiled(yaml), made(&compiled(yaml), "drop")).await;
@@ -237,4 +249,188 @@ fn two_interventions_in_a_run() {
         async |host| deployed(host, SALES).await,
         [trigger("r1"), cancel("ana")],
     );
+}
+
+/// A run in which every kind of record is written: two tasks, one after the other; the first once for a key.
+const LOADS: &str = "
+pipeline: sales
+max_active_runs: 8
+max_consecutive_failed_runs: 1
+notify: {failed: [team]}
+deadline: {after: 1h, from: started, action: notify}
+tasks:
+  load:
+    container: {image: loader, command: [run]}
+    idempotency: {key: day, ttl: 1h}
+    retry: {retries: 1, delay: 5s, jitter: 0}
+  check: {needs: [load], approval: {message: 'good?'}}
+";
+
+async fn tell(host: &Held, command: Command) {
+    host.driver().execute(&command).await.unwrap();
+}
+
+fn requested(run_id: &str) -> Command {
+    Command::Trigger(Box::new(by_hand(&compiled(LOADS), run_id)))
+}
+
+fn opens(run_id: &str) -> Command {
+    let run = RunKey::new("sales", run_id);
+    Command::Open(Open {
+        pipeline: "sales".to_owned(),
+        version: compiled(LOADS).version().to_owned(),
+        execution: format!("{run_id}-g1"),
+        input: execution_input(&run, 1),
+        token: format!("open {run_id}"),
+    })
+}
+
+fn begins(run_id: &str, task: &str) -> Command {
+    Command::Begin(Begin {
+        run_key: RunKey::new("sales", run_id),
+        generation: 1,
+        task: task.to_owned(),
+        index: None,
+        token: format!("{task} of {run_id}"),
+        token_order: "1".to_owned(),
+    })
+}
+
+fn finishes(run_id: &str, task: &str, outcome: Outcome) -> Command {
+    let run_key = RunKey::new("sales", run_id);
+    Command::Finish(Finish { run_key, generation: 1, task: task.to_owned(), index: None, fence: 1, outcome })
+}
+
+fn good() -> Outcome {
+    Outcome::Succeeded(json!({"StopCode": "EssentialContainerExited", "Containers": [{"ExitCode": 0}]}))
+}
+
+fn bad() -> Outcome {
+    Outcome::Failed { error: "States.Timeout".to_owned(), cause: String::new() }
+}
+
+fn asks() -> Command {
+    Command::Ask(Ask {
+        run_key: key(),
+        generation: 1,
+        task: "check".to_owned(),
+        fence: 1,
+        token: "answer me".to_owned(),
+        token_order: "1".to_owned(),
+    })
+}
+
+fn answers(approved: bool, by: &str) -> Command {
+    let (task, by) = ("check".to_owned(), by.to_owned());
+    Command::Approve(Approve { run_key: key(), task, approved, by, comment: String::new() })
+}
+
+fn closes(run_id: &str) -> Command {
+    Command::Close(Close { run_key: RunKey::new("sales", run_id), generation: 1, redrives: 0 })
+}
+
+/// A run whose commands so far are these.
+async fn run_after(host: &Held, commands: &[Command]) {
+    deployed(host, LOADS).await;
+    for command in commands {
+        tell(host, command.clone()).await;
+    }
+}
+
+#[test]
+fn a_run_that_is_opened_while_something_else_becomes_of_it() {
+    let requested_once = async |host: &Held| run_after(host, &[requested("r1")]).await;
+    serial("opened twice", requested_once, [opens("r1"), opens("r1")]);
+    serial("opened and cancelled", requested_once, [opens("r1"), cancel("ana")]);
+    let by_hand = async |host: &Held| run_after(host, &[]).await;
+    let mut typed = opens("r1");
+    if let Command::Open(open) = &mut typed {
+        open.execution = "r1".to_owned();
+        open.input = json!({});
+    }
+    serial("begun by hand twice", by_hand, [typed.clone(), typed.clone()]);
+    serial("begun by hand and requested", by_hand, [typed, requested("r1")]);
+}
+
+#[test]
+fn a_task_that_begins_or_ends_while_something_else_becomes_of_it() {
+    let opened = async |host: &Held| run_after(host, &[requested("r1"), opens("r1")]).await;
+    serial("begun twice", opened, [begins("r1", "load"), begins("r1", "load")]);
+    let begun =
+        async |host: &Held| run_after(host, &[requested("r1"), opens("r1"), begins("r1", "load")]).await;
+    let ends = |outcome| finishes("r1", "load", outcome);
+    serial("ended in two ways", begun, [ends(good()), ends(bad())]);
+    serial("ended twice", begun, [ends(bad()), ends(bad())]);
+    serial("ended and cancelled", begun, [ends(bad()), cancel("ana")]);
+    serial("ended and found dead", begun, [ends(good()), ends(Outcome::Died(None))]);
+}
+
+#[test]
+fn two_runs_with_one_idempotency_key() {
+    let two = [requested("r1"), opens("r1"), requested("r2"), opens("r2")];
+    let opened = async |host: &Held| run_after(host, &two).await;
+    serial("two claims", opened, [begins("r1", "load"), begins("r2", "load")]);
+    let claimed = async |host: &Held| {
+        opened(host).await;
+        tell(host, begins("r1", "load")).await;
+    };
+    serial("a result and a claim", claimed, [finishes("r1", "load", good()), begins("r2", "load")]);
+    let forget = |by: &str| Command::Forget {
+        pipeline: "sales".to_owned(),
+        task: "load".to_owned(),
+        key: "day".to_owned(),
+        by: Some(by.to_owned()),
+    };
+    serial("forgotten and completed", claimed, [finishes("r1", "load", good()), forget("ana")]);
+    serial("forgotten twice", claimed, [forget("bob"), forget("ana")]);
+    let failed = async |host: &Held| {
+        claimed(host).await;
+        tell(host, finishes("r1", "load", bad())).await;
+        tell(host, cancel("ana")).await;
+    };
+    serial("taken over and forgotten", failed, [begins("r2", "load"), forget("ana")]);
+}
+
+#[test]
+fn an_approval_that_is_asked_and_answered_at_one_moment() {
+    let to_ask = [
+        requested("r1"),
+        opens("r1"),
+        begins("r1", "load"),
+        finishes("r1", "load", good()),
+        begins("r1", "check"),
+    ];
+    let asking = async |host: &Held| run_after(host, &to_ask).await;
+    serial("asked and answered", asking, [asks(), answers(true, "ana")]);
+    serial("answered in two ways", asking, [answers(false, "bob"), answers(true, "ana")]);
+    serial("answered and cancelled", asking, [answers(true, "bob"), cancel("ana")]);
+    let asked = async |host: &Held| {
+        asking(host).await;
+        tell(host, asks()).await;
+    };
+    serial("asked, then answered in two ways", asked, [answers(false, "bob"), answers(true, "ana")]);
+}
+
+#[test]
+fn a_run_that_is_closed_while_something_else_becomes_of_it() {
+    let failing = |run_id: &'static str| {
+        [
+            requested(run_id),
+            opens(run_id),
+            begins(run_id, "load"),
+            finishes(run_id, "load", Outcome::Died(None)),
+            begins(run_id, "check"),
+        ]
+    };
+    let to_close = async |host: &Held| run_after(host, &failing("r1")).await;
+    let deadline = Command::Deadline { run_key: key() };
+    serial("closed twice", to_close, [closes("r1"), closes("r1")]);
+    serial("closed and cancelled", to_close, [closes("r1"), cancel("ana")]);
+    serial("closed and late", to_close, [closes("r1"), deadline.clone()]);
+    serial("late and cancelled", to_close, [deadline, cancel("ana")]);
+    serial("closed and asked for again", to_close, [closes("r1"), requested("r1")]);
+    let two: Vec<Command> = failing("r1").into_iter().chain(failing("r2")).collect();
+    let both = async |host: &Held| run_after(host, &two).await;
+    serial("two that fail", both, [closes("r1"), closes("r2")]);
+    serial("one that fails and a pause", both, [closes("r1"), pause(true, "ana")]);
 }

@@ -59,7 +59,16 @@ pub fn make(workspace: &Path, guards: &[Guard], folder: &Path) -> Result<(), Str
     collect(workspace, Path::new(""), &mut files)?;
     let manifest = take(&mut files, Path::new("Cargo.toml"))?;
     // Switches stand in brackets that nobody wrote, and warnings about them help nobody.
-    files.insert("Cargo.toml".into(), manifest.replace("= \"warn\"", "= \"allow\"").into_bytes());
+    let manifest = manifest.replace("= \"warn\"", "= \"allow\"");
+    let version = manifest.lines().find(|line| line.starts_with("version = \""));
+    let version = version.ok_or("the workspace's Cargo.toml names no version")?.to_owned();
+    // Cargo tells packages by name, version and place in their workspace: under the same version the copy's
+    // builds and the workspace's own would overwrite each other.
+    let other = version.replacen("\"", "\"1", 1);
+    files.insert("Cargo.toml".into(), manifest.replacen(&version, &other, 1).into_bytes());
+    let lock = take(&mut files, Path::new("Cargo.lock"))?;
+    let blocks: Vec<String> = lock.split("[[package]]").map(|block| ours(block, &version, &other)).collect();
+    files.insert("Cargo.lock".into(), blocks.join("[[package]]").into_bytes());
     let mut of_file: BTreeMap<&str, Vec<(usize, &Guard)>> = BTreeMap::new();
     for (number, guard) in guards.iter().enumerate() {
         of_file.entry(&guard.name.file).or_default().push((number, guard));
@@ -91,6 +100,11 @@ pub fn make(workspace: &Path, guards: &[Guard], folder: &Path) -> Result<(), Str
             .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
     }
     Ok(())
+}
+
+/// A package of the lock file; our own, which come from no registry, under the copy's version.
+fn ours(block: &str, version: &str, other: &str) -> String {
+    if block.contains("\nsource = ") { block.to_owned() } else { block.replacen(version, other, 1) }
 }
 
 fn take(files: &mut BTreeMap<PathBuf, Vec<u8>>, path: &Path) -> Result<String, String> {
@@ -149,7 +163,7 @@ fn switched(text: &str, file: &str, guards: &[(usize, &Guard)]) -> String {
         pieces.push((guard.place.start, true, usize::MAX - length, open));
         pieces.push((guard.place.end, false, length, close.to_owned()));
     }
-    pieces.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
+    pieces.sort_by_key(|piece| (piece.0, piece.1, piece.2));
     let mut switched = String::with_capacity(text.len() * 2);
     let mut at = 0;
     for (place, _, _, piece) in pieces {

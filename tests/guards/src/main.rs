@@ -8,6 +8,7 @@ use cauce_guards::list::{self, Listed, Proof, Test};
 use cauce_guards::trial::{self, Ended, LOOKS_MAX, Programs};
 use cauce_guards::{copy, workspace};
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -139,7 +140,7 @@ fn search(words: &[&str]) -> Result<(), String> {
     let missing: Vec<(usize, &Guard)> =
         guards.iter().enumerate().filter(|(_, guard)| !listed.contains_key(&guard.name)).collect();
     println!("guards: {} to find; looking which of them {} tests reach", missing.len(), tests.len());
-    let folder = target().join("guards/reached");
+    let folder = target().join("guards/reached").join(digest(&guards));
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let reached = trial::each(&tests, |test| reach(&programs, test, &folder))?;
     let mut order: Vec<(&Test, u64, BTreeSet<usize>)> = Vec::new();
@@ -174,16 +175,22 @@ fn search(words: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
+/// Stands for these guards in this order: what tests reach is remembered by the guards' numbers, and adds up.
+fn digest(guards: &[Guard]) -> String {
+    let mut hasher = DefaultHasher::new();
+    guards.iter().for_each(|guard| guard.name.to_string().hash(&mut hasher));
+    format!("{:016x}", hasher.finish())
+}
+
 /// How long a test is watched for the guards that it reaches, in looks. One that takes longer is tried last.
-const REACH_LOOKS: u64 = 400;
+const REACH_LOOKS: u64 = 150;
 
 /// How long tests are tried for one guard, in looks.
-const TRY_LOOKS: u64 = 1_500;
+const TRY_LOOKS: u64 = 500;
 
 /// How long a test takes and which guards it reaches; nothing if it fails.
 fn reach(programs: &Programs, test: &Test, folder: &Path) -> Result<Option<(u64, BTreeSet<usize>)>, String> {
     let file = folder.join(format!("{}-{}", test.program, test.name.replace("::", "-")));
-    let _ = fs::remove_file(&file);
     let looks = match trial::run(programs, test, None, Some(&file), REACH_LOOKS)? {
         Ended::Passed(looks) => looks,
         Ended::TooLate => REACH_LOOKS,

@@ -37,15 +37,12 @@ pub enum Ended {
 /// The built programs by name.
 pub type Programs = BTreeMap<String, PathBuf>;
 
-/// Builds the test programs of a copy, with the third-party builds of this workspace.
+/// Builds the test programs of a copy, with the third-party builds of this workspace: with all of its packages
+/// chosen, though only two programs are built, crates from elsewhere have the same features as in `make test`.
 pub fn build(copy: &Path, target: &Path) -> Result<Programs, String> {
     let mut command = Command::new("cargo");
     command.current_dir(copy).env("CARGO_TARGET_DIR", target);
-    command.args(["test", "--locked", "--offline", "--no-run", "--quiet", "--message-format=json"]);
-    command.args(
-        "-p cauce-tests -p cauce-model -p cauce-engine -p cauce-driver -p cauce-host -p cauce-local"
-            .split(' '),
-    );
+    command.args(["test", "--locked", "--workspace", "--no-run", "--quiet", "--message-format=json"]);
     for (_, test) in PROGRAMS {
         command.args(["--test", test]);
     }
