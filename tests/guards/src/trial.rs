@@ -16,9 +16,9 @@ pub const PROGRAMS: [(&str, &str); 2] = [("simulation", "simulation"), ("tables"
 /// How often a running test is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How long a test may go on without its guard, in looks: a run in virtual time that never ends is noticed
-/// like one that ends wrongly.
-pub const LOOKS_MAX: u64 = 6_000;
+/// How much longer a test may go on without its guard than eight times what it takes with it, in looks: a run
+/// in virtual time that never ends is noticed like one that ends wrongly.
+pub const LOOKS_MAX: u64 = 3_000;
 
 /// What a test without its guard may take of memory, in KiB of addresses: one that never ends often grows.
 const MEMORY_KIB: u64 = 4 << 20;
