@@ -38,7 +38,6 @@ verify: build ## run the sales pipeline over January 1997 and hold its gold agai
 test: tools ## run all tests; what this machine cannot run is said as "skipped: needs X"
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace --no-fail-fast
-	@$(MAKE) --no-print-directory guards
 	@python=$(VENVS)/ministack/bin/python; test -x $$python || { echo "skipped: needs ministack"; exit 0; }; \
 		cd infra/emulator && $$python -m unittest --buffer --quiet
 
