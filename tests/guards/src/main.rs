@@ -230,8 +230,9 @@ fn killer<'a>(
         spent += looks;
         match trial::run(programs, test, Some(number), None, looks * 8 + LOOKS_MAX)? {
             Ended::Failed => return Ok(Some(*test)),
-            Ended::TooLate => late = late.or(Some(*test)),
-            Ended::Passed(_) => {}
+            // Of one that was cut off before it is not known how long it takes with its guards.
+            Ended::TooLate if *looks < REACH_LOOKS => late = late.or(Some(*test)),
+            Ended::TooLate | Ended::Passed(_) => {}
         }
     }
     Ok(late)
