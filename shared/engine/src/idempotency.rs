@@ -75,7 +75,7 @@ pub(crate) fn ask(
         match against(case, plan, &key, &known, &claimed, view)? {
             Found::Free => {}
             Found::Again(why) => claimed.why = Some(why.to_owned()),
-            Found::Stands(asked) => return Ok(asked),
+            Found::Stands(asked) => return Ok(*asked),
         }
     }
     let claim = ClaimRecord { key, fence: claimed.fence };
@@ -99,7 +99,7 @@ enum Found {
     /// It is replaced, for this reason.
     Again(&'static str),
     /// It decides.
-    Stands(Asked),
+    Stands(Box<Asked>),
 }
 
 fn against(
@@ -129,9 +129,9 @@ fn against(
              were others",
             known.run
         );
-        return Ok(Found::Stands(Asked::Refused(reason)));
+        return Ok(Found::Stands(Box::new(Asked::Refused(reason))));
     }
-    Ok(Found::Stands(match (plan.on_duplicate, result) {
+    Ok(Found::Stands(Box::new(match (plan.on_duplicate, result) {
         (OnDuplicate::Fail, Some(result)) => {
             Asked::Refused(format!("idempotency: {} did '{key}' at {}", known.run, result.at))
         }
@@ -141,7 +141,7 @@ fn against(
             reason: format!("idempotency: {} did '{key}' at {}", known.run, result.at),
         },
         (_, None) => Asked::UnderWay(known.run.clone()),
-    }))
+    })))
 }
 
 /// Why the task runs whatever was done before: somebody asked for just that.
