@@ -2,7 +2,9 @@
 
 use crate::deployments::audit;
 use crate::repair::{pass, settle, stand, started, tell};
-use crate::world::{Sim, by_hand, compiled, deployment, epoch, host, script};
+use crate::sets::poll_once;
+use crate::world::{Sim, by_hand, compiled, deployment, epoch, host, read, script};
+use cauce_driver::Budget;
 use cauce_engine::command::Pause;
 use cauce_engine::{Command, Reply};
 use cauce_host::simulation::MemoryObjects;
@@ -13,6 +15,7 @@ use cauce_model::{AuditRecord, Json, RunKey, RunStatus};
 use cauce_ports::Table;
 use cauce_testkit::faulty::{Faults, Faulty, Rates};
 use serde_json::json;
+use std::pin::pin;
 
 const PIPELINE: &str = "
 pipeline: sales
@@ -47,6 +50,48 @@ fn said(entries: &[AuditRecord]) -> Vec<Json> {
 
 fn audited(host: &Sim) -> Vec<Json> {
     said(&host.world().clock.clone().block_on(audit(host)).unwrap())
+}
+
+#[test]
+fn what_begins_while_its_run_is_cancelled_is_stopped_by_a_sweep() {
+    let (compiled, key) = (compiled(PIPELINE), RunKey::new("sales", "r1"));
+    let mut went_on = 0;
+    // Each call that is made until the program runs is held, and the run cancelled meanwhile.
+    for call in 1.. {
+        let faults = Faults::none();
+        let table = Faulty::new(MemoryTable::new(), &faults);
+        let script = script(json!({"load": 50_000}), json!({}));
+        let host = host(table, MemoryObjects::default(), script, epoch());
+        let clock = host.world().clock.clone();
+        let passes = async |seconds| {
+            host.run(clock.until(epoch().plus_seconds(seconds))).await.unwrap();
+            read(&host, &key).await
+        };
+        let ended = clock
+            .block_on(async {
+                host.deploy(&deployment(&compiled)).await.unwrap();
+                host.execute(&Command::Trigger(Box::new(by_hand(&compiled, "r1")))).await.unwrap();
+                let held = faults.calls() + call;
+                faults.hold_at(held);
+                let mut passing = pin!(passes(5));
+                assert!(poll_once(passing.as_mut()).await.is_none());
+                if faults.calls() < held {
+                    return None;
+                }
+                host.execute(&cancel(&key)).await.unwrap();
+                faults.release();
+                let before = passing.await;
+                passes(100).await;
+                host.driver().sweep(&Budget::default()).await.unwrap();
+                Some((before, passes(110).await))
+            })
+            .unwrap();
+        let Some((before, after)) = ended else { break };
+        went_on += u32::from(!before.run.status.is_terminal());
+        assert_eq!(after.run.status, RunStatus::Cancelled, "call {call}: {}", after.statuses());
+        assert!(after.ran.iter().all(|ran| ran.ended_at <= epoch().plus_seconds(110)), "{:?}", after.ran);
+    }
+    assert!(went_on > 0, "nothing began while its run was cancelled");
 }
 
 #[test]

@@ -24,6 +24,9 @@ pub const START_AGAIN_SECONDS: u64 = 1800;
 /// the way: the state that was to start it gave up. States try for less than half of this.
 const LOST_SECONDS: u64 = 3600;
 
+/// What still runs of a run this long after it was cancelled, nobody is about to stop.
+const CANCELLED_SECONDS: u64 = 60;
+
 /// What was repaired.
 #[derive(Default)]
 struct Repairs {
@@ -221,6 +224,22 @@ fn under_way(
     }
     for pool in pools {
         decision.effects.push(slots::look_once(&pool));
+    }
+
+    // A task that had read the run before it was cancelled, and began after, was not there to be stopped.
+    let is_under_way = |record: &TaskRecord| {
+        record.generation == run.generation
+            && matches!(record.status, TaskStatus::Running | TaskStatus::Retrying)
+            && prepared.find(&record.task).is_some_and(|(_, plan)| !plan.is_teardown())
+    };
+    if let Some(cancel) = &run.cancel
+        && cancel.at.plus_seconds(CANCELLED_SECONDS) <= now
+        && let late @ 1.. = records.iter().filter(|record| is_under_way(record)).count()
+    {
+        repairs.stopped += late as u32;
+        repairs.say(run, &format!("stopped {late} that had begun while it was cancelled"));
+        let (run_key, reason) = (run.key(), cancel.reason.clone());
+        decision.effects.push(Effect::Command(Box::new(Command::Cancel { run_key, reason, by: None })));
     }
 
     // Whoever answered may have died before the token heard of it.

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// The number of the guard that is gone.
 pub const GONE: &str = "CAUCE_GUARD_GONE";
 
-/// A file that the numbers of the guards that were reached are added to.
+/// A file that the numbers of the guards that were reached are added to, each with a `!` once it made a
+/// difference.
 pub const REACHED: &str = "CAUCE_GUARDS_REACHED";
 
 /// What the copy needs not: builds, history, what runs left, and the largest of the data that no test of a
@@ -20,30 +21,78 @@ const WITHOUT: [&str; 4] = ["target", ".git", ".cauce", "corpus"];
 const SWITCHES: &str = r#"//! Switches for guards.
 #![allow(clippy::disallowed_methods, missing_docs)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::Write as _;
 use std::sync::{Mutex, OnceLock};
+
+/// How many of the conditions that were made last one that is refused may be of.
+const LAST: usize = 40;
+
+struct Told {
+    told: BTreeSet<(usize, bool)>,
+    last: VecDeque<usize>,
+    file: std::fs::File,
+}
+
+impl Told {
+    fn tell(&mut self, number: usize, mattered: bool) {
+        if self.told.insert((number, mattered)) {
+            let _ = writeln!(self.file, "{number}{}", if mattered { "!" } else { "" });
+        }
+    }
+}
 
 fn read(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Whether this guard is the one that is gone.
-pub fn gone(number: usize) -> bool {
-    static GONE: OnceLock<Option<usize>> = OnceLock::new();
-    static REACHED: OnceLock<Option<Mutex<(BTreeSet<usize>, std::fs::File)>>> = OnceLock::new();
-    let reached = REACHED.get_or_init(|| {
+fn told(tell: impl FnOnce(&mut Told)) {
+    static TOLD: OnceLock<Option<Mutex<Told>>> = OnceLock::new();
+    let told = TOLD.get_or_init(|| {
         let path = read("CAUCE_GUARDS_REACHED")?;
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path).ok()?;
-        Some(Mutex::new((BTreeSet::new(), file)))
+        Some(Mutex::new(Told { told: BTreeSet::new(), last: VecDeque::new(), file }))
     });
-    if let Some(reached) = reached {
-        let mut reached = reached.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if reached.0.insert(number) {
-            let _ = writeln!(reached.1, "{number}");
-        }
+    if let Some(told) = told {
+        tell(&mut told.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
     }
+}
+
+fn is_gone(number: usize) -> bool {
+    static GONE: OnceLock<Option<usize>> = OnceLock::new();
     *GONE.get_or_init(|| read("CAUCE_GUARD_GONE")?.parse().ok()) == Some(number)
+}
+
+/// Whether this condition of a write is the one that is gone.
+pub fn gone(number: usize) -> bool {
+    told(|told| {
+        told.tell(number, false);
+        told.last.retain(|other| *other != number);
+        told.last.push_back(number);
+        if told.last.len() > LAST {
+            told.last.pop_front();
+        }
+    });
+    is_gone(number)
+}
+
+/// What a comparison says, or what lets everything pass where it is the one that is gone. It made a
+/// difference once it said the other.
+pub fn says(number: usize, passes: bool, said: bool) -> bool {
+    told(|told| told.tell(number, said != passes));
+    if is_gone(number) { passes } else { said }
+}
+
+/// The same of a condition that is judged. Refused, one of those that were made last made a difference.
+pub fn judges(number: usize, said: bool) -> bool {
+    if !said {
+        told(|told| {
+            for other in told.last.clone() {
+                told.tell(other, true);
+            }
+        });
+    }
+    says(number, true, said)
 }
 
 /// A condition that every item keeps.
@@ -148,16 +197,17 @@ fn switched(text: &str, file: &str, guards: &[(usize, &Guard)]) -> String {
     // Byte, then: what closes comes before what opens there; of several that open, the longest is outside.
     let mut pieces: Vec<(usize, bool, usize, String)> = Vec::new();
     for (number, guard) in guards {
-        let gone = format!("{model}::guards::gone({number})");
+        let switch = format!("{model}::guards");
+        let gone = format!("{switch}::gone({number})");
         let any = format!("(if {gone} {{ {model}::item::Expect::Any }} else {{");
         let (open, close) = match guard.removal {
             Removal::ExpectAny | Removal::HandedAny => (any, "})"),
             Removal::FieldAny => (format!("expect: {any}"), "})"),
             Removal::CondHolds => (format!("(if {gone} {{ {model}::guards::holds() }} else {{"), "})"),
-            Removal::True => (format!("({gone} || ("), "))"),
+            Removal::True => (format!("{switch}::says({number}, true, "), ")"),
             // An arm: in braces it needs no comma after it, and may have one.
-            Removal::Judged => (format!("{{ {gone} || ("), ") }"),
-            Removal::False => (format!("(!{gone} && ("), "))"),
+            Removal::Judged => (format!("{{ {switch}::judges({number}, "), ") }"),
+            Removal::False => (format!("{switch}::says({number}, false, "), ")"),
         };
         let length = guard.place.len();
         pieces.push((guard.place.start, true, usize::MAX - length, open));

@@ -153,20 +153,23 @@ fn search(words: &[&str]) -> Result<(), String> {
     let folder = target().join("guards/reached").join(digest(&guards));
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let reached = trial::each(&tests, |test| reach(&programs, test, &folder))?;
-    let mut order: Vec<(&Test, u64, BTreeSet<usize>)> = Vec::new();
+    let mut order: Vec<(&Test, Seen)> = Vec::new();
     for (test, reached) in tests.iter().zip(reached) {
         match reached {
-            Some((looks, numbers)) => order.push((test, looks, numbers)),
+            Some(seen) => order.push((test, seen)),
             None => eprintln!("guards: fails with every guard in place: {} {}", test.program, test.name),
         }
     }
-    order.sort_by_key(|(_, looks, _)| *looks);
+    order.sort_by_key(|(_, seen)| seen.looks);
     let path = list::path(&workspace());
     let listed = Mutex::new(listed);
     let found = trial::each(&missing, |(number, guard)| {
         let Some(test) = killer(&programs, *number, &order)? else {
-            let reaching = order.iter().filter(|(_, _, numbers)| numbers.contains(number)).count();
-            println!("survives {reaching} tests: {}", guard.name);
+            let count = |of: fn(&Seen) -> &BTreeSet<usize>| {
+                order.iter().filter(|(_, seen)| of(seen).contains(number)).count()
+            };
+            let (reach, matters) = (count(|seen| &seen.reached), count(|seen| &seen.mattered));
+            println!("survives ({reach} tests reach it, in {matters} it matters): {}", guard.name);
             return Ok(false);
         };
         println!("{}\n    {} {}", guard.name, test.program, test.name);
@@ -196,13 +199,24 @@ fn digest(guards: &[Guard]) -> String {
 }
 
 /// How long a test is watched for the guards that it reaches, in looks. One that takes longer is tried last.
-const REACH_LOOKS: u64 = 150;
+const REACH_LOOKS: u64 = 1500;
 
-/// How long tests are tried for one guard, in looks.
-const TRY_LOOKS: u64 = 500;
+/// How long those tests are tried for one guard in which it made a difference, in looks; and then the others
+/// that reach it.
+const TRY_LOOKS: [u64; 2] = [4000, 500];
 
-/// How long a test takes and which guards it reaches; nothing if it fails.
-fn reach(programs: &Programs, test: &Test, folder: &Path) -> Result<Option<(u64, BTreeSet<usize>)>, String> {
+/// What was seen of a test.
+struct Seen {
+    /// How long it takes.
+    looks: u64,
+    /// The guards that it reaches.
+    reached: BTreeSet<usize>,
+    /// Those among them that refused something, as far as can be told.
+    mattered: BTreeSet<usize>,
+}
+
+/// Watches a test; nothing if it fails.
+fn reach(programs: &Programs, test: &Test, folder: &Path) -> Result<Option<Seen>, String> {
     let file = folder.join(format!("{}-{}", test.program, test.name.replace("::", "-")));
     let looks = match trial::run(programs, test, None, Some(&file), REACH_LOOKS)? {
         Ended::Passed(looks) => looks,
@@ -210,29 +224,36 @@ fn reach(programs: &Programs, test: &Test, folder: &Path) -> Result<Option<(u64,
         Ended::Failed => return Ok(None),
     };
     let text = fs::read_to_string(&file).unwrap_or_default();
-    Ok(Some((looks, text.lines().filter_map(|line| line.parse().ok()).collect())))
+    let numbers =
+        |lines: &mut dyn Iterator<Item = &str>| lines.filter_map(|line| line.parse().ok()).collect();
+    let mattered = numbers(&mut text.lines().filter_map(|line| line.strip_suffix('!')));
+    let reached = numbers(&mut text.lines().map(|line| line.trim_end_matches('!')));
+    Ok(Some(Seen { looks, reached, mattered }))
 }
 
 /// The quickest test that fails without a guard; one that never ends only if no other fails.
 fn killer<'a>(
     programs: &Programs,
     number: usize,
-    order: &[(&'a Test, u64, BTreeSet<usize>)],
+    order: &[(&'a Test, Seen)],
 ) -> Result<Option<&'a Test>, String> {
-    let (mut late, mut spent) = (None, 0);
-    for (test, looks, numbers) in order {
-        if !numbers.contains(&number) {
-            continue;
-        }
-        if spent > TRY_LOOKS {
-            break;
-        }
-        spent += looks;
-        match trial::run(programs, test, Some(number), None, looks * 8 + LOOKS_MAX)? {
-            Ended::Failed => return Ok(Some(*test)),
-            // Of one that was cut off before it is not known how long it takes with its guards.
-            Ended::TooLate if *looks < REACH_LOOKS => late = late.or(Some(*test)),
-            Ended::TooLate | Ended::Passed(_) => {}
+    let mut late = None;
+    for (may_take, matters) in TRY_LOOKS.into_iter().zip([true, false]) {
+        let mut spent = 0;
+        for (test, seen) in order {
+            if !seen.reached.contains(&number) || seen.mattered.contains(&number) != matters {
+                continue;
+            }
+            if spent > may_take {
+                break;
+            }
+            spent += seen.looks;
+            match trial::run(programs, test, Some(number), None, seen.looks * 8 + LOOKS_MAX)? {
+                Ended::Failed => return Ok(Some(*test)),
+                // Of one that was cut off before it is not known how long it takes with its guards.
+                Ended::TooLate if seen.looks < REACH_LOOKS => late = late.or(Some(*test)),
+                Ended::TooLate | Ended::Passed(_) => {}
+            }
         }
     }
     Ok(late)

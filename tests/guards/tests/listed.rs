@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// How many guards still wait for a test that fails without them. It only shrinks.
-const UNPROVED: usize = 213;
+const UNPROVED: usize = 198;
 
 #[test]
 fn every_guard_is_listed() {
@@ -76,7 +76,10 @@ fn the_copy_has_a_switch_for_each_guard_and_its_lock_file_fits() {
     copy::make(&workspace(), &guards, &folder).unwrap();
     for (number, guard) in guards.iter().enumerate() {
         let text = std::fs::read_to_string(find::path(&folder, &guard.name.file)).unwrap();
-        assert!(text.contains(&format!("::guards::gone({number})")), "{}", guard.name);
+        let is_switched = ["gone", "says", "judges"].iter().any(|how| {
+            [")", ","].iter().any(|next| text.contains(&format!("::guards::{how}({number}{next}")))
+        });
+        assert!(is_switched, "{}", guard.name);
     }
     let cargo = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
