@@ -1,5 +1,6 @@
 //! Arguments about breakers, rate limits and idempotency keys.
 
+use cauce_model::control::TOKENS_MAX;
 use clap::{Args, Subcommand};
 
 /// `cauce breakers`
@@ -47,7 +48,7 @@ pub(crate) struct TakeArgs {
     /// The limit's name, under `rate_limits` of cauce.yaml.
     pub(crate) name: String,
     /// How many tokens.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(TOKENS_MAX)))]
     pub(crate) tokens: u32,
     /// Wait for so many seconds at most: where the turn comes later, take nothing and end with 1.
     #[arg(long, value_name = "SECONDS")]

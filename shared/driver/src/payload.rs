@@ -3,6 +3,7 @@
 
 use cauce_engine::Command;
 use cauce_engine::command::{Ask, Begin, Close, Deploy, Event, Finish, Open, Outcome};
+use cauce_model::control::TOKENS_MAX;
 use cauce_model::event::Object;
 use cauce_model::record::CANARY_PERCENT_MAX;
 use cauce_model::{Deployment, Instant, Json, RunKey};
@@ -42,9 +43,6 @@ pub enum PayloadError {
         reason: String,
     },
 }
-
-/// Most tokens of a rate limit that one call takes.
-const TOKENS_MAX: u32 = 1_000_000;
 
 /// Reads the payload of a function's call.
 ///

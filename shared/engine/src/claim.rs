@@ -119,7 +119,8 @@ pub(crate) fn claim(
         let start = match reserved.and_then(|held| held.until) {
             Some(start) => start,
             None => match rate::take(&used.name, used.tokens, None, view, case.now)? {
-                Some(Turn::At(start) | Turn::TooLate(start)) => start,
+                // Whoever waits as long as it takes always has its tokens taken.
+                Some(Turn { at, .. }) => at,
                 None => {
                     return Ok(Claim::Never(Unrendered(format!(
                         "the rate limit '{}' is not known here: declare it under rate_limits in cauce.yaml, and \

@@ -16,7 +16,7 @@ use cauce_model::record::{
 };
 use cauce_model::{FailureClass, Instant, RunStatus, TaskStatus, Write, names};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many failed tasks a message names.
 const NAMED_MAX: usize = 5;
@@ -50,8 +50,7 @@ pub(crate) fn decide(
         }
         // A repeat: everything that belongs to the end happens again.
         let records = task_records(view.range(run_partition(&close.run_key), TASK_PREFIX.to_owned())?)?;
-        let prepared = view.plan(&run.run.pipeline, &run.version)?;
-        let effects = again_after_close(run, &prepared, &records, now);
+        let effects = again_after_close(run, &records);
         return Ok(Decision { effects, reply: reply(run), ..Decision::default() });
     }
     conclude(loaded, None, view, settings, now)
@@ -302,19 +301,15 @@ fn after_close(run: &RunRecord) -> Vec<Effect> {
     effects
 }
 
-/// What belongs to the end of a run, once more: its own part, and what its task runs hold and tell.
-pub(crate) fn again_after_close(
-    run: &RunRecord,
-    prepared: &Prepared,
-    records: &[TaskRecord],
-    now: Instant,
-) -> Vec<Effect> {
+/// What belongs to the end of a run, once more: its own part, and what its task runs hold, wait for and tell. It needs
+/// no plan: a run whose plan was lost ends like every other.
+pub(crate) fn again_after_close(run: &RunRecord, records: &[TaskRecord]) -> Vec<Effect> {
     let mut effects = after_close(run);
-    for record in records.iter().filter(|record| record.generation == run.generation) {
-        if let Some((task, _)) = prepared.find(&record.task) {
-            let loaded = Loaded { record: record.clone(), expect: Expect::Any };
-            effects.extend(Case { run, prepared, task, loaded, now }.leave_lines());
-        }
+    let of_run = || records.iter().filter(|record| record.generation == run.generation);
+    let awaited: BTreeSet<&String> = of_run().flat_map(|record| &record.waits_for).collect();
+    // Whoever looks at a line finds out that they are over who still stand in it.
+    effects.extend(awaited.into_iter().map(|pool| slots::reclaim_lost(pool.clone())));
+    for record in of_run() {
         effects
             .extend(record.holds.iter().map(|hold| slots::give_back(&hold.pool, &hold.holder, hold.slots)));
         let key = task_item(&run.key(), &record.task, record.index);

@@ -38,8 +38,7 @@ pub(crate) fn take(
 ) -> Result<Decision, Stop> {
     let latest = within_seconds.map(|seconds| now.plus_seconds(seconds));
     let (start, taken) = match rate::take(limit, tokens, latest, view, now)? {
-        Some(Turn::At(start)) => (start, true),
-        Some(Turn::TooLate(start)) => (start, false),
+        Some(Turn { at, taken }) => (at, taken),
         None => return Err(Stop::refuse(names::DENIED, format!("there is no rate limit '{limit}'"))),
     };
     let wait_micros = start.micros_since(now).max(0);

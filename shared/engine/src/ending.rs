@@ -58,7 +58,7 @@ impl<'a> Case<'a> {
         if record.index.is_none() {
             effects.extend(gate::arrivals(self.run, self.prepared, self.task, record.status));
         }
-        effects.extend(self.leave_lines());
+        effects.extend(record.waits_for.iter().map(|pool| self.leave_line(pool)));
         effects.extend(datasets::posts(record));
         effects.extend(self.after_retry());
         effects
@@ -75,13 +75,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Takes the attempt that would have been the next out of the lines in which it may stand, with what it was
-    /// granted there and could not take any more.
-    pub(crate) fn leave_lines(&self) -> impl Iterator<Item = Effect> + '_ {
-        self.loaded.record.waits_for.iter().map(|pool| self.leave_line(pool))
-    }
-
-    /// The effect that takes the attempt that would have been the next out of a pool's line.
+    /// Takes the attempt that would have been the next out of the line of a pool in which it may stand, with what it
+    /// was granted there and could not take any more.
     fn leave_line(&self, pool: &str) -> Effect {
         let asked = slots::of_task(self.plan(), self.run).unwrap_or_default();
         let slots = asked.get(pool).copied().unwrap_or(1);

@@ -39,11 +39,11 @@ pub fn read(item: &Item) -> Option<RateLimit> {
 
 /// What one who wants tokens hears.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Turn {
-    /// They are taken: it may start then, which is not before now.
-    At(Instant),
-    /// Nothing is taken: its start would be then, which is later than it can wait.
-    TooLate(Instant),
+pub(crate) struct Turn {
+    /// When it may start, which is not before now.
+    pub(crate) at: Instant,
+    /// Whether they are taken. Otherwise that is later than it can wait, and nothing is.
+    pub(crate) taken: bool,
 }
 
 /// Takes tokens, where they may be used at `latest`. Nothing where there is no such limit.
@@ -79,7 +79,7 @@ pub(crate) fn take(
             },
         )?;
         if let Some(item) = busy {
-            return Ok(Some(Turn::At(starts(next_of(item).saturating_sub(cost)))));
+            return Ok(Some(Turn { at: starts(next_of(item).saturating_sub(cost)), taken: true }));
         }
         let next = Json::from(now.micros().saturating_add(cost));
         let idle = view.update(
@@ -89,7 +89,7 @@ pub(crate) fn take(
             When { all: vec![Cond::AtMost(NEXT.into(), now.micros())] },
         )?;
         if idle.is_some() {
-            return Ok(Some(Turn::At(now)));
+            return Ok(Some(Turn { at: now, taken: true }));
         }
         if let Some(bound) = bound {
             let late = view.update(
@@ -99,7 +99,7 @@ pub(crate) fn take(
                 When { all: vec![Cond::AtLeast(NEXT.into(), bound.saturating_add(1))] },
             )?;
             if let Some(item) = late {
-                return Ok(Some(Turn::TooLate(starts(next_of(item)))));
+                return Ok(Some(Turn { at: starts(next_of(item)), taken: false }));
             }
         }
         look += 1;

@@ -63,27 +63,24 @@ pub(crate) fn decide(
     if run.status.is_terminal() {
         let is_told = run.outbox.is_empty() && records.iter().all(|record| record.outbox.is_empty());
         let is_quiet = is_told && run.next.is_none();
-        let prepared = view.plan(&run.run.pipeline, &run.version)?;
-        let again = again_after_close(&run, &prepared, &records, now);
-        match expect {
-            // It leaves the list when all that has been done again: what whoever ended it did not live to do
-            // would be lost otherwise with whoever sweeps.
-            Expect::Version(version)
-                if is_quiet && reconcile.programs.as_ref().is_some_and(Vec::is_empty) =>
-            {
-                let (commands, others): (Vec<Effect>, Vec<Effect>) =
-                    again.into_iter().partition(|effect| matches!(effect, Effect::Command(_)));
-                let commands = commands.into_iter().filter_map(|effect| match effect {
-                    Effect::Command(command) => Some(*command),
-                    _ => None,
-                });
-                let then = Box::new(Command::Retire { run_key: run_key.clone(), version });
-                decision.effects.extend(others);
-                decision.effects.push(Effect::Each { commands: commands.collect(), then });
+        let mut effects = again_after_close(&run, &records);
+        // It leaves the list when all that has been done again: what whoever ended it did not live to do
+        // would be lost otherwise with whoever sweeps.
+        if let Expect::Version(version) = expect
+            && is_quiet
+            && reconcile.programs.as_ref().is_some_and(Vec::is_empty)
+        {
+            let mut commands = Vec::new();
+            for effect in std::mem::take(&mut effects) {
+                match effect {
+                    Effect::Command(command) => commands.push(*command),
+                    other => effects.push(other),
+                }
             }
-            _ => decision.effects.extend(again),
+            let then = Box::new(Command::Retire { run_key: run_key.clone(), version });
+            effects.push(Effect::Each { commands, then });
         }
-        looked.pools.insert(slots::pool_of_run(&run));
+        decision.effects.extend(effects);
     } else {
         decision.effects.extend(deliveries(&run, &records));
         match view.execution(&run.machine, &run.execution)?.clone() {

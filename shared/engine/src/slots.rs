@@ -364,6 +364,12 @@ pub(crate) fn of_ended_run(run: &RunRecord) -> Effect {
     }
 }
 
+/// The effect that takes those out of a pool's line, and gives back what they hold, whose records say that they are
+/// over.
+pub(crate) fn reclaim_lost(pool: String) -> Effect {
+    Effect::Command(Box::new(Command::Reclaim { pool, all: false }))
+}
+
 /// The effect that gives back what dead holders of a pool hold, whatever it takes to find them out.
 pub(crate) fn reclaim(pool: String) -> Effect {
     Effect::Command(Box::new(Command::Reclaim { pool, all: true }))

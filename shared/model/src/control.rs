@@ -11,6 +11,9 @@ use crate::time::{Instant, MICROS};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Most tokens of a rate limit that are taken at once, that come by in its time, and that it saves up.
+pub const TOKENS_MAX: u32 = 1_000_000;
+
 /// The circuit breaker that a task stands behind.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,7 +1,9 @@
 //! Shared controls: circuit breakers, rate limits, idempotency keys; what the project says of them and
 //! what a task does.
 
-use cauce_model::control::{BREAKER_THRESHOLD_MAX, BreakerSettings, OnDuplicate, OnOpen, RateSettings};
+use cauce_model::control::{
+    BREAKER_THRESHOLD_MAX, BreakerSettings, OnDuplicate, OnOpen, RateSettings, TOKENS_MAX,
+};
 use cauce_template::Template;
 
 use crate::shape::{Name, Seconds, record};
@@ -34,7 +36,7 @@ record! {
         /// Name: under `rate_limits` of the project file.
         name: Name;
         /// Tokens: how many it takes.
-        tokens: u32 = 1, within 1..=1_000_000;
+        tokens: u32 = 1, within 1..=TOKENS_MAX;
     }
 }
 
@@ -42,7 +44,7 @@ record! {
     /// Breaker: when a circuit breaker opens and closes.
     pub struct Breaker {
         /// Threshold: so many failures open it.
-        threshold: u32, within 1..=1_000;
+        threshold: u32, within 1..=BREAKER_THRESHOLD_MAX;
         /// Window: within this time.
         window: Seconds, within 1..=604_800;
         /// Reset after: the time until one attempt is let through.
@@ -63,17 +65,15 @@ impl Breaker {
     }
 }
 
-const _: () = assert!(BREAKER_THRESHOLD_MAX == 1_000, "the bound above is written out");
-
 record! {
     /// Rate limit: so many tokens in so much time.
     pub struct RateLimit {
         /// Tokens: how many.
-        tokens: u32, within 1..=1_000_000;
+        tokens: u32, within 1..=TOKENS_MAX;
         /// Per: in how much time.
         per: Seconds, within 1..=2_592_000;
         /// Burst: so many of them at one moment after a pause; with more than 1, a stretch of that time may see so many more.
-        burst: u32 = 1, within 1..=1_000_000;
+        burst: u32 = 1, within 1..=TOKENS_MAX;
         /// Description: what it stands for.
         description: Option<String> = None;
     }

@@ -12,7 +12,7 @@ macro_rules! record {
             $(
                 $(#[doc = $field_doc:literal])*
                 $field:ident $(as $key:literal)? : $type:ty
-                    $(= $default:expr)? $(, within $low:literal..=$high:literal)? $(=> $later:ident)? ;
+                    $(= $default:expr)? $(, within $low:literal..=$high:expr)? $(=> $later:ident)? ;
             )*
         }
     ) => {
