@@ -174,6 +174,7 @@ impl<P: Ports> Driver<P> {
                     Err(need) => self.show(&mut view, need).await?,
                 }
             };
+            debug_assert_eq!(view.written_blindly(&decision.writes), None, "{}", command.name());
             for (uri, bytes) in &decision.documents {
                 self.put(uri, bytes).await?;
             }

@@ -7,10 +7,10 @@
 
 use crate::command::ExecutionEnd;
 use crate::{Prepared, Settings};
-use cauce_model::item::{Change, When};
+use cauce_model::item::{Change, Expect, When, Write};
 use cauce_model::record::{Notice, RunRecord};
 use cauce_model::{Item, Key};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a decision lacks.
@@ -148,6 +148,19 @@ impl View {
             Some(item) => Ok(item.as_ref()),
             None => Err(Need::Items(vec![key.clone()])),
         }
+    }
+
+    /// The first item among writes that was read, and would be replaced (or checked) whatever it says by now: what
+    /// became of it in between would be lost. No decision has one. Places in a line are only ever taken away.
+    pub fn written_blindly<'a>(&self, writes: &'a [Write]) -> Option<&'a Key> {
+        let ranges = self.ranges.values().flatten();
+        let pages = self.pages.values().flat_map(|(items, _)| items);
+        let of_lists: BTreeSet<&Key> = ranges.chain(pages).map(|item| &item.key).collect();
+        let is_read = |key: &Key| self.items.contains_key(key) || of_lists.contains(key);
+        let mut blind = writes.iter().filter(|write| {
+            write.expect() == Expect::Any && !matches!(write, Write::Delete { .. }) && is_read(write.key())
+        });
+        blind.next().map(Write::key)
     }
 
     /// Asks for all items of the list that have not been looked at, in one read.
