@@ -117,17 +117,7 @@ impl Scene {
             ..Settings::default()
         };
         let version = compiled.version().to_owned();
-        let record = PipelineRecord {
-            pipeline: "p".to_owned(),
-            version: version.clone(),
-            machine: "p".to_owned(),
-            parts: BTreeMap::new(),
-            paused: false,
-            paused_because: None,
-            deployment: None,
-            buckets: Vec::new(),
-            canary: None,
-        };
+        let record = PipelineRecord::new("p".to_owned(), version.clone(), "p".to_owned());
         let deployed = [Write::Put { item: record.row(), expect: Expect::Absent }];
         stage.table().write(&deployed, "deployed").now_or_never().unwrap().unwrap();
         let driver = Driver::new(stage, settings);

@@ -101,7 +101,7 @@ impl Project {
     pub(crate) fn start_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Started {
         let mut child = self.command(args).envs(variables.iter().copied()).spawn().unwrap();
         let talk = child.stderr.take().map(BufReader::new);
-        Started { child, talk }
+        Started { child: Ended(child), talk }
     }
 
     /// Runs the program to its end.
@@ -166,20 +166,32 @@ impl Fifo {
     }
 }
 
-/// The program, under way.
+/// The program, under way. A test that fails leaves none behind.
 pub(crate) struct Started {
-    child: Child,
+    child: Ended,
     /// Its stderr: taken only while it is read.
     talk: Option<BufReader<ChildStderr>>,
 }
 
+/// A process that goes with whoever waits for it.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // One that was waited for is not sent anything.
+        if self.0.kill().is_ok() {
+            let _ = self.0.wait();
+        }
+    }
+}
+
 impl Started {
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        kill_process(Pid::from_child(&self.child.0), signal).unwrap();
     }
 
     /// Waits until it has said so many lines on stderr, or ends before.
@@ -212,7 +224,7 @@ impl Started {
         heard.extend(said.recv_timeout(then));
         // It has not been waited for, so that the number is still its own.
         self.signal(Signal::KILL);
-        let ended = self.child.wait().unwrap();
+        let ended = self.child.0.wait().unwrap();
         reading.join().unwrap();
         heard.extend(said.try_iter());
         (heard, ended.code())
@@ -235,12 +247,12 @@ impl Started {
 
     /// Waits for its end.
     pub(crate) fn answer(mut self) -> Answer {
-        let pid = Pid::from_child(&self.child);
-        let (mut stdout, mut stderr) = (self.child.stdout.take().unwrap(), self.talk.take().unwrap());
+        let pid = Pid::from_child(&self.child.0);
+        let (mut stdout, mut stderr) = (self.child.0.stdout.take().unwrap(), self.talk.take().unwrap());
         let data = thread::spawn(move || text(&mut stdout));
         let talk = thread::spawn(move || text(&mut stderr));
         let (sender, ended) = channel();
-        let waiting = thread::spawn(move || sender.send(self.child.wait().unwrap()));
+        let waiting = thread::spawn(move || sender.send(self.child.0.wait().unwrap()));
         let status = ended.recv_timeout(PATIENCE);
         if status.is_err() {
             // It has not been waited for, so that the number is still its own.

@@ -19,6 +19,7 @@ mod faults;
 mod graphs;
 mod interventions;
 mod items;
+mod late;
 mod lines;
 mod markers;
 mod matrix;

@@ -46,15 +46,6 @@ pub(crate) fn pause(args: &PauseArgs, paused: bool, context: &Context) -> Result
 /// The record of a pipeline of this machine that has never run: its first run replaces it and keeps
 /// whether it is paused.
 fn before_its_first_run(loaded: &Loaded) -> PipelineRecord {
-    PipelineRecord {
-        pipeline: loaded.compiled.plan.pipeline.clone(),
-        version: loaded.compiled.version().to_owned(),
-        machine: loaded.compiled.plan.pipeline.clone(),
-        parts: std::collections::BTreeMap::new(),
-        paused: false,
-        paused_because: None,
-        deployment: None,
-        buckets: Vec::new(),
-        canary: None,
-    }
+    let pipeline = loaded.compiled.plan.pipeline.clone();
+    PipelineRecord::new(pipeline.clone(), loaded.compiled.version().to_owned(), pipeline)
 }

@@ -198,8 +198,8 @@ fn schemas(schemas: &mut SchemaGenerator) -> Json {
         run[name] = schema;
     }
     let pipeline = json!({
-        "pipeline": text, "version": text, "paused": {"type": "boolean"}, "next_tick": perhaps(&moment),
-        "tasks": {"type": "integer"}, "params": {"type": "object"},
+        "pipeline": text, "version": text, "paused": {"type": "boolean"}, "paused_because": perhaps(&text),
+        "next_tick": perhaps(&moment), "tasks": {"type": "integer"}, "params": {"type": "object"},
         "canary": perhaps(&object(json!({"version": text, "percent": {"type": "integer"}}), &["version", "percent"])),
     });
     let listed = |name: &str, of: &str| {

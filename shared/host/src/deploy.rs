@@ -10,7 +10,6 @@ use cauce_model::record::{PipelineRecord, Record, pipeline_item};
 use cauce_model::{Json, ids::sha256_hex};
 use cauce_ports::{Objects, Table, TableError};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A compiled pipeline version. Stored whole, so that a run can go on with its own version after the
@@ -109,17 +108,9 @@ impl<W: World + 'static> Host<W> {
     /// As [`Host::deploy`].
     pub async fn load(&self, deployment: &Deployment) -> Result<PipelineRecord, HostError> {
         let fatal = |error: &dyn std::error::Error| HostError::Fatal(cauce_ports::with_sources(error));
-        let mut record = PipelineRecord {
-            pipeline: deployment.plan.pipeline.clone(),
-            version: deployment.version.clone(),
-            machine: deployment.machine(&deployment.plan.pipeline),
-            parts: BTreeMap::new(),
-            paused: false,
-            paused_because: None,
-            deployment: None,
-            buckets: Vec::new(),
-            canary: None,
-        };
+        let pipeline = deployment.plan.pipeline.clone();
+        let machine = deployment.machine(&pipeline);
+        let mut record = PipelineRecord::new(pipeline, deployment.version.clone(), machine);
         for machine in &deployment.machines {
             let name = deployment.machine(&machine.name);
             self.machines().add(&name, &machine.definition).map_err(|error| fatal(&error))?;

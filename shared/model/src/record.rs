@@ -149,6 +149,21 @@ pub struct Canary {
 impl Record for PipelineRecord {}
 
 impl PipelineRecord {
+    /// A version on one machine, which is whole, not paused, and the only one.
+    pub const fn new(pipeline: String, version: String, machine: String) -> Self {
+        Self {
+            pipeline,
+            version,
+            machine,
+            parts: BTreeMap::new(),
+            paused: false,
+            paused_because: None,
+            deployment: None,
+            buckets: Vec::new(),
+            canary: None,
+        }
+    }
+
     /// The deployment on trial, where a run of this id falls into its share. The share is counted by a hash
     /// of the id: an event that comes twice, and a later generation, fall where the first did.
     pub fn canary_of(&self, run_id: &str) -> Option<&VersionRecord> {

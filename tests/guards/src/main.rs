@@ -3,7 +3,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
-use cauce_guards::find::{self, Guard};
+use cauce_guards::find::{self, Guard, Removal};
 use cauce_guards::list::{self, Listed, Proof, Test};
 use cauce_guards::trial::{self, Ended, LOOKS_MAX, Programs};
 use cauce_guards::{copy, workspace};
@@ -150,7 +150,7 @@ fn search(words: &[&str]) -> Result<(), String> {
     let missing: Vec<(usize, &Guard)> =
         guards.iter().enumerate().filter(|(_, guard)| !listed.contains_key(&guard.name)).collect();
     println!("guards: {} to find; looking which of them {} tests reach", missing.len(), tests.len());
-    let folder = target().join("guards/reached").join(digest(&guards));
+    let folder = target().join("guards/reached").join(digest(&programs)?);
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let reached = trial::each(&tests, |test| reach(&programs, test, &folder))?;
     let mut order: Vec<(&Test, Seen)> = Vec::new();
@@ -164,7 +164,7 @@ fn search(words: &[&str]) -> Result<(), String> {
     let path = list::path(&workspace());
     let listed = Mutex::new(listed);
     let found = trial::each(&missing, |(number, guard)| {
-        let Some(test) = killer(&programs, *number, &order)? else {
+        let Some(test) = killer(&programs, *number, guard.removal, &order)? else {
             let count = |of: fn(&Seen) -> &BTreeSet<usize>| {
                 order.iter().filter(|(_, seen)| of(seen).contains(number)).count()
             };
@@ -191,11 +191,13 @@ fn search(words: &[&str]) -> Result<(), String> {
 /// How long a test with every guard in place may take, in looks.
 const SOUND_LOOKS: u64 = 60_000;
 
-/// Stands for these guards in this order: what tests reach is remembered by the guards' numbers, and adds up.
-fn digest(guards: &[Guard]) -> String {
+/// Stands for these builds: what their tests reach is looked at once.
+fn digest(programs: &Programs) -> Result<String, String> {
     let mut hasher = DefaultHasher::new();
-    guards.iter().for_each(|guard| guard.name.to_string().hash(&mut hasher));
-    format!("{:016x}", hasher.finish())
+    for path in programs.values() {
+        fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?.hash(&mut hasher);
+    }
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 /// How long a test is watched for the guards that it reaches, in looks. One that takes longer is tried last.
@@ -215,13 +217,22 @@ struct Seen {
     mattered: BTreeSet<usize>,
 }
 
-/// Watches a test; nothing if it fails.
+/// Watches a test, unless that was done; nothing if it fails.
 fn reach(programs: &Programs, test: &Test, folder: &Path) -> Result<Option<Seen>, String> {
     let file = folder.join(format!("{}-{}", test.program, test.name.replace("::", "-")));
-    let looks = match trial::run(programs, test, None, Some(&file), REACH_LOOKS)? {
-        Ended::Passed(looks) => looks,
-        Ended::TooLate => REACH_LOOKS,
-        Ended::Failed => return Ok(None),
+    let took = file.with_extension("looks");
+    let before = fs::read_to_string(&took).ok().and_then(|text| text.parse().ok());
+    let looks = match before {
+        Some(looks) => looks,
+        None => {
+            let looks = match trial::run(programs, test, None, Some(&file), REACH_LOOKS)? {
+                Ended::Passed(looks) => looks,
+                Ended::TooLate => REACH_LOOKS,
+                Ended::Failed => return Ok(None),
+            };
+            fs::write(&took, looks.to_string()).map_err(|error| format!("{}: {error}", took.display()))?;
+            looks
+        }
     };
     let text = fs::read_to_string(&file).unwrap_or_default();
     let numbers =
@@ -235,10 +246,17 @@ fn reach(programs: &Programs, test: &Test, folder: &Path) -> Result<Option<Seen>
 fn killer<'a>(
     programs: &Programs,
     number: usize,
+    removal: Removal,
     order: &[(&'a Test, Seen)],
 ) -> Result<Option<&'a Test>, String> {
     let mut late = None;
+    // A comparison that never said what its removal would not say makes no difference. Of a condition that is made
+    // elsewhere than it is judged, that is a guess.
+    let is_certain = matches!(removal, Removal::True | Removal::False | Removal::Judged);
     for (may_take, matters) in TRY_LOOKS.into_iter().zip([true, false]) {
+        if is_certain && !matters {
+            break;
+        }
         let mut spent = 0;
         for (test, seen) in order {
             if !seen.reached.contains(&number) || seen.mattered.contains(&number) != matters {

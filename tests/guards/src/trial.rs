@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The programs whose tests may prove a guard: a name for the list, and the test program.
-pub const PROGRAMS: [(&str, &str); 2] = [("simulation", "simulation"), ("tables", "table")];
+pub const PROGRAMS: [(&str, &str); 3] =
+    [("simulation", "simulation"), ("tables", "table"), ("interface", "api")];
 
 /// How often a running test is looked at.
 const LOOK: Duration = Duration::from_millis(10);

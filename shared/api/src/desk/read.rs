@@ -60,6 +60,7 @@ impl<P: Place> Desk<P> {
             "version": record.version,
             "canary": canary.map(|canary| json!({"version": canary.of.version, "percent": canary.percent})),
             "paused": paused,
+            "paused_because": record.paused_because,
             "next_tick": look::next_tick(plan, self.now()).filter(|_| !paused).map(|(at, _)| at),
             "tasks": plan.tasks.len(),
             "params": plan.params,

@@ -1,9 +1,10 @@
 //! Pipelines and runs: what is shown, what is changed, and what is wrong with a request.
 
-use crate::served::{Api, Here, address, as_key};
+use crate::served::{Api, Here, address, as_key, wait};
 use axum::body::Body;
 use axum::http::Request;
-use cauce_model::{Json, RunStatus};
+use cauce_model::record::{PipelineRecord, Record as _};
+use cauce_model::{Expect, Json, RunStatus, Write};
 use serde_json::json;
 
 #[test]
@@ -24,6 +25,17 @@ fn pipelines_are_listed_with_their_parameters_and_next_tick() {
     assert_eq!((&shown["paused"], &shown["next_tick"]), (&json!(true), &Json::Null));
     api.post("/v1/pipelines/nightly/unpause", &json!({}));
     assert_eq!(api.get("/v1/pipelines/nightly").json()["paused"], false);
+    let record = PipelineRecord {
+        paused: true,
+        paused_because: Some("3 runs failed in a row".to_owned()),
+        ..PipelineRecord::new("nightly".into(), nightly["version"].as_str().unwrap().into(), "nightly".into())
+    };
+    wait(here.put(vec![Write::Put { item: record.row(), expect: Expect::Any }]));
+    let shown = api.get("/v1/pipelines/nightly").json();
+    assert_eq!(
+        (&shown["paused"], &shown["paused_because"]),
+        (&json!(true), &json!("3 runs failed in a row"))
+    );
     api.get("/v1/pipelines/none").problem(404);
     api.get("/v1/pipelines/No-Name").problem(404);
 }

@@ -190,17 +190,7 @@ impl Here {
         let pipeline = pipeline.unwrap_or_else(|| panic!("{diagnostics:?}"));
         let compiled = cauce_compiler::compile(&pipeline, &project).unwrap();
         let (name, version) = (compiled.plan.pipeline.clone(), compiled.version().to_owned());
-        let record = PipelineRecord {
-            pipeline: name.clone(),
-            version: version.clone(),
-            machine: name.clone(),
-            parts: BTreeMap::new(),
-            paused: false,
-            paused_because: None,
-            deployment: None,
-            buckets: Vec::new(),
-            canary: None,
-        };
+        let record = PipelineRecord::new(name.clone(), version.clone(), name.clone());
         let plan = serde_json::to_vec(&compiled.plan).unwrap();
         wait(async {
             self.objects().put(&plan_uri(DOCUMENTS, &name, &version), &plan).await.unwrap();
