@@ -1,15 +1,15 @@
 //! What is said too late: by executions, programs and timers of a generation that another one has taken over from, and
 //! of attempts that others have replaced. It changes nothing that is written of the run.
 
-use crate::repair::{pass, settle, stand, tell};
-use crate::world::{Ended, Sim, by_hand, compiled, deployment, epoch, host_of, script};
+use crate::repair::{pass, settle, stand, sweep, taken, tell};
+use crate::world::{Ended, Sim, by_hand, compiled, deployment, epoch, host, host_of, script};
 use cauce_engine::command::{Again, Approve, ExecutionEnd, Existing, Finish, Observed, Outcome, Trigger};
 use cauce_engine::{Command, Reply};
 use cauce_host::simulation::{MemoryObjects, Simulated};
 use cauce_local::memory::MemoryTable;
-use cauce_model::record::{RunRecord, TaskRecord};
-use cauce_model::{RunKey, RunStatus};
-use cauce_ports::Clock as _;
+use cauce_model::record::{RunRecord, TaskRecord, run_item};
+use cauce_model::{Expect, RunKey, RunStatus, Write};
+use cauce_ports::{Clock as _, Table as _};
 use serde_json::json;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,6 +137,7 @@ fn what_an_earlier_generation_says_changes_nothing_of_the_next() {
                 let after = written(stand(&host, &key()));
                 assert_eq!(before, after, "{again:?}, after {seconds} seconds: {command:?}");
             }
+            said.borrow_mut().clear();
         }
         pass(&host, began + 30);
         let _ = host.world().clock.clone().block_on(host.driver().execute(&approve()));
@@ -144,6 +145,9 @@ fn what_an_earlier_generation_says_changes_nothing_of_the_next() {
         let ended = stand(&host, &key());
         let reasons = ended.reasons();
         assert_eq!((ended.run.status, ended.run.generation), (status, 2), "{again:?}: {reasons:?}");
+        // Nobody went on to look for the answer of a question that is over.
+        let is_old = |command: &Command| matches!(command, Command::Heed { generation: 1, .. });
+        assert!(!said.borrow().iter().any(is_old), "{again:?}");
     }
 }
 
@@ -186,4 +190,71 @@ fn what_was_said_is_said_again_later_and_changes_nothing() {
     }
     settle(&host);
     assert_eq!(stand(&host, &key()).run.status, RunStatus::Failed);
+}
+
+/// A world in which every attempt ends alike, whatever its number.
+fn steady() -> Sim {
+    let durations = json!({"up": 1, "load": 3, "each": 4, "alert": 5, "last": 2, "down": 1});
+    let outcomes = json!({"load": 1});
+    let host = host(MemoryTable::new(), MemoryObjects::default(), script(durations, outcomes), epoch());
+    let deployed = host.world().clock.clone().block_on(async {
+        host.deploy(&deployment(&compiled(ALL))).await.unwrap();
+        host.execute(&trigger(Again::All)).await
+    });
+    deployed.unwrap().unwrap();
+    host
+}
+
+/// The run's record says that it is over, whatever those of its tasks say: so it is for a moment with whatever had
+/// read the run before its end and was written after it.
+fn ends_above_its_tasks(host: &Sim) {
+    let table = &host.world().table;
+    host.world()
+        .clock
+        .clone()
+        .block_on(async {
+            let mut item = table.get(&run_item(&key())).await.unwrap().unwrap();
+            item.body.insert("status".into(), "failed".into());
+            item.body.insert("ended_at".into(), json!(host.world().clock.now()));
+            let write = Write::Put { expect: Expect::Version(item.version), item };
+            table.write(&[write], "over").await.unwrap();
+        })
+        .unwrap();
+}
+
+/// The next generation, from its beginning to its end, with somebody who sweeps and approves: what became of each
+/// task, and when, counted from the beginning.
+fn next_generation(host: &Sim) -> Vec<String> {
+    let began = host.world().clock.now();
+    tell(host, &trigger(Again::All));
+    let at = |seconds: u64| began.micros_since(epoch()) as u64 / 1_000_000 + seconds;
+    for seconds in [0, 1, 4, 9, 16, 25] {
+        pass(host, at(seconds));
+        let swept = sweep(host);
+        assert_eq!((swept.settled, swept.closed, swept.troubles), (0, 0, 0), "{:?}", swept.lines);
+    }
+    tell(host, &approve());
+    settle(host);
+    let ended = stand(host, &key());
+    assert_eq!((ended.run.generation, taken(host)), (2, 0));
+    let told = |(name, record): (&String, &TaskRecord)| {
+        let after = record.ended_at.map(|at| at.micros_since(began) / 1_000_000);
+        format!("{name} {} after {after:?}", record.status)
+    };
+    ended.tasks.iter().map(told).collect()
+}
+
+#[test]
+fn what_an_earlier_generation_left_under_way_is_nothing_to_the_next() {
+    let quiet = steady();
+    pass(&quiet, 40);
+    tell(&quiet, &approve());
+    settle(&quiet);
+    let expected = next_generation(&quiet);
+    for second in 0..14 {
+        let host = steady();
+        pass(&host, second);
+        ends_above_its_tasks(&host);
+        assert_eq!(next_generation(&host), expected, "left after {second} seconds");
+    }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod approvals;
+mod by_hand;
 mod controls;
 mod datasets;
 mod datasets_model;

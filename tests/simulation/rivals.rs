@@ -26,7 +26,7 @@ pub(crate) type Held = Sim<Faulty<MemoryTable>>;
 /// Every item by its key; moments and versions are left out, since whoever comes second decides again, later.
 type Store = BTreeMap<String, Json>;
 
-fn new() -> (Held, MemoryTable, Faults) {
+pub(crate) fn new() -> (Held, MemoryTable, Faults) {
     let (faults, table) = (Faults::none(), MemoryTable::new());
     let faulty = Faulty::new(table.clone(), &faults);
     let mut world =
@@ -136,13 +136,13 @@ tasks:
 ";
 
 /// Compiled once: a world is made for each call that is held.
-fn compiled(yaml: &str) -> Rc<Compiled> {
+pub(crate) fn compiled(yaml: &str) -> Rc<Compiled> {
     thread_local!(static KNOWN: RefCell<BTreeMap<String, Rc<Compiled>>> = RefCell::default());
     let compiled = || Rc::new(crate::world::compiled(yaml));
     KNOWN.with_borrow_mut(|known| Rc::clone(known.entry(yaml.to_owned()).or_insert_with(compiled)))
 }
 
-async fn deployed(host: &Held, yaml: &str) {
+pub(crate) async fn deployed(host: &Held, yaml: &str) {
     let reply = deploy(host, &compiled(yaml), made(&compiled(yaml), "drop")).await;
     assert!(matches!(reply, Reply::Ok(_)), "{reply:?}");
 }
@@ -183,7 +183,7 @@ fn mark(success: bool, by: &str) -> Command {
 }
 
 /// Lets happen what happens in so many seconds.
-async fn passes(host: &Held, seconds: u64) {
+pub(crate) async fn passes(host: &Held, seconds: u64) {
     let until = host.world().clock.now().plus_seconds(seconds);
     let clock = host.world().clock.clone();
     let _ = host.run(clock.until(until)).await;

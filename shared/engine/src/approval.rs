@@ -72,8 +72,8 @@ pub(crate) fn wait(ask: &Ask, view: &View, settings: &Settings, now: Instant) ->
         ..Decision::default()
     };
     let (run, mut loaded) = load(&ask.run_key, &ask.task, view)?;
-    let is_current = run.generation == ask.generation && loaded.record.fence == ask.fence;
-    if !(is_current && is_asked(&run, &loaded.record)) {
+    // No two attempts have one fence, of whatever generations.
+    if loaded.record.fence != ask.fence || !is_asked(&run, &loaded.record) {
         return Ok(refused(format!("{} {} waits for no answer", run.run, ask.task)));
     }
     if let Some(cancel) = &run.cancel {

@@ -73,10 +73,7 @@ pub(crate) fn decide(
 /// Whether an earlier generation's ending stands.
 fn kept(case: &Case<'_>) -> bool {
     let record = &case.loaded.record;
-    record.index.is_none()
-        && record.generation < case.run.generation
-        && record.status.is_terminal()
-        && case.run.carries(case.task as usize)
+    record.index.is_none() && record.status.is_terminal() && case.run.carries(case.task as usize)
 }
 
 /// Answers the token with the end that the record has reached.
@@ -420,9 +417,7 @@ fn kept_item(begin: &Begin, view: &View, case: &mut Case<'_>, hash: &str) -> Res
         return Ok(None);
     }
     let before = load_task(view, &begin.run_key, 0, &begin.task, begin.index)?.record;
-    let same = before.generation < case.run.generation
-        && before.status == TaskStatus::Success
-        && before.item_hash.as_deref() == Some(hash);
+    let same = before.status == TaskStatus::Success && before.item_hash.as_deref() == Some(hash);
     if !same {
         return Ok(None);
     }

@@ -6,11 +6,11 @@
 
 use crate::command::{Canary, CanaryStep, Decision, Reply};
 use crate::stop::Stop;
-use crate::{View, deploy, event};
+use crate::{View, deploy};
 use cauce_model::deployment::VersionRecord;
 use cauce_model::item::Expect;
 use cauce_model::plan::Plan;
-use cauce_model::record::{PipelineRecord, pipeline_item};
+use cauce_model::record::{PipelineRecord, Record as _, pipeline_item};
 use cauce_model::{AuditRecord, Instant, Write, names};
 use serde_json::json;
 
@@ -44,9 +44,10 @@ pub(crate) fn check(
 /// way go on with what they are pinned to.
 pub(crate) fn decide(request: &Canary, view: &View, now: Instant) -> Result<Decision, Stop> {
     let name = &request.pipeline;
-    let Some(mut record) = event::deployed(name, view)? else {
+    let Some(item) = view.item(&pipeline_item(name))? else {
         return Err(Stop::refuse(names::DENIED, format!("there is no pipeline '{name}'")));
     };
+    let mut record = PipelineRecord::from_item(item)?;
     let Some(mut canary) = record.canary.take() else {
         return Err(Stop::refuse(names::DENIED, format!("{name} has no canary")));
     };
@@ -75,12 +76,10 @@ pub(crate) fn decide(request: &Canary, view: &View, now: Instant) -> Result<Deci
         "version": record.version,
         "canary": record.canary.as_ref().map(|canary| json!({"version": canary.of.version, "percent": percent})),
     }));
-    let key = pipeline_item(name);
-    let expect = view.item(&key)?.map_or(Expect::Absent, |item| Expect::Version(item.version));
     let writes = if percent == Some(before) {
         Vec::new()
     } else {
-        vec![Write::Put { item: record.row(), expect }, entry.write()]
+        vec![Write::Put { item: record.row(), expect: Expect::Version(item.version) }, entry.write()]
     };
     let effects = vec![deploy::subscribe(name)];
     Ok(Decision { writes, effects, reply, ..Decision::default() })

@@ -305,11 +305,11 @@ fn after_close(run: &RunRecord) -> Vec<Effect> {
 /// no plan: a run whose plan was lost ends like every other.
 pub(crate) fn again_after_close(run: &RunRecord, records: &[TaskRecord]) -> Vec<Effect> {
     let mut effects = after_close(run);
-    let of_run = || records.iter().filter(|record| record.generation == run.generation);
-    let awaited: BTreeSet<&String> = of_run().flat_map(|record| &record.waits_for).collect();
+    // Of whatever generation: what one has to tell or to give back and did not, nobody else sees to.
+    let awaited: BTreeSet<&String> = records.iter().flat_map(|record| &record.waits_for).collect();
     // Whoever looks at a line finds out that they are over who still stand in it.
     effects.extend(awaited.into_iter().map(|pool| slots::reclaim_lost(pool.clone())));
-    for record in of_run() {
+    for record in records {
         effects
             .extend(record.holds.iter().map(|hold| slots::give_back(&hold.pool, &hold.holder, hold.slots)));
         let key = task_item(&run.key(), &record.task, record.index);

@@ -83,7 +83,7 @@ pub(crate) fn decide(
             let loaded = load_task(view, run_key, run.generation, task, *index)?;
             let record = &loaded.record;
             let newest = record.attempts.len() as u32 == *attempt;
-            if record.generation != run.generation || record.status.is_terminal() || !newest {
+            if record.status.is_terminal() || !newest {
                 return log(loaded, &run, *attempt, program, view);
             }
             let prepared = view.plan(&run.run.pipeline, &run.version)?;

@@ -216,7 +216,7 @@ fn under_way(
     if run.status == RunStatus::Queued {
         pools.push(slots::pool_of_run(run));
     }
-    if records.iter().any(|r| r.generation == run.generation && r.status == TaskStatus::Queued) {
+    if records.iter().any(|record| record.status == TaskStatus::Queued) {
         pools.extend(slots::of_run(&prepared.plan, run));
     }
     for pool in pools {
@@ -312,7 +312,7 @@ fn under_way(
 fn in_use(run: &RunRecord, prepared: &Prepared, records: &[TaskRecord]) -> BTreeSet<String> {
     let mut pools = slots::of_run(&prepared.plan, run);
     pools.insert(slots::pool_of_run(run));
-    for record in records.iter().filter(|r| r.generation == run.generation && !r.status.is_terminal()) {
+    for record in records.iter().filter(|record| !record.status.is_terminal()) {
         pools.extend(record.holds.iter().map(|hold| hold.pool.clone()));
         pools.extend(record.waits_for.iter().cloned());
     }

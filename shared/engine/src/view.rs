@@ -6,6 +6,7 @@
 //! one before it.
 
 use crate::command::ExecutionEnd;
+use crate::line::LINE;
 use crate::{Prepared, Settings};
 use cauce_model::item::{Change, Expect, When, Write};
 use cauce_model::record::{Notice, RunRecord};
@@ -150,17 +151,16 @@ impl View {
         }
     }
 
-    /// The first item among writes that was read, and would be replaced (or checked) whatever it says by now: what
-    /// became of it in between would be lost. No decision has one. Places in a line are only ever taken away.
+    /// The first item among writes that was read, and would be written or taken away whatever it says by now: what
+    /// became of it in between would be lost. No decision has one. A place in a line says nothing but that somebody
+    /// stands there, and is only ever taken away.
     pub fn written_blindly<'a>(&self, writes: &'a [Write]) -> Option<&'a Key> {
         let ranges = self.ranges.values().flatten();
         let pages = self.pages.values().flat_map(|(items, _)| items);
         let of_lists: BTreeSet<&Key> = ranges.chain(pages).map(|item| &item.key).collect();
         let is_read = |key: &Key| self.items.contains_key(key) || of_lists.contains(key);
-        let mut blind = writes.iter().filter(|write| {
-            write.expect() == Expect::Any && !matches!(write, Write::Delete { .. }) && is_read(write.key())
-        });
-        blind.next().map(Write::key)
+        let mut blind = writes.iter().filter(|write| write.expect() == Expect::Any).map(Write::key);
+        blind.find(|key| is_read(key) && !key.sort.starts_with(LINE))
     }
 
     /// Asks for all items of the list that have not been looked at, in one read.
