@@ -3,18 +3,22 @@
 
 use crate::controls::project;
 use crate::rivals::{Held, compiled, deployed, new};
-use crate::world::{Ended, by_hand, epoch, read};
+use crate::sets::poll_once;
+use crate::world::{Ended, by_hand, deployment, epoch, read};
 use cauce_engine::breaker::Verdict;
 use cauce_engine::command::{
-    Again, Approve, Ask, Begin, Close, ExecutionEnd, Existing, Finish, Observed, Open, Outcome, Reconcile,
-    Trigger,
+    Again, Approve, Ask, Begin, Close, ExecutionEnd, Existing, Finish, Observed, Open, Outcome, Program,
+    Reconcile, Trigger,
 };
 use cauce_engine::trigger::execution_input;
 use cauce_engine::{Command, Reply};
 use cauce_model::control::{BreakerRecord, OpenRecord, ProbeRecord, breaker_item, rate_item};
+use cauce_model::deployment::version_item;
 use cauce_model::event::{SetRecord, clock_item, set_item};
 use cauce_model::ids::child_execution_name;
-use cauce_model::record::{Record, TaskRecord, active_item, gate_item, pipeline_item, run_item};
+use cauce_model::record::{
+    PipelineRecord, Record, TaskRecord, active_item, gate_item, pipeline_item, run_item, task_item,
+};
 use cauce_model::{Expect, Item, Key, RunKey, RunStatus, TaskStatus, Write};
 use cauce_ports::{Clock as _, Table as _};
 use serde_json::json;
@@ -189,8 +193,9 @@ fn what_nobody_has_asked_for_in_a_generation_has_not_happened_in_it() {
         to_second(host).await;
         tell(host, begin(2, "last", None)).await;
         assert_eq!(task(host, "last").await.generation, 1, "its upstreams have not begun");
+        tell(host, begin(2, "list", None)).await;
         tell(host, begin(2, "each", Some(0))).await;
-        assert_eq!(task(host, "each[0]").await.generation, 1, "there is no list of items");
+        assert_eq!(task(host, "each[0]").await.generation, 1, "nobody has made the items");
         tell(host, close(2)).await;
         let ended = stand(host).await;
         assert_eq!((ended.run.status, ended.run.generation), (RunStatus::Failed, 2));
@@ -511,3 +516,272 @@ schedule: '0 * * * *'
 tasks:
   load: {container: {image: loader, command: [run]}}
 ";
+
+/// A run whose execution ends has each of its items settled, however many transactions that takes.
+#[test]
+fn more_items_than_one_transaction_holds_are_settled() {
+    let many: Vec<u32> = (0..150).collect();
+    let wide =
+        HAND.replace("[1, 2]", &json!(many).to_string()).replace("tasks:", "max_active_tasks: 200\ntasks:");
+    story(&wide, async |host| {
+        let request = Command::Trigger(Box::new(by_hand(&compiled(&wide), "r1")));
+        let Command::Open(opened) = open(1) else { unreachable!("made above") };
+        let opened = Open { version: compiled(&wide).version().to_owned(), ..opened };
+        for command in [request, Command::Open(opened), begin(1, "list", None), begin(1, "each", None)] {
+            tell(host, command).await;
+        }
+        for index in 0..150 {
+            tell(host, begin(1, "each", Some(index))).await;
+        }
+        let end = ExecutionEnd::Aborted { cause: String::new() };
+        let observed = Observed::Run { run_key: key(), generation: 1, execution: "r1-g1".to_owned(), end };
+        tell(host, Command::Observed(Box::new(observed))).await;
+        let ended = stand(host).await;
+        assert_eq!(ended.run.status, RunStatus::Cancelled);
+        let is_cut_off = |task: &&TaskRecord| task.index.is_some() && task.status == TaskStatus::Cancelled;
+        assert_eq!(ended.tasks.values().filter(is_cut_off).count(), 150);
+    });
+}
+
+/// A further generation was asked for, and its pipeline is gone: the run says so.
+#[test]
+fn new_data_for_a_pipeline_that_is_gone_is_told() {
+    story(HAND, async |host| {
+        to_second(host).await;
+        tell(host, Command::Cancel { run_key: key(), reason: "enough".to_owned(), by: None }).await;
+        tell(host, close(2)).await;
+        let mut run = item(host, &run_item(&key())).await.unwrap();
+        run.body.insert("next".into(), json!(stand(host).await.run.trigger));
+        put(host, run).await;
+        take_away(host, pipeline_item("hand")).await;
+        tell(host, Command::Again { run_key: key() }).await;
+        let run = stand(host).await.run;
+        assert!(run.next.is_none() && run.message.unwrap().contains("no further generation could start"));
+    });
+}
+
+fn told(reply: &Reply, name: &str) -> i64 {
+    match reply {
+        Reply::Ok(told) => told[name].as_i64().unwrap_or_else(|| panic!("{name}: {told}")),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn program(attempt: u32) -> Program {
+    Program { id: format!("program {attempt}"), task: "last".to_owned(), index: None, attempt }
+}
+
+async fn reconciled(host: &Held, programs: Vec<Program>) -> Reply {
+    let (run_key, after) = (key(), String::new());
+    tell(host, Command::Reconcile(Reconcile { run_key, after, look: 10, programs: Some(programs) })).await
+}
+
+#[test]
+fn a_program_belongs_to_the_newest_attempt_of_the_present_generation() {
+    story(HAND, async |host| {
+        to_below(host).await;
+        tell(host, begin(1, "last", None)).await;
+        assert_eq!(told(&reconciled(host, vec![program(1)]).await, "stopped"), 0);
+        tell(host, finish(1, "last", None, 1, bad())).await;
+        let clock = host.world().clock.clone();
+        clock.until(clock.now().plus_seconds(10)).await;
+        tell(host, begin_as(1, "last", None, "2")).await;
+        assert_eq!(told(&reconciled(host, vec![program(1), program(2)]).await, "stopped"), 1);
+        ends_above_its_tasks(host).await;
+        tell(host, again(Again::All)).await;
+        tell(host, open(2)).await;
+        assert_eq!(told(&reconciled(host, vec![program(2)]).await, "stopped"), 1);
+    });
+}
+
+/// What the sweep does about a run it does by the records of the run's present generation.
+#[test]
+fn the_sweep_repairs_a_second_generation_as_it_does_a_first() {
+    story(HAND, async |host| {
+        to_second(host).await;
+        for command in [begin(2, "list", None), begin(2, "each", None), begin(2, "alert", None)] {
+            tell(host, command).await;
+        }
+        // The end of `last` was written, and whoever wrote it died before the gate heard of it.
+        let mut last = item(host, &task_item(&key(), "last", None)).await.unwrap();
+        last.body.insert("generation".into(), json!(2));
+        last.body.insert("status".into(), json!("failed"));
+        put(host, last).await;
+        assert_eq!(told(&reconciled(host, Vec::new()).await, "gates"), 1);
+    });
+    story(HAND, async |host| {
+        to_items(host).await;
+        ends_above_its_tasks(host).await;
+        tell(host, again(Again::All)).await;
+        tell(host, open(2)).await;
+        tell(host, Command::Cancel { run_key: key(), reason: "enough".to_owned(), by: None }).await;
+        let clock = host.world().clock.clone();
+        clock.until(clock.now().plus_seconds(100)).await;
+        assert_eq!(told(&reconciled(host, Vec::new()).await, "stopped"), 0, "nothing of it has begun");
+    });
+}
+
+const NARROW: &str = "
+pipeline: hand
+max_active_tasks: 1
+tasks:
+  first: {container: {image: loader, command: [run]}}
+  second: {container: {image: loader, command: [run]}}
+";
+
+fn narrow() -> [Command; 2] {
+    let Command::Open(opened) = open(1) else { unreachable!("made above") };
+    let opened = Open { version: compiled(NARROW).version().to_owned(), ..opened };
+    [Command::Trigger(Box::new(by_hand(&compiled(NARROW), "r1"))), Command::Open(opened)]
+}
+
+async fn line(host: &Held) -> Vec<Item> {
+    host.world().table.query("pool#active:hand", "W#", None, 10).await.unwrap().items
+}
+
+async fn pool(host: &Held) -> Item {
+    item(host, &Key::new("pool#active:hand", "P")).await.unwrap()
+}
+
+#[test]
+fn a_place_in_line_is_for_one_attempt_and_from_when_it_came() {
+    story(NARROW, async |host| {
+        for command in narrow() {
+            tell(host, command).await;
+        }
+        tell(host, begin(1, "first", None)).await;
+        tell(host, begin(1, "second", None)).await;
+        let place = line(host).await.pop().unwrap();
+        let clock = host.world().clock.clone();
+        clock.until(clock.now().plus_seconds(10)).await;
+        // Asked again, it stands where it stood.
+        tell(host, begin_as(1, "second", None, "2")).await;
+        assert_eq!(line(host).await.pop().unwrap().body["since"], place.body["since"]);
+        for command in [finish(1, "first", None, 1, good()), begin_as(1, "second", None, "3")] {
+            tell(host, command).await;
+        }
+        assert_eq!(task(host, "second").await.status, TaskStatus::Running);
+        // A place that somebody left there, who died, is nobody's any more.
+        put(host, place).await;
+        clock.until(clock.now().plus_seconds(1)).await;
+        tell(host, Command::Reclaim { pool: "active:hand".to_owned(), all: false }).await;
+        assert_eq!((pool(host).await.body["used"].clone(), line(host).await.len()), (json!(1), 0));
+    });
+}
+
+/// A slot is taken before it is written who has it: between the two the sweep must not take it for one of an attempt
+/// that is over because an earlier generation's is.
+#[test]
+fn a_slot_that_was_just_taken_is_not_given_back() {
+    let reclaim = Command::Reclaim { pool: "active:hand".to_owned(), all: false };
+    let mut calls = 0;
+    for call in 1.. {
+        let (host, _, faults) = new();
+        let clock = host.world().clock.clone();
+        let was_held = clock.block_on(async {
+            deployed(&host, NARROW).await;
+            let Command::Open(opened) = open(2) else { unreachable!("made above") };
+            let opened = Open { version: compiled(NARROW).version().to_owned(), ..opened };
+            let request = by_hand(&compiled(NARROW), "r1");
+            for command in narrow().into_iter().chain([
+                begin(1, "first", None),
+                finish(1, "first", None, 1, good()),
+                Command::Cancel { run_key: key(), reason: "enough".to_owned(), by: None },
+                close(1),
+                Command::Trigger(Box::new(Trigger { existing: Existing::Next(Again::All), ..request })),
+                Command::Open(opened),
+            ]) {
+                tell(&host, command).await;
+            }
+            faults.hold_at(faults.calls() + call);
+            let command = begin(2, "first", None);
+            let mut begins = std::pin::pin!(host.driver().execute(&command));
+            let was_held = poll_once(begins.as_mut()).await.is_none();
+            if was_held {
+                host.driver().execute(&reclaim).await.unwrap();
+            }
+            faults.release();
+            if was_held {
+                begins.await.unwrap();
+            }
+            assert_eq!(task(&host, "first").await.status, TaskStatus::Running, "call {call}");
+            assert_eq!(pool(&host).await.body["used"], 1, "call {call}");
+            was_held
+        });
+        if !was_held.unwrap() {
+            break;
+        }
+        calls = call;
+    }
+    assert!(calls > 1);
+}
+
+/// Which deployment a run is pinned to is a matter of the version that was asked for.
+#[test]
+fn a_run_is_pinned_to_the_deployment_of_its_version() {
+    let yaml = |number: u32| HAND.replace("good?", &format!("good {number}?"));
+    let machine = |number: u32| format!("hand:{}", &compiled(&yaml(number)).version()[..12]);
+    story(&yaml(1), async |host| {
+        let request = |number: u32, run_id: &str| Trigger {
+            existing: Existing::Next(Again::All),
+            ..by_hand(&compiled(&yaml(number)), run_id)
+        };
+        let run = async |run_id: &str| read(host, &RunKey::new("hand", run_id)).await.run;
+        let ask = async |trigger: Trigger| tell(host, Command::Trigger(Box::new(trigger))).await;
+        ask(request(1, "r1")).await;
+        let run_key = RunKey::new("hand", "r1");
+        tell(host, Command::Cancel { run_key, reason: "enough".to_owned(), by: None }).await;
+        deployed(host, &yaml(2)).await;
+        // A further generation on the newer version, and a run of the older one.
+        ask(request(2, "r1")).await;
+        ask(request(1, "r2")).await;
+        assert_eq!((run("r1").await.machine, run("r2").await.machine), (machine(2), machine(1)));
+        crate::deployments::staged(host, &compiled(&yaml(3))).await;
+        tell(host, crate::rivals::deploys(&yaml(3), "drop", Some(50))).await;
+        for (number, run_id) in [(2, "r3"), (3, "r4")] {
+            ask(Trigger { canary: true, ..request(number, run_id) }).await;
+            assert_eq!(run(run_id).await.machine, machine(number));
+        }
+    });
+}
+
+/// An execution that somebody started from the console under a name, and whose run waits its turn: asked again, it is
+/// the same run. A name that only resembles a date's is no date's.
+#[test]
+fn an_execution_of_the_console_is_the_run_of_its_name() {
+    let single = CLOCKED.replace("tasks:", "max_active_runs: 1\ntasks:");
+    story(&single, async |host| {
+        let open = |name: &str, token: &str| {
+            Command::Open(Open {
+                pipeline: "clocked".to_owned(),
+                version: compiled(&single).version().to_owned(),
+                execution: name.to_owned(),
+                input: json!({}),
+                token: token.to_owned(),
+            })
+        };
+        let run = async |name: &str| read(host, &RunKey::new("clocked", name)).await.run;
+        tell(host, open("first", "1")).await;
+        for token in ["2", "3"] {
+            tell(host, open("1997-01-05", token)).await;
+            let waiting = run("1997-01-05").await;
+            assert_eq!((waiting.status, waiting.token.as_deref()), (RunStatus::Queued, Some(token)));
+            assert_eq!(waiting.logical_date, epoch(), "a run of an hour has its hour in its name");
+        }
+    });
+}
+
+/// A machine that also has a service's deployments runs what a file says beside them.
+#[test]
+fn a_file_that_is_run_beside_a_deployment_leaves_it_and_is_kept_with_it() {
+    story(HAND, async |host| {
+        let other = compiled(&HAND.replace("good?", "better?"));
+        // What was deployed for all is read from its document, as a machine that has it not loaded does.
+        let documents = deployment(&compiled(HAND));
+        host.load(&documents).await.unwrap();
+        host.deploy(&deployment(&other)).await.unwrap();
+        let record = PipelineRecord::from_item(&item(host, &pipeline_item("hand")).await.unwrap()).unwrap();
+        assert_eq!(record.version, compiled(HAND).version());
+        assert!(item(host, &version_item("hand", other.version())).await.is_some());
+    });
+}

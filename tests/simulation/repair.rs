@@ -199,13 +199,20 @@ fn a_task_whose_execution_dies_unnoticed_is_settled_by_the_sweep() {
 #[test]
 fn a_task_that_dies_at_its_gate_is_settled_as_well() {
     let (host, key) = started(GATED, gated_durations());
-    pass(&host, 3);
-    stop(&host, "container", &child_execution_name(&key, 1, "alert", None), "");
-    pass(&host, 4);
-    let report = sweep(&host);
-    assert_eq!(report.settled, 1, "{report:?}");
-    settle(&host);
-    assert_eq!(stand(&host, &key).statuses(), "a:success alert:failed b:success c:success");
+    // The next generation finds the records of the one before.
+    for generation in [1, 2] {
+        let began = host.world().clock.now().micros_since(epoch()) as u64 / 1_000_000;
+        pass(&host, began + 3);
+        stop(&host, "container", &child_execution_name(&key, generation, "alert", None), "");
+        pass(&host, began + 4);
+        let report = sweep(&host);
+        assert_eq!(report.settled, 1, "{generation}: {report:?}");
+        pass(&host, began + 100);
+        let ended = stand(&host, &key);
+        assert_eq!(ended.run.generation, generation);
+        assert_eq!(ended.statuses(), "a:success alert:failed b:success c:success");
+        tell(&host, &Command::Trigger(Box::new(by_hand(&compiled(GATED), "r1"))));
+    }
 }
 
 #[test]

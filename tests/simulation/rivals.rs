@@ -4,15 +4,17 @@
 use crate::datasets::update;
 use crate::deployments::{deploy, made, staged};
 use crate::sets::poll_once;
-use crate::world::{Sim, by_hand, epoch, host_of, script};
+use crate::world::{Sim, by_hand, deployment, epoch, host_of, script};
 use cauce_compiler::Compiled;
 use cauce_engine::command::{Approve, Ask, Begin, Close, Deploy, Finish, Open, Outcome, Pause};
 use cauce_engine::trigger::execution_input;
 use cauce_engine::{Command, Reply};
 use cauce_host::simulation::{MemoryObjects, Simulated};
 use cauce_local::memory::MemoryTable;
-use cauce_model::{Instant, Json, RunKey};
-use cauce_ports::Clock;
+use cauce_model::control::{IdempotencyRecord, idempotency_item};
+use cauce_model::record::{PipelineRecord, Record as _, pipeline_item, run_item};
+use cauce_model::{Expect, Instant, Json, RunKey, Write};
+use cauce_ports::{Clock, Table as _};
 use cauce_testkit::faulty::{Faults, Faulty};
 use serde_json::json;
 use std::cell::RefCell;
@@ -148,7 +150,7 @@ pub(crate) async fn deployed(host: &Held, yaml: &str) {
 }
 
 /// The request to deploy a pipeline whose plan [`staged`] has left.
-fn deploys(yaml: &str, lake: &str, canary: Option<u8>) -> Command {
+pub(crate) fn deploys(yaml: &str, lake: &str, canary: Option<u8>) -> Command {
     let compiled = compiled(yaml);
     let plan = format!("s3://state/documents/staged/{}.json", compiled.plan.pipeline);
     let deployment = made(&compiled, lake);
@@ -389,6 +391,114 @@ fn two_runs_with_one_idempotency_key() {
         tell(host, cancel("ana")).await;
     };
     serial("taken over and forgotten", failed, [begins("r2", "load"), forget("ana")]);
+}
+
+/// What is written of the key: whose it is, and whether there is a result.
+async fn under_key(host: &Held) -> (String, bool) {
+    let key = idempotency_item("sales", "load", "day");
+    let record = host.world().table.get(&key).await.unwrap().unwrap();
+    let record = IdempotencyRecord::from_item(&record).unwrap();
+    (record.holder, record.result.is_some())
+}
+
+/// Tells this in a world of its own, in which two runs have been opened.
+fn of_two_runs(told: impl AsyncFnOnce(&Held)) {
+    let (host, ..) = new();
+    let clock = host.world().clock.clone();
+    clock
+        .block_on(async {
+            run_after(&host, &[requested("r1"), opens("r1"), requested("r2"), opens("r2")]).await;
+            tell(&host, begins("r1", "load")).await;
+            told(&host).await;
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_result_counts_for_whoever_has_the_key_by_then() {
+    let forget = || Command::Forget {
+        pipeline: "sales".to_owned(),
+        task: "load".to_owned(),
+        key: "day".to_owned(),
+        by: Some("ana".to_owned()),
+    };
+    // Forgotten, the key is counted from the beginning: the fence alone would not tell one claim from the other.
+    of_two_runs(async |host| {
+        let first = under_key(host).await.0;
+        for command in [forget(), begins("r2", "load"), finishes("r1", "load", good())] {
+            tell(host, command).await;
+        }
+        let (holder, is_done) = under_key(host).await;
+        assert!(holder != first && !is_done, "{holder}");
+    });
+    // Who claimed it in a generation that is over claims it no more, though its record never said how it ended.
+    of_two_runs(async |host| {
+        let first = under_key(host).await.0;
+        let table = &host.world().table;
+        let mut run = table.get(&run_item(&key())).await.unwrap().unwrap();
+        run.body.insert("status".into(), "failed".into());
+        let write = Write::Put { expect: Expect::Version(run.version), item: run };
+        table.write(&[write], "over").await.unwrap();
+        tell(host, requested("r1")).await;
+        tell(host, begins("r2", "load")).await;
+        assert_ne!(under_key(host).await.0, first);
+    });
+}
+
+#[test]
+fn two_who_want_a_turn_of_a_limit() {
+    let before = async |host: &Held| {
+        tell(host, Command::Define(Box::new(crate::controls::project().controls()))).await;
+    };
+    let take =
+        |within_seconds: Option<u64>| Command::Take { limit: "sec".to_owned(), tokens: 1, within_seconds };
+    serial("both wait", before, [take(None), take(None)]);
+    serial("one waits for a while", before, [take(Some(10)), take(None)]);
+    serial("one cannot wait", before, [take(Some(0)), take(None)]);
+}
+
+/// On one machine a pipeline has no record before its first run, and whoever pauses it then makes one.
+#[test]
+fn two_who_make_a_pipeline_known_on_one_machine() {
+    let compiled_sales = compiled(SALES);
+    let known = PipelineRecord::new("sales".into(), compiled_sales.version().into(), "sales".into());
+    let pause = |by: &str| {
+        let (pipeline, by, unknown) = ("sales".to_owned(), Some(by.to_owned()), Some(known.clone()));
+        Command::Pause(Box::new(Pause { pipeline, paused: true, by, unknown }))
+    };
+    serial("paused twice", async |_| {}, [pause("ana"), pause("bob")]);
+    // Whoever runs the file writes the record as well, and it stays paused.
+    for is_known in [false, true] {
+        for call in 1.. {
+            let (host, _, faults) = new();
+            let clock = host.world().clock.clone();
+            let was_held = clock.block_on(async {
+                if is_known {
+                    let other = SALES.replace("0 * * * *", "30 * * * *");
+                    host.deploy(&deployment(&compiled(&other))).await.unwrap();
+                }
+                faults.hold_at(faults.calls() + call);
+                let whole = deployment(&compiled_sales);
+                let mut deploys = pin!(host.deploy(&whole));
+                let was_held = poll_once(deploys.as_mut()).await.is_none();
+                if was_held {
+                    tell(&host, pause("ana")).await;
+                }
+                faults.release();
+                if was_held {
+                    deploys.await.unwrap();
+                    let item = host.world().table.get(&pipeline_item("sales")).await.unwrap().unwrap();
+                    let record = PipelineRecord::from_item(&item).unwrap();
+                    assert!(record.paused && record.version == compiled_sales.version(), "call {call}");
+                }
+                was_held
+            });
+            if !was_held.unwrap() {
+                assert!(call > 2);
+                break;
+            }
+        }
+    }
 }
 
 #[test]

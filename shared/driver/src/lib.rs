@@ -178,7 +178,7 @@ impl<P: Ports> Driver<P> {
             for (uri, bytes) in &decision.documents {
                 self.put(uri, bytes).await?;
             }
-            if !self.write(&decision.writes).await? {
+            if !self.write(&decision.writes, now).await? {
                 continue;
             }
             self.ports.decided(command, &decision);
@@ -207,14 +207,15 @@ impl<P: Ports> Driver<P> {
         })
     }
 
-    /// Writes. False: somebody else wrote first, and the decision has to be made anew.
-    async fn write(&self, writes: &[Write]) -> Result<bool, DriverError> {
+    /// Writes what was decided at a moment. False: somebody else wrote first, and the decision has to be made anew.
+    async fn write(&self, writes: &[Write], at: Instant) -> Result<bool, DriverError> {
         if writes.is_empty() {
             return Ok(true);
         }
         // The same writes under the same token are applied once, so a lost reply can be asked for
-        // again without knowing whether they were.
-        let token = sha256_hex(serde_json::to_vec(writes).unwrap_or_default())[..36].to_owned();
+        // again without knowing whether they were. Decided again later they are others: who leaves a line
+        // twice in ten minutes leaves it twice.
+        let token = sha256_hex(serde_json::to_vec(&(writes, at)).unwrap_or_default())[..36].to_owned();
         for left in (0..TRIES_MAX).rev() {
             match self.services().table().write(writes, &token).await {
                 Ok(()) => return Ok(true),

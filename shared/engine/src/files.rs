@@ -204,18 +204,19 @@ impl Arrival<'_> {
         }
         let cause = TriggerRecord { kind: TriggerKind::File, by: Some(files.by), detail, item };
         let known = self.view.item(&run_item(&RunKey::new(pipeline, &new.run_id)))?;
-        let existing = match known.map(RunRecord::from_item).transpose()? {
+        let known =
+            known.map(|item| Ok::<_, Stop>((RunRecord::from_item(item)?, item.version))).transpose()?;
+        let existing = match known {
             None => Existing::Refuse,
-            Some(run) if run.status.is_terminal() => Existing::Next(Again::All),
-            Some(mut run) => {
+            Some((run, _)) if run.status.is_terminal() => Existing::Next(Again::All),
+            Some((mut run, version)) => {
                 // Under way: the data waits for the present generation's end, together with what else comes.
                 run.next = Some(merged(run.next.take(), cause));
                 let mut entry = entry;
                 entry.run = Some(run.run.to_string());
                 let mut decision =
                     booked(entry, Became::Run, Some("a generation follows the present one".to_owned()));
-                let expect = known.map_or(Expect::Absent, |item| Expect::Version(item.version));
-                decision.writes.push(Write::Put { item: run_row(&run), expect });
+                decision.writes.push(Write::Put { item: run_row(&run), expect: Expect::Version(version) });
                 return Ok(Ok(decision));
             }
         };

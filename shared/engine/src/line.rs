@@ -213,8 +213,7 @@ pub(crate) fn waiter(holder: &Holder, view: &View) -> Result<Waiter, Stop> {
                 return Ok(Waiter::NotYet);
             };
             let task = TaskRecord::from_item(item)?;
-            let is_over = task.status.is_terminal() || task.attempts.len() >= *attempt as usize;
-            if task.generation == run.generation && is_over {
+            if task.status.is_terminal() || task.attempts.len() >= *attempt as usize {
                 return Ok(Waiter::Gone);
             }
             task.token

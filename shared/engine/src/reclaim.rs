@@ -104,7 +104,7 @@ fn fate(holder: &Holder, looks: &mut Looks, view: &View, settings: &Settings) ->
     let number = *number as usize;
     let ended = record.attempts.get(number.wrapping_sub(1)).is_some_and(|attempt| attempt.ended_at.is_some());
     let present = record.generation == run.generation;
-    if present && (record.status.is_terminal() || ended || record.attempts.len() > number) {
+    if present && (record.status.is_terminal() || ended) {
         return Ok(Fate::Over);
     }
     if !looks.all && present && item.is_some() {
