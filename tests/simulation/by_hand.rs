@@ -193,12 +193,15 @@ fn what_nobody_has_asked_for_in_a_generation_has_not_happened_in_it() {
         to_second(host).await;
         tell(host, begin(2, "last", None)).await;
         assert_eq!(task(host, "last").await.generation, 1, "its upstreams have not begun");
-        tell(host, begin(2, "list", None)).await;
-        tell(host, begin(2, "each", Some(0))).await;
-        assert_eq!(task(host, "each[0]").await.generation, 1, "nobody has made the items");
         tell(host, close(2)).await;
         let ended = stand(host).await;
         assert_eq!((ended.run.status, ended.run.generation), (RunStatus::Failed, 2));
+    });
+    story(HAND, async |host| {
+        to_second(host).await;
+        tell(host, begin(2, "list", None)).await;
+        tell(host, begin(2, "each", Some(0))).await;
+        assert_eq!(task(host, "each[0]").await.generation, 1, "nobody has made the items");
     });
     story(HAND, async |host| {
         to_second(host).await;
@@ -490,6 +493,25 @@ tasks:
   down: {teardown_of: [up], container: {image: loader, command: [run]}}
 ";
 
+/// What files were to wait for is no longer asked of them: nothing is due any more.
+#[test]
+fn a_set_of_files_that_wait_for_nothing_any_more_is_not_due() {
+    let plain = "
+pipeline: clocked
+triggers:
+  - file: {bucket: \"${{ env.lake }}\", keys: [\"in/*.csv\"]}
+tasks:
+  load: {container: {image: loader, command: [run]}}
+";
+    story(plain, async |host| {
+        let set =
+            SetRecord { settles_at: Some(epoch()), ..SetRecord::new("clocked", "s", 0, BTreeMap::new()) };
+        put(host, set.row(Some(epoch()))).await;
+        tell(host, Command::Set { pipeline: "clocked".to_owned(), set: "s".to_owned() }).await;
+        assert!(item(host, &set_item("clocked", "s")).await.unwrap().index.is_none());
+    });
+}
+
 /// Timers that come after their pipeline was taken away, or has become another one.
 #[test]
 fn what_is_due_of_a_pipeline_that_is_gone_goes_too() {
@@ -749,7 +771,7 @@ fn a_run_is_pinned_to_the_deployment_of_its_version() {
 /// the same run. A name that only resembles a date's is no date's.
 #[test]
 fn an_execution_of_the_console_is_the_run_of_its_name() {
-    let single = CLOCKED.replace("tasks:", "max_active_runs: 1\ntasks:");
+    let single = CLOCKED.replace("0 * * * *", "0 2 * * *").replace("tasks:", "max_active_runs: 1\ntasks:");
     story(&single, async |host| {
         let open = |name: &str, token: &str| {
             Command::Open(Open {
@@ -763,10 +785,10 @@ fn an_execution_of_the_console_is_the_run_of_its_name() {
         let run = async |name: &str| read(host, &RunKey::new("clocked", name)).await.run;
         tell(host, open("first", "1")).await;
         for token in ["2", "3"] {
-            tell(host, open("1997-01-05", token)).await;
-            let waiting = run("1997-01-05").await;
+            tell(host, open("19970105", token)).await;
+            let waiting = run("19970105").await;
             assert_eq!((waiting.status, waiting.token.as_deref()), (RunStatus::Queued, Some(token)));
-            assert_eq!(waiting.logical_date, epoch(), "a run of an hour has its hour in its name");
+            assert_eq!(waiting.logical_date, epoch(), "its day's run is called 1997-01-05");
         }
     });
 }
@@ -784,4 +806,64 @@ fn a_file_that_is_run_beside_a_deployment_leaves_it_and_is_kept_with_it() {
         assert_eq!(record.version, compiled(HAND).version());
         assert!(item(host, &version_item("hand", other.version())).await.is_some());
     });
+}
+
+const POOLED: &str = "
+pipeline: hand
+tasks:
+  first: {pools: {wide: 1}, container: {image: x, command: [run]}}
+  second: {pools: {wide: 1}, container: {image: x, command: [run]}}
+";
+
+/// A pool shrinks between the moment at which somebody sees what is free and the one at which it is taken: nobody takes
+/// what is not there any more.
+#[test]
+fn a_slot_that_went_between_two_looks_is_not_taken() {
+    let compiled = crate::world::compiled_in(POOLED, &project());
+    let shrink = Command::Resize { pools: [("wide".to_owned(), 0)].into() };
+    let key_of_pool = Key::new("pool#wide", "P");
+    let slots = |used: &str| [("wide".to_owned(), used.parse().unwrap())].into();
+    for (held, earlier) in [
+        (begin(1, "first", None), Vec::new()),
+        (finish(1, "first", None, 1, good()), vec![begin(1, "first", None), begin(1, "second", None)]),
+    ] {
+        let mut seen_free = 0;
+        for call in 1.. {
+            let (host, table, faults) = new();
+            let used = || {
+                let item = table.items().into_iter().find(|item| item.key == key_of_pool).unwrap();
+                item.body.get("used").and_then(cauce_model::Json::as_i64).unwrap_or(0)
+            };
+            let clock = host.world().clock.clone();
+            let was_held = clock.block_on(async {
+                tell(&host, Command::Resize { pools: slots("1") }).await;
+                host.deploy(&deployment(&compiled)).await.unwrap();
+                let Command::Open(opened) = open(1) else { unreachable!("made above") };
+                let opened = Open { version: compiled.version().to_owned(), ..opened };
+                tell(&host, Command::Trigger(Box::new(by_hand(&compiled, "r1")))).await;
+                tell(&host, Command::Open(opened)).await;
+                for command in earlier.clone() {
+                    tell(&host, command).await;
+                }
+                faults.hold_at(faults.calls() + call);
+                let mut deciding = std::pin::pin!(host.driver().execute(&held));
+                let was_held = poll_once(deciding.as_mut()).await.is_none();
+                if was_held {
+                    let before = used();
+                    tell(&host, shrink.clone()).await;
+                    faults.release();
+                    deciding.await.unwrap();
+                    if before == 0 {
+                        seen_free += 1;
+                        assert_eq!(used(), 0, "{} held at call {call}", held.name());
+                    }
+                }
+                was_held
+            });
+            if !was_held.unwrap() {
+                break;
+            }
+        }
+        assert!(seen_free > 1, "{}: {seen_free}", held.name());
+    }
 }

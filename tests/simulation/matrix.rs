@@ -11,8 +11,9 @@ use cauce_engine::{Command, Patience, Reply};
 use cauce_host::simulation::{MemoryObjects, Simulated};
 use cauce_local::memory::MemoryTable;
 use cauce_model::event::{Became, LedgerRecord};
-use cauce_model::record::{RUNS_LIST, Record, RunRecord};
-use cauce_model::{Instant, RunStatus};
+use cauce_model::matrix::fan_item;
+use cauce_model::record::{RUNS_LIST, Record, RunRecord, pipeline_item};
+use cauce_model::{Expect, Instant, RunStatus, Write};
 use cauce_ports::{Objects, Table};
 use cauce_testkit::faulty::{Faults, Faulty, Moment};
 use cauce_testkit::prng::Prng;
@@ -349,4 +350,53 @@ fn who_changes_a_list_that_somebody_else_changes_is_refused() {
             assert!(cause.contains("another matrix"), "{cause}");
         })
         .unwrap();
+}
+
+/// Items change and move, and a tick that is being handed out ends with what it was for.
+#[test]
+fn what_is_handed_out_ends_with_its_pipeline_or_its_list() {
+    let with_list = compiled(PIPELINE);
+    let (from, to) = (PIPELINE.find("  select:").unwrap(), PIPELINE.find("max_active_runs").unwrap());
+    let plain = format!("{}  cron: \"0 * * * *\"\n{}", &PIPELINE[..from], &PIPELINE[to..]);
+    let plain = plain.replace("matrix: {as: symbol, from: symbols.csv, key: ticker}\n", "");
+    let plain = plain.replace("{{ symbol.ticker }}", "a").replace("{{ symbol.risk }}", "b");
+    for is_gone in [true, false] {
+        let host = new("1997-01-06T22:00:00Z");
+        let clock = host.world().clock.clone();
+        let moment = at("1997-01-06T22:05:00Z");
+        clock
+            .block_on(async {
+                released(&host, &with_list).await;
+                let matrix = with_list.plan.matrix.as_ref().unwrap();
+                let list: List = (0..30).map(|number| (format!("A{number:02}"), "high")).collect();
+                let mut items = listed(&list);
+                for change in ["", "renamed", "moved"] {
+                    items[0].fields.insert("name".into(), change.into());
+                    if change == "moved" {
+                        items[0].case = Some("low".to_owned());
+                    }
+                    let synced =
+                        host.driver().sync("symbols", matrix, &items, Some("ana"), false).await.unwrap();
+                    assert!(matches!(synced, Synced::Done(_)), "{synced:?}");
+                }
+                let low = host.driver().list("symbols").await.unwrap().items;
+                assert_eq!(low, 30);
+                clock.until(moment).await;
+                host.driver().execute(&ticked(1, moment)).await.unwrap();
+                let schedule = "schedule-1".to_owned();
+                let key = fan_item("symbols", &schedule, moment);
+                let table = &host.world().table;
+                assert!(table.get(&key).await.unwrap().is_some());
+                if is_gone {
+                    let gone = Write::Delete { key: pipeline_item("symbols"), expect: Expect::Any };
+                    table.write(&[gone], "gone").await.unwrap();
+                } else {
+                    released(&host, &compiled(&plain)).await;
+                }
+                let fan = Command::Fan { pipeline: "symbols".into(), schedule, scheduled_at: moment };
+                host.driver().execute(&fan).await.unwrap();
+                assert!(table.get(&key).await.unwrap().is_none());
+            })
+            .unwrap();
+    }
 }

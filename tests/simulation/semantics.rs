@@ -318,3 +318,21 @@ tasks:
     let seconds = ended.run.ended_at.unwrap().micros_since(crate::world::epoch()) as f64 / 1e6;
     assert!((20.0..30.0).contains(&seconds), "{seconds}");
 }
+
+/// Whether a run of that name exists is asked by the first attempt; a second one goes on with what the first began.
+#[test]
+fn a_nested_run_that_failed_is_run_again_by_the_next_attempt_though_it_must_not_exist_before() {
+    let parent = "
+pipeline: parent
+tasks:
+  nested: {pipeline: {name: child, on_existing: fail}, retry: {retries: 1, delay: 5s, jitter: 0}}
+";
+    let child = "
+pipeline: child
+tasks:
+  work: {container: {image: x, command: [run]}}
+";
+    let ended = simulate_all(&[parent, child], script(json!({"work": 3}), json!({"work": [1, "success"]})));
+    assert_eq!(ended.run.status.as_str(), "success", "{:?}", ended.reasons());
+    assert_eq!(ended.tasks["nested"].attempts.len(), 2);
+}

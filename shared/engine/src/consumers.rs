@@ -560,13 +560,10 @@ impl Round<'_> {
         let late = self.consumer.late_at().filter(|at| !self.paused && self.consumer.told != Some(*at));
         let due = if more { Some(self.now) } else { again.into_iter().chain(late).min() };
         let row = self.consumer.row(due);
-        if (&row.body, &row.index) != (&item.body, &item.index) {
-            self.decision.writes.push(Write::Put { item: row, expect: Expect::Version(item.version) });
-        } else if !self.decision.writes.is_empty() {
+        let is_changed = (&row.body, &row.index) != (&item.body, &item.index);
+        if is_changed || !self.decision.writes.is_empty() {
             // Somebody who looks at the same time must not do the same.
-            self.decision
-                .writes
-                .push(Write::Check { key: item.key.clone(), expect: Expect::Version(item.version) });
+            self.decision.writes.push(Write::Put { item: row, expect: Expect::Version(item.version) });
         }
         let event = look(&pipeline);
         self.decision.effects.extend(due.map(|at| match more {

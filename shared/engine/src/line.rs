@@ -15,6 +15,14 @@ use std::collections::BTreeMap;
 /// What the sort keys of a pool's waiters begin with.
 pub(crate) const LINE: &str = "W#";
 
+/// Whether an item is somebody's place in a line.
+pub(crate) fn is_place(key: &Key) -> bool {
+    key.partition.starts_with(POOL_PARTITION) && key.sort.starts_with(LINE)
+}
+
+/// What the partitions of pools begin with.
+pub(crate) const POOL_PARTITION: &str = "pool#";
+
 /// So many seconds a waiter that needs more than is free is passed by smaller ones behind it. After
 /// that it bars the line: nobody behind is granted until it is.
 pub const STARVATION_SECONDS: u64 = 300;

@@ -12,7 +12,7 @@ use crate::View;
 use crate::command::{Command, Decision, Effect};
 use crate::context::Unrendered;
 use crate::grant::{self, Whom};
-use crate::line::{self, Standing};
+use crate::line::{self, POOL_PARTITION, Standing};
 use crate::stop::Stop;
 use cauce_model::item::{Body, Change, Cond, Step, When};
 use cauce_model::plan::{Plan, TaskPlan};
@@ -64,7 +64,7 @@ pub fn lock_pool(name: &str) -> String {
 
 /// The key of a pool.
 pub fn pool_item(pool: &str) -> Key {
-    Key::new(format!("pool#{pool}"), POOL)
+    Key::new(format!("{POOL_PARTITION}{pool}"), POOL)
 }
 
 /// What the sort keys of a pool's waiters begin with.

@@ -6,7 +6,7 @@
 //! one before it.
 
 use crate::command::ExecutionEnd;
-use crate::line::LINE;
+use crate::line;
 use crate::{Prepared, Settings};
 use cauce_model::item::{Change, Expect, When, Write};
 use cauce_model::record::{Notice, RunRecord};
@@ -160,7 +160,7 @@ impl View {
         let of_lists: BTreeSet<&Key> = ranges.chain(pages).map(|item| &item.key).collect();
         let is_read = |key: &Key| self.items.contains_key(key) || of_lists.contains(key);
         let mut blind = writes.iter().filter(|write| write.expect() == Expect::Any).map(Write::key);
-        blind.find(|key| is_read(key) && !key.sort.starts_with(LINE))
+        blind.find(|key| is_read(key) && !line::is_place(key))
     }
 
     /// Asks for all items of the list that have not been looked at, in one read.
