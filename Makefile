@@ -40,6 +40,7 @@ test: tools ## run all tests; what this machine cannot run is said as "skipped: 
 	$(CARGO) test --locked --workspace --no-fail-fast
 	@python=$(VENVS)/ministack/bin/python; test -x $$python || { echo "skipped: needs ministack"; exit 0; }; \
 		cd infra/emulator && $$python -m unittest --buffer --quiet
+	@$(MAKE) --no-print-directory guards
 
 .PHONY: lint
 lint: ## formatting, clippy and, where it is installed, cargo-deny

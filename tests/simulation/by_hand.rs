@@ -225,9 +225,12 @@ fn one_that_dies_before_it_begins_fails_in_its_own_generation() {
     let died = || Outcome::Died(Some(ExecutionEnd::TimedOut));
     story(HAND, async |host| {
         to_second(host).await;
+        let before = task(host, "last").await;
         tell(host, finish(2, "last", None, 1, died())).await;
         let last = task(host, "last").await;
         assert_eq!((last.generation, last.status), (2, TaskStatus::Failed));
+        // What the first one did and brought is its own.
+        assert_eq!((&last.attempts, last.settled_attempts), (&before.attempts, 1));
     });
     story(HAND, async |host| {
         to_second(host).await;

@@ -2,15 +2,15 @@
 
 use crate::world::{Sim, by_hand, compiled, deployment, host_of, script};
 use cauce_engine::Command;
-use cauce_engine::command::Pause;
+use cauce_engine::command::{Pause, Trigger};
 use cauce_host::service::{
     Inbox, Letter, Offer, Pace, Project, Requests, Service, Told, Unanswered, requests,
 };
 use cauce_host::simulation::{MemoryObjects, Simulated, VirtualClock};
 use cauce_local::memory::MemoryTable;
-use cauce_model::event::{Became, LedgerRecord, clock_item};
+use cauce_model::event::{Became, LedgerRecord, SetRecord, clock_item, set_item};
 use cauce_model::item::{Expect, IndexEntry};
-use cauce_model::record::{DUE_LIST, RUNS_LIST, Record, RunRecord, pipeline_item};
+use cauce_model::record::{DUE_LIST, PipelineRecord, RUNS_LIST, Record, RunRecord, pipeline_item};
 use cauce_model::{Instant, Item, Json, RunStatus, Write};
 use cauce_ports::Table;
 use cauce_testkit::faulty::{Faults, Faulty, Moment};
@@ -316,6 +316,72 @@ fn a_run_that_another_process_wrote_is_started_and_its_cancel_heeded() {
     };
     clock.block_on(service.run(meanwhile)).unwrap().unwrap();
     assert_eq!(disk.runs()[0].status, RunStatus::Cancelled);
+}
+
+/// While it reads a letter, and is held at each of its calls, the same letter is left again: it is read again.
+#[test]
+fn a_letter_that_is_left_again_while_it_is_read_is_read_again() {
+    let mut calls = 0;
+    for call in 1.. {
+        let (disk, project, faults) = (Disk::default(), Offered::of(&[&hourly("none")]), Faults::none());
+        let table = Faulty::new(disk.table.clone(), &faults);
+        let script = script(json!({"load": 3000}), json!({}));
+        let host = host_of(Simulated::new(table, disk.objects.clone(), script, at("1997-01-06T00:30:00Z")));
+        let clock = host.world().clock.clone();
+        let other = visitor(&disk, &clock);
+        let (_, inbox) = requests();
+        // Only letters tell it of anything in this time.
+        let service = Service::new(host, project, inbox, Pace { look_seconds: 1, sweep_seconds: 1200 });
+        let key = cauce_model::RunKey::new("sales", "r1");
+        let meanwhile = async {
+            clock.until(at("1997-01-06T00:31:00Z")).await;
+            let trigger = Trigger { start: false, ..by_hand(&compiled(&hourly("none")), "r1") };
+            other.execute(&Command::Trigger(Box::new(trigger))).await.unwrap();
+            other.leave(&Letter::Run(key.clone())).await.unwrap();
+            faults.hold_at(faults.calls() + call);
+            clock.until(at("1997-01-06T00:31:02.500Z")).await;
+            let cancel = Command::Cancel { run_key: key.clone(), reason: "enough".into(), by: None };
+            other.execute(&cancel).await.unwrap();
+            other.leave(&Letter::Run(key.clone())).await.unwrap();
+            faults.release();
+            clock.until(at("1997-01-06T00:31:08Z")).await;
+        };
+        clock.block_on(service.run(meanwhile)).unwrap().unwrap();
+        assert_eq!(disk.runs()[0].status, RunStatus::Cancelled, "held at call {call}");
+        // By then it had read the letter, and looked for others.
+        calls = call;
+        if call == 40 {
+            break;
+        }
+    }
+    assert_eq!(calls, 40);
+}
+
+/// What cannot be performed is tried less and less often; once it is written anew, as if it were new.
+#[test]
+fn what_is_due_and_was_written_anew_is_tried_at_once_and_soon_again() {
+    let (disk, project) = (Disk::default(), Offered::of(&[&hourly("none")]));
+    let host = disk.host("1997-01-06T00:30:00Z", json!({"load": 60}));
+    let clock = host.world().clock.clone();
+    let (_, inbox) = requests();
+    let service = Service::new(host, project, inbox, Pace { look_seconds: 1, sweep_seconds: 1200 });
+    let write = async |write: Write, name: &str| disk.table.write(&[write], name).await.unwrap();
+    let put = |item: Item| Write::Put { item, expect: Expect::Any };
+    let set = SetRecord::new("lost", "s", 0, BTreeMap::new());
+    let due = || put(set.row(Some(at("1997-01-06T00:31:00Z"))));
+    let meanwhile = async {
+        // A pipeline whose plan nobody has any more.
+        let lost = PipelineRecord::new("lost".into(), "gone".into(), "gone".into());
+        write(put(lost.row()), "lost").await;
+        write(due(), "due").await;
+        clock.until(at("1997-01-06T00:33:00Z")).await;
+        write(due(), "due anew").await;
+        clock.until(at("1997-01-06T00:33:10Z")).await;
+        write(Write::Delete { key: pipeline_item("lost"), expect: Expect::Any }, "taken away").await;
+        clock.until(at("1997-01-06T00:33:30Z")).await;
+        assert!(disk.table.get(&set_item("lost", "s")).await.unwrap().is_none(), "it was tried again soon");
+    };
+    clock.block_on(service.run(meanwhile)).unwrap().unwrap();
 }
 
 #[test]

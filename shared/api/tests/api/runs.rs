@@ -3,8 +3,8 @@
 use crate::served::{Api, Here, address, as_key, wait};
 use axum::body::Body;
 use axum::http::Request;
-use cauce_model::record::{PipelineRecord, Record as _};
-use cauce_model::{Expect, Json, RunStatus, Write};
+use cauce_model::record::{PipelineRecord, Record as _, TaskRecord, task_item};
+use cauce_model::{Expect, Item, Json, RunStatus, Write};
 use serde_json::json;
 
 #[test]
@@ -56,6 +56,29 @@ fn a_run_is_started_with_its_parameters_and_shown_whole() {
     let told = api.post("/v1/pipelines/nightly/runs", &json!({"logical_date": "2024-05-01"}));
     assert_eq!(told.json()["run_id"], "2024-05-01");
     api.post("/v1/pipelines/nightly/runs", &json!({"logical_date": "2024-05-01"})).problem(409);
+}
+
+#[test]
+fn the_log_of_an_attempt_is_that_of_its_number() {
+    let here = Here::new();
+    let api = Api::new(&here);
+    let run = api.start("sales");
+    let run = run.strip_prefix("sales/").unwrap();
+    let key = here.runs()[0].key();
+    let attempt = |number: u32| {
+        let (started_at, log) = (here.now(), format!("{number}.log"));
+        json!({"number": number, "generation": 1, "started_at": started_at, "log": log})
+    };
+    let mut load = TaskRecord::new("load".to_owned(), None, 1);
+    load.attempts = [1, 2].map(|number| serde_json::from_value(attempt(number)).unwrap()).into();
+    let item = Item::new(task_item(&key, "load", None), load.to_body());
+    wait(here.put(vec![Write::Put { item, expect: Expect::Any }]));
+    let log = |query: &str| api.get(&format!("/v1/pipelines/sales/runs/{run}/tasks/load/log{query}"));
+    assert_eq!(log("?attempt=1").json()["text"], "attempt 1 of load\n");
+    assert_eq!(log("?attempt=2").json()["text"], "attempt 2 of load\n");
+    assert_eq!(log("").json()["text"], "attempt 2 of load\n");
+    log("?attempt=3").problem(404);
+    log("?attempt=x").problem(400);
 }
 
 #[test]
