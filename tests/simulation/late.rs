@@ -15,8 +15,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// Of everything that says something, one: a task that fails, a list and its items, a gate, a person, one that looks
-/// for an object, what is set up and taken away.
+/// Of everything that says something, one: a task that fails, a list and its items, a gate, a person, what is
+/// set up and taken away.
 const ALL: &str = "
 pipeline: all
 max_active_tasks: 3
