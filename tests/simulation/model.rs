@@ -18,7 +18,7 @@ pub(crate) const RULES: [&str; 12] = [
 ];
 
 /// A task of a random pipeline. Each needs only tasks before it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Task {
     pub(crate) needs: Vec<usize>,
     pub(crate) rule: &'static str,
@@ -34,6 +34,8 @@ pub(crate) struct Task {
     pub(crate) unwanted: bool,
     /// The task that it stands in for.
     pub(crate) stands_in: Option<usize>,
+    /// Of a branch, which takes no time and cannot fail: the direct downstreams that it leads to.
+    pub(crate) leads_to: Option<Vec<usize>>,
 }
 
 /// Attempts that may follow failures in which the program never started.
@@ -126,6 +128,21 @@ fn upstreams(tasks: &[Task], ends: &[End], task: &Task) -> Vec<End> {
     first.map(one).collect()
 }
 
+/// Whether a branch above the task took another way: one that succeeded, and did not name it or anything that
+/// leads to it. What else became of the upstreams does not matter then.
+fn passed_by(tasks: &[Task], ends: &[End], task: usize) -> bool {
+    let leads = |from: &[usize]| {
+        let mut reached = vec![false; tasks.len()];
+        for at in 0..tasks.len() {
+            let above = tasks[at].needs.iter().chain(&tasks[at].stands_in);
+            reached[at] = from.contains(&at) || above.into_iter().any(|up| reached[*up]);
+        }
+        reached[task]
+    };
+    let branches = tasks[task].needs.iter().filter(|up| ends[**up].status == 'S');
+    branches.filter_map(|up| tasks[*up].leads_to.as_deref()).any(|chosen| !leads(chosen))
+}
+
 /// The verdicts that each rule can come to: the rows of the table.
 pub(crate) const ROWS: [(&str, &str); 12] = [
     ("all_success", "RUK"),
@@ -165,7 +182,7 @@ pub(crate) fn model(tasks: &[Task]) -> Vec<End> {
 /// The same by a table with an error.
 pub(crate) fn with_error(tasks: &[Task], error: Option<Error>) -> Vec<End> {
     let mut ends: Vec<End> = Vec::new();
-    for task in tasks {
+    for (number, task) in tasks.iter().enumerate() {
         let ups = upstreams(tasks, &ends, task);
         let (at, verdict) = match (decide(task.rule, &ups), error) {
             ((at, right), Some(Error(rule, wanted, wrong))) if task.rule == rule && right == wanted => {
@@ -176,6 +193,8 @@ pub(crate) fn with_error(tasks: &[Task], error: Option<Error>) -> Vec<End> {
         let (attempts, succeeds) = task.attempts();
         let takes = i64::from(attempts) * (task.seconds + PAUSE) - PAUSE;
         let (started, at, status) = match verdict {
+            _ if passed_by(tasks, &ends, number) => (None, at, 'K'),
+            'R' if task.leads_to.is_some() && !task.unwanted => (None, at, 'S'),
             'R' if task.unwanted => (None, at, 'K'),
             'R' => (Some(at), at + takes * 1_000_000, if succeeds { 'S' } else { 'F' }),
             other => (None, at, other),

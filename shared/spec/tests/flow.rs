@@ -113,8 +113,9 @@ fn simulate(specs: &[Spec], rng: &mut TestRng) -> Vec<(Ending, bool, u32, u32)> 
             }
         };
         let decided = match (decided, branch_skips[at]) {
-            (Ok(_), Some(end)) => Err((Skipped, end)),
-            (decided, _) => decided,
+            // Whatever else its upstreams say.
+            (_, Some(end)) => Err((Skipped, last.max(end))),
+            (decided, None) => decided,
         };
         out.push(match decided {
             Err((ending, end)) => (ending, false, end, end),
