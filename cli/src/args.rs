@@ -577,7 +577,8 @@ pub(crate) struct TriggersArgs {
 /// What `cauce triggers` does besides showing.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TriggersStep {
-    /// Look into the buckets of a pipeline's file triggers, and treat what nobody told of as arrived now.
+    /// Look into the buckets of a pipeline's file triggers, and treat what nobody told of, and what was paused or
+    /// rejected, as arrived now.
     Scan(ScanArgs),
 }
 

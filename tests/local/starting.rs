@@ -178,8 +178,17 @@ fn a_delivery_that_lay_there_before_its_pipeline_is_found_whole() {
     let all = [delivery("1997-01-05", &["a", "b", "c"]), delivery("1997-01-06", &["x"])];
     assert_eq!(project.lines("seen"), all);
     project.cauce(&["triggers", "scan", "d"]).exits(0).says("d: 6 duplicate");
+    project.cauce(&["pause", "d"]).exits(0);
+    put(&project, "in/1997-01-07/y.csv");
+    service.hears("in/1997-01-07/y.csv: paused");
+    project.cauce(&["triggers", "scan", "d"]).exits(0).says("d: 6 duplicate, 1 paused");
+    project.cauce(&["unpause", "d"]).exits(0);
+    project.cauce(&["triggers", "scan", "d"]).exits(0).says("d: 6 duplicate, 1 waiting");
     service.signal(Signal::TERM);
     service.answer().exits(0);
+    // To look takes nobody who runs what is found; all else does.
+    project.cauce(&["triggers", "scan", "d", "--dry-run"]).exits(0).says("7 found");
+    project.cauce(&["triggers", "scan", "d"]).exits(2).says("no 'cauce up' runs on");
 }
 
 /// A run for each file of prices, of the item that the file is of.

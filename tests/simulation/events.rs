@@ -3,7 +3,7 @@
 use crate::deployments::{deploy, made, new_host};
 use crate::world::{Sim, compiled, epoch, read};
 use cauce_compiler::Compiled;
-use cauce_engine::command::Event;
+use cauce_engine::command::{Event, Pause};
 use cauce_engine::{Command, Reply};
 use cauce_model::event::{Became, LedgerRecord, Object};
 use cauce_model::record::{PipelineRecord, Record, RunRecord, pipeline_item, run_item};
@@ -266,6 +266,50 @@ fn who_looks_into_the_bucket_finds_the_same_arrivals() {
             host.execute(&arrives(&changed)).await.unwrap();
             finish(&host).await;
             assert_eq!(find(&host, "1997-01-05").await.unwrap().generation, 2);
+        })
+        .unwrap();
+}
+
+/// What `cauce triggers scan` sends of a file, and what a watch that finds it again does.
+pub(crate) fn found(object: &Object, asked: bool) -> Command {
+    Command::File { pipeline: "sales".into(), object: Box::new(object.clone()), asked }
+}
+
+#[test]
+fn who_asks_has_what_was_paused_or_rejected_decided_on_anew_and_nothing_else() {
+    let host = new_host();
+    let picky = compiled(&FILES.replace("wait_for: all, ", ""));
+    let lenient = compiled(&FILES.replace("wait_for: all, ", "").replace("min_bytes: 10", "min_bytes: 1"));
+    let paused = |paused| {
+        let unknown = None;
+        Command::Pause(Box::new(Pause { pipeline: "sales".into(), paused, by: None, unknown }))
+    };
+    let clock = host.world().clock.clone();
+    clock
+        .block_on(async {
+            deployed(&host, &picky).await;
+            let file = object("in/clients_1997-01-05.csv", "01");
+            let small = Object { size: 3, ..object("in/clients_1997-01-07.csv", "01") };
+            let told = async |object: &Object, asked| {
+                let reply = host.execute(&found(object, asked)).await.unwrap();
+                (became(&reply), ledger(&host, "1997-01-06").await.len())
+            };
+            host.execute(&paused(true)).await.unwrap();
+            assert_eq!(told(&file, false).await, ("paused".into(), 1));
+            assert_eq!(told(&file, true).await, ("paused".into(), 1));
+            host.execute(&paused(false)).await.unwrap();
+            assert_eq!(told(&file, false).await, ("duplicate".into(), 2));
+            assert_eq!(told(&file, true).await, ("run".into(), 2));
+            assert_eq!(told(&file, true).await, ("duplicate".into(), 2));
+
+            assert_eq!(told(&small, false).await, ("rejected".into(), 3));
+            assert_eq!(told(&small, true).await, ("rejected".into(), 3));
+            deployed(&host, &lenient).await;
+            assert_eq!(told(&small, true).await, ("run".into(), 3));
+            finish(&host).await;
+            for run_id in ["1997-01-05", "1997-01-07"] {
+                assert_eq!(find(&host, run_id).await.unwrap().generation, 1, "{run_id}");
+            }
         })
         .unwrap();
 }

@@ -68,14 +68,16 @@ pub(crate) fn random(prng: &mut Prng) -> Vec<Task> {
 fn branch(tasks: &mut [Task], prng: &mut Prng) {
     for task in 0..tasks.len() {
         let below = below(tasks, task);
-        let early = |at: &usize| ["one_success", "one_failed", "one_done", "always"].contains(&tasks[*at].rule);
+        let early =
+            |at: &usize| ["one_success", "one_failed", "one_done", "always"].contains(&tasks[*at].rule);
         let has_stand_in = tasks.iter().any(|other| other.stands_in == Some(task));
         if below.is_empty() || below.iter().any(early) || has_stand_in || tasks[task].stands_in.is_some() {
             continue;
         }
         if prng.below(3) == 0 {
             let chosen = below.into_iter().filter(|_| prng.below(2) == 0).collect();
-            let plain = Task { seconds: 0, failures: 0, retries: 0, never_starts: false, ..tasks[task].clone() };
+            let plain =
+                Task { seconds: 0, failures: 0, retries: 0, never_starts: false, ..tasks[task].clone() };
             tasks[task] = Task { leads_to: Some(chosen), ..plain };
         }
     }

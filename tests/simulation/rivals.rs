@@ -3,6 +3,7 @@
 
 use crate::datasets::update;
 use crate::deployments::{deploy, made, staged};
+use crate::events::{found, object};
 use crate::sets::poll_once;
 use crate::world::{Sim, by_hand, deployment, epoch, host_of, script};
 use cauce_compiler::Compiled;
@@ -12,6 +13,7 @@ use cauce_engine::{Command, Reply};
 use cauce_host::simulation::{MemoryObjects, Simulated};
 use cauce_local::memory::MemoryTable;
 use cauce_model::control::{IdempotencyRecord, idempotency_item};
+use cauce_model::event::{Became, LedgerRecord, Object, ledger_item};
 use cauce_model::record::{PipelineRecord, Record as _, pipeline_item, run_item};
 use cauce_model::{Expect, Instant, Json, RunKey, Write};
 use cauce_ports::{Clock, Table as _};
@@ -543,4 +545,62 @@ fn a_run_that_is_closed_while_something_else_becomes_of_it() {
     let both = async |host: &Held| run_after(host, &two).await;
     serial("two that fail", both, [closes("r1"), closes("r2")]);
     serial("one that fails and a pause", both, [closes("r1"), pause(true, "ana")]);
+}
+
+const ARRIVING: &str = "
+pipeline: sales
+triggers: [{file: {bucket: drop, keys: ['in/{name}.csv']}}]
+tasks:
+  load: {pass: {}}
+";
+
+/// A file that came while the pipeline was paused.
+async fn held_back(host: &Held, file: &Object) {
+    deployed(host, ARRIVING).await;
+    host.driver().execute(&pause(true, "ana")).await.unwrap();
+    host.driver().execute(&found(file, false)).await.unwrap();
+}
+
+#[test]
+fn who_asks_for_a_file_that_came_in_a_pause_meets_others_who_found_it() {
+    let (file, newer) = (object("in/x.csv", "01"), object("in/x.csv", "02"));
+    let before = async |host: &Held| {
+        held_back(host, &file).await;
+        host.driver().execute(&pause(false, "ana")).await.unwrap();
+    };
+    serial("found again", before, [found(&file, true), found(&file, false)]);
+    serial("a newer one", before, [found(&file, true), found(&newer, true)]);
+}
+
+#[test]
+fn who_asks_in_a_pause_and_answers_after_it_takes_no_run_back() {
+    let file = object("in/x.csv", "01");
+    let entry = ledger_item(file.at, &file.identity(), Some("sales"));
+    for call in 1.. {
+        let (host, table, faults) = new();
+        let clock = host.world().clock.clone();
+        let was_held = clock
+            .block_on(async {
+                held_back(&host, &file).await;
+                faults.hold_at(faults.calls() + call);
+                let asked = found(&file, true);
+                let mut asking = pin!(host.driver().execute(&asked));
+                let was_held = poll_once(asking.as_mut()).await.is_none();
+                if was_held {
+                    host.driver().execute(&pause(false, "ana")).await.unwrap();
+                    host.driver().execute(&asked).await.unwrap();
+                    faults.release();
+                    asking.await.unwrap();
+                    let entry = table.get(&entry).await.unwrap().unwrap();
+                    let became = LedgerRecord::from_item(&entry).unwrap().became;
+                    assert_eq!(became, Became::Run, "held at call {call}");
+                }
+                was_held
+            })
+            .unwrap();
+        if !was_held {
+            assert!(call > 2, "an answer has {} calls", call - 1);
+            break;
+        }
+    }
 }

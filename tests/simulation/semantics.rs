@@ -104,6 +104,39 @@ tasks:
 }
 
 #[test]
+fn a_chosen_path_may_lead_over_a_fallback() {
+    let yaml = "
+pipeline: branched
+tasks:
+  decide: {branch: [{if: \"yes\", to: [load]}, {else: [join]}]}
+  load: {needs: [decide], container: {image: x, command: [run]}}
+  reload: {fallback_for: load, container: {image: x, command: [run]}}
+  join: {needs: [decide, reload], pass: {}}
+";
+    let ended = simulate(yaml, script(json!({}), json!({"load": {"exit_code": 1}})));
+    assert_eq!(ended.statuses(), "decide:success join:success load:failed reload:success");
+    let ended = simulate(yaml, Script::default());
+    assert_eq!(ended.statuses(), "decide:success join:skipped load:success reload:skipped");
+    assert_ne!(ended.tasks["join"].reason.as_deref(), Some("branch decide took another way"));
+}
+
+#[test]
+fn a_branch_passes_no_teardown_by() {
+    let yaml = "
+pipeline: branched
+tasks:
+  rent: {setup: true, pass: {}}
+  decide: {needs: [rent], allow_failure: true, branch: [{if: \"no\", to: [use]}]}
+  use: {needs: [decide], pass: {}}
+  free: {teardown_of: [rent], needs: [decide], pass: {}}
+";
+    let (_, told) = cauce_spec::check(yaml.as_bytes(), &cauce_spec::Project::none());
+    assert!(told.is_empty(), "{told:?}");
+    let ended = simulate(yaml, Script::default());
+    assert_eq!(ended.statuses(), "decide:success free:success rent:success use:skipped");
+}
+
+#[test]
 fn a_mapped_task_runs_once_per_item_and_joins_their_outputs() {
     let yaml = "
 pipeline: mapped

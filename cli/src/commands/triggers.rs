@@ -33,10 +33,13 @@ pub(crate) fn triggers(args: &TriggersArgs, context: &Context) -> Result<Exit, F
     }
 }
 
-/// Looks for files that fit, and has each decided on as if it had just been told of.
+/// Looks for files that fit, and has each decided on as if it had just been told of; what was paused or rejected
+/// before is decided on anew.
 fn scan(args: &ScanArgs, context: &Context) -> Result<Exit, Failure> {
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
-    let actor = Actor::served(&folder, context, Box::new(|_, _| {}))?;
+    // Who only looks needs nobody to run what it finds.
+    let open = if args.dry_run { Actor::open } else { Actor::served };
+    let actor = open(&folder, context, Box::new(|_, _| {}))?;
     let counts = context.block_on(async {
         let record = deployed(&actor.store()?, &args.pipeline, context).await?;
         let prepared = actor.plan(&record.pipeline, &record.version).await?;
@@ -55,7 +58,8 @@ fn scan(args: &ScanArgs, context: &Context) -> Result<Exit, Failure> {
                 context.output.data(format!("s3://{}/{}\n", object.bucket, object.key))?;
                 "found".to_owned()
             } else {
-                let command = Command::File { pipeline: record.pipeline.clone(), object: Box::new(object) };
+                let (pipeline, object) = (record.pipeline.clone(), Box::new(object));
+                let command = Command::File { pipeline, object, asked: true };
                 let told = actor.execute(&command).await?;
                 told["became"].as_str().unwrap_or_default().to_owned()
             };

@@ -51,8 +51,12 @@ const WORKER_PROGRAM: &str = "cauce-worker";
 /// Where each task stands in the plan.
 struct Positions<'a> {
     by_name: BTreeMap<&'a str, TaskIndex>,
-    /// The tasks that need a task, ascending, by position.
+    /// By the place in the file.
+    by_file: Vec<TaskIndex>,
+    /// The tasks that wait for a task, ascending, by position.
     below: Vec<Vec<TaskIndex>>,
+    /// Those of them that a branch may pass by: they name it among their needs, and take nothing away.
+    branches: Vec<Vec<TaskIndex>>,
 }
 
 /// The plan of a pipeline, its tasks in the order given (indices into the file's). `needs` are the tasks
@@ -65,15 +69,13 @@ pub(crate) fn lower(
 ) -> Plan {
     let entries: Vec<(&Name, &Task)> =
         sequence.iter().filter_map(|&at| pipeline.tasks.get_index(at)).collect();
-    let positions = Positions::new(&entries);
+    let positions = Positions::new(&entries, sequence, needs);
     let schedules: Vec<SchedulePlan> = schedules(pipeline, project);
     let timezone = schedules.first().map_or("UTC", |schedule| &schedule.timezone);
     let mut tasks: Vec<TaskPlan> =
         entries.iter().map(|(name, entry)| task(name, entry, project, &positions)).collect();
     for (task, &at) in tasks.iter_mut().zip(sequence) {
-        let needs = needs[at].iter().filter_map(|up| pipeline.tasks.get_index(*up));
-        let needs = needs.filter_map(|(name, _)| positions.by_name.get(name.as_str()).copied());
-        task.needs = needs.collect();
+        task.needs = needs[at].iter().map(|up| positions.by_file[*up]).collect();
     }
     for (task, priority) in tasks.iter_mut().zip(priorities(&entries, &positions)) {
         let asks = !task.pools.is_empty() || task.lock.is_some() || pipeline.max_active_tasks.is_some();
@@ -483,7 +485,7 @@ fn local(task: &Task, project: &Project, image: &str, command: &[Json]) -> Optio
 /// `else` gets one that chooses nothing.
 fn choices(name: &Name, branch: &Branch, positions: &Positions<'_>) -> Vec<BranchChoice> {
     let own = positions.by_name.get(name.as_str()).copied().unwrap_or_default();
-    let below = &positions.below[own as usize];
+    let below = &positions.branches[own as usize];
     let choice = |condition: Option<&Template>, to: &[Name]| {
         let reached = positions.reached_from(to);
         BranchChoice {
@@ -501,16 +503,26 @@ fn choices(name: &Name, branch: &Branch, positions: &Positions<'_>) -> Vec<Branc
 }
 
 impl<'a> Positions<'a> {
-    /// The positions of tasks in the order of the plan.
-    fn new(entries: &[(&'a Name, &'a Task)]) -> Self {
+    /// The positions of tasks in the order of the plan, given what each waits for, by its place in the file.
+    fn new(entries: &[(&'a Name, &'a Task)], sequence: &[usize], needs: &[Vec<usize>]) -> Self {
         let names = entries.iter().enumerate();
         let mut positions = Self {
             by_name: names.map(|(at, (name, _))| (name.as_str(), at as TaskIndex)).collect(),
+            by_file: vec![0; needs.len()],
             below: vec![Vec::new(); entries.len()],
+            branches: vec![Vec::new(); entries.len()],
         };
-        for (at, (_, task)) in entries.iter().enumerate() {
-            for need in positions.of(&task.settings.needs) {
-                positions.below[need as usize].push(at as TaskIndex);
+        for (at, place) in sequence.iter().enumerate() {
+            positions.by_file[*place] = at as TaskIndex;
+        }
+        for (at, ((_, task), place)) in entries.iter().zip(sequence).enumerate() {
+            for need in &needs[*place] {
+                positions.below[positions.by_file[*need] as usize].push(at as TaskIndex);
+            }
+            if task.settings.teardown_of.is_empty() {
+                for need in positions.of(&task.settings.needs) {
+                    positions.branches[need as usize].push(at as TaskIndex);
+                }
             }
         }
         positions

@@ -184,6 +184,8 @@ pub enum Command {
         pipeline: String,
         /// The object.
         object: Box<Object>,
+        /// Whether somebody asks for it: then what was `paused` or `rejected` is decided on anew.
+        asked: bool,
     },
     /// Something is due about a set of files: it may be late, or settled.
     Set {

@@ -58,7 +58,9 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
             matrix::step(pipeline, schedule, *scheduled_at, view, settings, now)
         }
         Command::Sync(request) => matrix::sync(request, view, now),
-        Command::File { pipeline, object } => files::file(pipeline, object, view, settings, now),
+        Command::File { pipeline, object, asked } => {
+            files::file(pipeline, object, *asked, view, settings, now)
+        }
         Command::Set { pipeline, set } => sets::due(pipeline, set, view, settings, now),
         Command::Update { dataset, partition, by } => {
             datasets::update(dataset, partition.as_deref(), by.as_deref(), view, now)

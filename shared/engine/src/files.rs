@@ -51,7 +51,7 @@ pub(crate) fn object(object: &Object, view: &View, now: Instant) -> Result<Decis
         });
     }
     let reply = Reply::Ok(json!({"pipelines": wanted}));
-    let command = |pipeline| Command::File { pipeline, object: Box::new(object.clone()) };
+    let command = |pipeline| Command::File { pipeline, object: Box::new(object.clone()), asked: false };
     let effects = wanted.into_iter().map(|pipeline| Effect::Command(Box::new(command(pipeline)))).collect();
     Ok(Decision { effects, reply, ..Decision::default() })
 }
@@ -74,21 +74,51 @@ impl Met<'_> {
     }
 }
 
-/// One pipeline decides about an object.
+/// One pipeline decides about an object. Where somebody `asked` for it, an entry that says `paused` or `rejected`
+/// gives way to the new one.
 pub(crate) fn file(
     pipeline: &str,
     object: &Object,
+    asked: bool,
     view: &View,
     settings: &Settings,
     now: Instant,
 ) -> Result<Decision, Stop> {
     let entry = entry(object, Some(pipeline), now);
-    let known_key = file_item(pipeline, object);
-    let ledger = ledger_item(entry.at, &entry.identity, Some(pipeline));
-    view.want([ledger, pipeline_item(pipeline), known_key.clone()])?;
-    if let Some(decision) = repeated(&entry, view)? {
+    let key = ledger_item(entry.at, &entry.identity, Some(pipeline));
+    view.want([key.clone(), pipeline_item(pipeline), file_item(pipeline, object)])?;
+    let before = view.item(&key)?.filter(|_| asked);
+    let before =
+        before.map(|item| Ok::<_, Stop>((LedgerRecord::from_item(item)?, item.version))).transpose()?;
+    let gives_way = before.filter(|(was, _)| matches!(was.became, Became::Paused | Became::Rejected));
+    if gives_way.is_none()
+        && let Some(decision) = repeated(&entry, view)?
+    {
         return Ok(decision);
     }
+    let mut decision = decided(pipeline, object, entry, view, settings, now)?;
+    if let Some((_, version)) = gives_way {
+        for write in &mut decision.writes {
+            if let Write::Put { item, expect } = write
+                && item.key == key
+            {
+                *expect = Expect::Version(version);
+            }
+        }
+    }
+    Ok(decision)
+}
+
+/// What becomes of an object that is not decided on yet.
+fn decided(
+    pipeline: &str,
+    object: &Object,
+    entry: LedgerRecord,
+    view: &View,
+    settings: &Settings,
+    now: Instant,
+) -> Result<Decision, Stop> {
+    let known_key = file_item(pipeline, object);
     let Some(deployed) = deployed(pipeline, view)? else {
         return Ok(rejected(entry, format!("there is no pipeline '{pipeline}'")));
     };

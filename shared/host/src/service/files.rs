@@ -92,7 +92,8 @@ impl<W: World + 'static, P: Project> Service<W, P> {
 
     async fn receive(&self, pipeline: String, object: Object) {
         let shown = format!("s3://{}/{}", object.bucket, object.key);
-        let command = Command::File { pipeline: pipeline.clone(), object: Box::new(object) };
+        let object = Box::new(object);
+        let command = Command::File { pipeline: pipeline.clone(), object, asked: false };
         for tried in 0..TRIES {
             match self.host.execute(&command).await {
                 Ok(_) => return,

@@ -18,8 +18,9 @@ pub(crate) fn check(draft: &Draft<'_>, reader: &mut Reader) {
     };
     let mut taken = BTreeSet::new();
     for (at, (trigger, node)) in draft.pipeline.triggers.iter().zip(nodes).enumerate() {
-        let kinds = [trigger.file.is_some(), trigger.dataset.is_some(), trigger.webhook.is_some()];
-        if kinds.iter().filter(|given| **given).count() != 1 {
+        // What is there and could not be read has been told of.
+        let given = ["file", "dataset", "webhook"].into_iter().filter(|key| node.get(key).is_some());
+        if given.count() != 1 {
             reader.report(
                 Diagnostic::error(
                     Code::Conflict,
