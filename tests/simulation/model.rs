@@ -34,6 +34,8 @@ pub(crate) struct Task {
     pub(crate) unwanted: bool,
     /// The task that it stands in for.
     pub(crate) stands_in: Option<usize>,
+    /// The setup whose work it takes away.
+    pub(crate) takes_away: Option<usize>,
     /// Of a branch, which takes no time and cannot fail: the direct downstreams that it leads to.
     pub(crate) leads_to: Option<Vec<usize>>,
 }
@@ -131,16 +133,26 @@ fn upstreams(tasks: &[Task], ends: &[End], task: &Task) -> Vec<End> {
 /// Whether a branch above the task took another way: one that succeeded, and did not name it or anything that
 /// leads to it. What else became of the upstreams does not matter then.
 fn passed_by(tasks: &[Task], ends: &[End], task: usize) -> bool {
-    let leads = |from: &[usize]| {
-        let mut reached = vec![false; tasks.len()];
-        for at in 0..tasks.len() {
-            let above = tasks[at].needs.iter().chain(&tasks[at].stands_in);
-            reached[at] = from.contains(&at) || above.into_iter().any(|up| reached[*up]);
-        }
-        reached[task]
-    };
     let branches = tasks[task].needs.iter().filter(|up| ends[**up].status == 'S');
-    branches.filter_map(|up| tasks[*up].leads_to.as_deref()).any(|chosen| !leads(chosen))
+    branches.filter_map(|up| tasks[*up].leads_to.as_deref()).any(|chosen| !reached(tasks, chosen)[task])
+}
+
+/// Which tasks are among these or below them.
+fn reached(tasks: &[Task], from: &[usize]) -> Vec<bool> {
+    let mut reached = vec![false; tasks.len()];
+    for at in 0..tasks.len() {
+        let above = tasks[at].needs.iter().chain(&tasks[at].stands_in);
+        reached[at] = from.contains(&at) || above.into_iter().any(|up| reached[*up]);
+    }
+    reached
+}
+
+/// The documentation's word on a teardown: it comes last of all that its setup lies above, however they ended,
+/// and is skipped where nothing was set up.
+fn takes_away(tasks: &[Task], ends: &[End], setup: usize) -> (i64, char) {
+    let users = reached(tasks, &[setup]).into_iter().zip(ends).filter(|(uses, _)| *uses);
+    let last = users.map(|(_, end)| end.at).max().unwrap_or(0);
+    (last, if ends[setup].status == 'S' { 'R' } else { 'K' })
 }
 
 /// The verdicts that each rule can come to: the rows of the table.
@@ -183,8 +195,11 @@ pub(crate) fn model(tasks: &[Task]) -> Vec<End> {
 pub(crate) fn with_error(tasks: &[Task], error: Option<Error>) -> Vec<End> {
     let mut ends: Vec<End> = Vec::new();
     for (number, task) in tasks.iter().enumerate() {
-        let ups = upstreams(tasks, &ends, task);
-        let (at, verdict) = match (decide(task.rule, &ups), error) {
+        let decided = match task.takes_away {
+            Some(setup) => takes_away(tasks, &ends, setup),
+            None => decide(task.rule, &upstreams(tasks, &ends, task)),
+        };
+        let (at, verdict) = match (decided, error) {
             ((at, right), Some(Error(rule, wanted, wrong))) if task.rule == rule && right == wanted => {
                 (at, wrong)
             }
@@ -208,7 +223,8 @@ pub(crate) fn with_error(tasks: &[Task], error: Option<Error>) -> Vec<End> {
 /// The run's status.
 pub(crate) fn run_status(tasks: &[Task], ends: &[End]) -> &'static str {
     let counts = |at: &usize| {
-        "FU".contains(ends[*at].status) && !tasks[*at].allowed && made_good(tasks, ends, *at).is_none()
+        let is_cleared = tasks[*at].allowed || tasks[*at].takes_away.is_some();
+        "FU".contains(ends[*at].status) && !is_cleared && made_good(tasks, ends, *at).is_none()
     };
     if (0..tasks.len()).any(|at| counts(&at)) {
         return "failed";

@@ -32,6 +32,7 @@ pub(crate) fn random(prng: &mut Prng) -> Vec<Task> {
                 allowed: false,
                 unwanted: false,
                 stands_in: Some(other),
+                takes_away: None,
                 leads_to: None,
             });
             continue;
@@ -54,13 +55,35 @@ pub(crate) fn random(prng: &mut Prng) -> Vec<Task> {
             allowed: prng.below(8) == 0,
             unwanted: prng.below(5) == 0,
             stands_in: None,
+            takes_away: None,
             leads_to: None,
         });
     }
     if prng.below(2) == 0 {
         branch(&mut tasks, prng);
     }
+    if prng.below(3) == 0 {
+        set_up(&mut tasks, prng);
+    }
     tasks
+}
+
+/// Makes a setup of one task, and puts what takes its work away at the end.
+fn set_up(tasks: &mut Vec<Task>, prng: &mut Prng) {
+    let setup = prng.below(tasks.len() as u64) as usize;
+    tasks.push(Task {
+        needs: Vec::new(),
+        rule: "all_done",
+        seconds: prng.below(20) as i64,
+        failures: [0, 0, 1][prng.below(3) as usize],
+        retries: [0, 1][prng.below(2) as usize],
+        never_starts: false,
+        allowed: false,
+        unwanted: false,
+        stands_in: None,
+        takes_away: Some(setup),
+        leads_to: None,
+    });
 }
 
 /// Makes branches of some tasks. Not of those that somebody stands in for, nor above an early rule, which fires
@@ -92,9 +115,11 @@ fn below(tasks: &[Task], task: usize) -> Vec<usize> {
 pub(crate) fn yaml(tasks: &[Task], more: &str) -> String {
     let mut text = format!("pipeline: random\n{more}tasks:\n");
     for (number, task) in tasks.iter().enumerate() {
+        let setup =
+            if tasks.iter().any(|other| other.takes_away == Some(number)) { "setup: true, " } else { "" };
         if let Some(other) = task.stands_in {
             text.push_str(&format!(
-                "  t{number}: {{fallback_for: t{other}, container: {{image: x, command: [run]}}}}\n"
+                "  t{number}: {{{setup}fallback_for: t{other}, container: {{image: x, command: [run]}}}}\n"
             ));
             continue;
         }
@@ -112,8 +137,12 @@ pub(crate) fn yaml(tasks: &[Task], more: &str) -> String {
                 model::PAUSE
             ),
         };
+        if let Some(setup) = task.takes_away {
+            text.push_str(&format!("  t{number}: {{teardown_of: [t{setup}], {work}}}\n"));
+            continue;
+        }
         text.push_str(&format!(
-            "  t{number}: {{needs: [{}], trigger_rule: {}, allow_failure: {}, if: {}, {work}}}\n",
+            "  t{number}: {{{setup}needs: [{}], trigger_rule: {}, allow_failure: {}, if: {}, {work}}}\n",
             names(&task.needs),
             task.rule,
             task.allowed,
