@@ -213,3 +213,61 @@ fn json_carries_what_the_text_shows() {
         })
     );
 }
+
+/// A pipeline file that the documentation shows, and what was last shown of a project before it.
+struct Shown {
+    place: String,
+    text: String,
+    project: String,
+}
+
+fn shown_pipelines() -> Vec<Shown> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let docs = fs::read_dir(root.join("docs")).expect("the documentation");
+    let docs = docs.map(|entry| entry.expect("a readable entry").path());
+    let mut pages: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
+    pages.sort();
+    pages.push(root.join("README.md"));
+    pages.iter().flat_map(|page| shown_on(page)).collect()
+}
+
+fn shown_on(page: &Path) -> Vec<Shown> {
+    let text = fs::read_to_string(page).expect("a page");
+    let name = page.file_name().expect("a name").to_string_lossy().into_owned();
+    let (mut shown, mut project) = (Vec::new(), String::new());
+    let mut lines = text.lines().enumerate();
+    while let Some((number, _)) = lines.find(|(_, line)| line.trim() == "```yaml") {
+        let block: Vec<&str> =
+            lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "```").collect();
+        let whole: String = block.iter().map(|line| format!("{line}\n")).collect();
+        if block.iter().any(|line| line.starts_with("pipeline:")) {
+            let place = format!("{name}:{}", number + 2);
+            shown.push(Shown { place, text: whole, project: project.clone() });
+        } else if let Some(template) = block.iter().find_map(|line| line.strip_prefix("template: ")) {
+            let rest = block.iter().filter(|line| !line.starts_with("template: "));
+            let rest: String = rest.map(|line| format!("    {line}\n")).collect();
+            project = format!("images: {{host: {{local: []}}}}\ntemplates:\n  {template}:\n{rest}");
+        } else if block.first() == Some(&"# cauce.yaml") {
+            project = whole;
+        }
+    }
+    shown
+}
+
+#[test]
+fn what_the_documentation_shows_is_accepted() {
+    let shown = shown_pipelines();
+    assert!(shown.len() > 20, "only {} pipelines are shown", shown.len());
+    let mut wrong = String::new();
+    for Shown { place, text, project } in &shown {
+        // Most pages speak of one thing at a time: a file may stand alone, or need what was declared before it.
+        if check(text.as_bytes(), &Project::none()).1.is_empty() {
+            continue;
+        }
+        let (known, found) = check_project(project.as_bytes());
+        wrong.push_str(&render::text(&found, &format!("cauce.yaml of {place}"), project.as_bytes(), false));
+        let (_, found) = check(text.as_bytes(), &known.unwrap_or(Project::none()));
+        wrong.push_str(&render::text(&found, place, text.as_bytes(), false));
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
