@@ -34,10 +34,23 @@ pub(crate) struct Task {
     pub(crate) unwanted: bool,
     /// The task that it stands in for.
     pub(crate) stands_in: Option<usize>,
+    /// Of a mapped task, in the place of `failures`.
+    pub(crate) items: Option<Items>,
     /// The setup whose work it takes away.
     pub(crate) takes_away: Option<usize>,
     /// Of a branch, which takes no time and cannot fail: the direct downstreams that it leads to.
     pub(crate) leads_to: Option<Vec<usize>>,
+}
+
+/// One attempt after another for each of them, so many items side by side.
+#[derive(Clone, Debug)]
+pub(crate) struct Items {
+    /// So many attempts of each item fail before one succeeds.
+    pub(crate) failures: Vec<u32>,
+    /// `max_concurrency`.
+    pub(crate) at_once: usize,
+    /// `tolerated_failures`.
+    pub(crate) tolerated: usize,
 }
 
 /// Attempts that may follow failures in which the program never started.
@@ -47,10 +60,38 @@ const INFRASTRUCTURE_RETRIES: u32 = 5;
 pub(crate) const PAUSE: i64 = 5;
 
 impl Task {
-    /// How many attempts it takes, and whether the last one succeeds.
-    pub(crate) fn attempts(&self) -> (u32, bool) {
+    /// How many attempts it takes, those of all of its items.
+    pub(crate) fn attempts(&self) -> u32 {
+        let all = self.items.as_ref().map_or(std::slice::from_ref(&self.failures), |items| &items.failures);
+        all.iter().map(|failures| self.attempts_of(*failures).0).sum()
+    }
+
+    /// How many attempts it takes where so many fail, and whether the last one succeeds.
+    fn attempts_of(&self, failures: u32) -> (u32, bool) {
         let budget = if self.never_starts { INFRASTRUCTURE_RETRIES } else { self.retries };
-        (self.failures.min(budget) + 1, self.failures <= budget)
+        (failures.min(budget) + 1, failures <= budget)
+    }
+
+    /// How many seconds it takes once its rule lets it run, and as what it ends.
+    fn runs(&self) -> (i64, char) {
+        let takes = |failures: u32| i64::from(self.attempts_of(failures).0) * (self.seconds + PAUSE) - PAUSE;
+        let succeeds = |failures: u32| self.attempts_of(failures).1;
+        match &self.items {
+            None if self.leads_to.is_some() => (0, 'S'),
+            None => (takes(self.failures), if succeeds(self.failures) { 'S' } else { 'F' }),
+            Some(items) if items.failures.is_empty() => (0, 'K'),
+            Some(items) => {
+                // Whoever is free first takes the next item.
+                let mut free = vec![0; items.at_once];
+                for failures in &items.failures {
+                    if let Some(first) = free.iter_mut().min() {
+                        *first += takes(*failures);
+                    }
+                }
+                let failed = items.failures.iter().filter(|failures| !succeeds(**failures)).count();
+                (free.into_iter().max().unwrap_or(0), if failed <= items.tolerated { 'S' } else { 'F' })
+            }
+        }
     }
 }
 
@@ -205,13 +246,15 @@ pub(crate) fn with_error(tasks: &[Task], error: Option<Error>) -> Vec<End> {
             }
             (decided, _) => decided,
         };
-        let (attempts, succeeds) = task.attempts();
-        let takes = i64::from(attempts) * (task.seconds + PAUSE) - PAUSE;
+        let has_program =
+            task.leads_to.is_none() && task.items.as_ref().is_none_or(|items| !items.failures.is_empty());
         let (started, at, status) = match verdict {
             _ if passed_by(tasks, &ends, number) => (None, at, 'K'),
-            'R' if task.leads_to.is_some() && !task.unwanted => (None, at, 'S'),
             'R' if task.unwanted => (None, at, 'K'),
-            'R' => (Some(at), at + takes * 1_000_000, if succeeds { 'S' } else { 'F' }),
+            'R' => {
+                let (takes, status) = task.runs();
+                (has_program.then_some(at), at + takes * 1_000_000, status)
+            }
             other => (None, at, other),
         };
         let counted = if task.allowed && "FU".contains(status) { 'S' } else { status };

@@ -1,13 +1,12 @@
 //! Random graphs, rules, outcomes, durations and retries against [`model`](crate::model): statuses, start
 //! times to the microsecond, the run's status. `storm` runs the same under faults.
 
-use crate::model::{self, End, Error, Task};
+use crate::model::{self, End, Error, Items, Task};
 use crate::world::{by_hand, compiled, deployment, epoch, host, run};
 use cauce_host::simulation::{Ending, MemoryObjects, Script};
 use cauce_local::memory::MemoryTable;
 use cauce_testkit::prng::Prng;
 use serde_json::json;
-use std::collections::BTreeMap;
 
 /// A random pipeline.
 pub(crate) fn random(prng: &mut Prng) -> Vec<Task> {
@@ -15,6 +14,7 @@ pub(crate) fn random(prng: &mut Prng) -> Vec<Task> {
     let density = 1 + prng.below(4);
     let early = prng.below(3) == 0;
     let stand_ins = prng.below(2) == 0;
+    let maps = prng.below(3) == 0;
     let mut tasks: Vec<Task> = Vec::new();
     for task in 0..count {
         let free = |other: &usize, tasks: &[Task]| {
@@ -32,6 +32,7 @@ pub(crate) fn random(prng: &mut Prng) -> Vec<Task> {
                 allowed: false,
                 unwanted: false,
                 stands_in: Some(other),
+                items: None,
                 takes_away: None,
                 leads_to: None,
             });
@@ -45,6 +46,7 @@ pub(crate) fn random(prng: &mut Prng) -> Vec<Task> {
             2 if early => model::RULES[5 + prng.below(3) as usize],
             _ => "all_success",
         };
+        let mapped = maps && prng.below(3) == 0;
         tasks.push(Task {
             needs,
             rule,
@@ -55,6 +57,7 @@ pub(crate) fn random(prng: &mut Prng) -> Vec<Task> {
             allowed: prng.below(8) == 0,
             unwanted: prng.below(5) == 0,
             stands_in: None,
+            items: mapped.then(|| items(prng)),
             takes_away: None,
             leads_to: None,
         });
@@ -81,9 +84,15 @@ fn set_up(tasks: &mut Vec<Task>, prng: &mut Prng) {
         allowed: false,
         unwanted: false,
         stands_in: None,
+        items: None,
         takes_away: Some(setup),
         leads_to: None,
     });
+}
+
+fn items(prng: &mut Prng) -> Items {
+    let failures = (0..prng.below(6)).map(|_| [0, 0, 0, 1, 7][prng.below(5) as usize]).collect();
+    Items { failures, at_once: 1 + prng.below(3) as usize, tolerated: prng.below(3) as usize }
 }
 
 /// Makes branches of some tasks. Not of those that somebody stands in for, nor above an early rule, which fires
@@ -99,8 +108,14 @@ fn branch(tasks: &mut [Task], prng: &mut Prng) {
         }
         if prng.below(3) == 0 {
             let chosen = below.into_iter().filter(|_| prng.below(2) == 0).collect();
-            let plain =
-                Task { seconds: 0, failures: 0, retries: 0, never_starts: false, ..tasks[task].clone() };
+            let plain = Task {
+                seconds: 0,
+                failures: 0,
+                retries: 0,
+                never_starts: false,
+                items: None,
+                ..tasks[task].clone()
+            };
             tasks[task] = Task { leads_to: Some(chosen), ..plain };
         }
     }
@@ -115,6 +130,12 @@ fn below(tasks: &[Task], task: usize) -> Vec<usize> {
 pub(crate) fn yaml(tasks: &[Task], more: &str) -> String {
     let mut text = format!("pipeline: random\n{more}tasks:\n");
     for (number, task) in tasks.iter().enumerate() {
+        let map = task.items.as_ref().map(|items| {
+            let over: Vec<String> = (0..items.failures.len()).map(|item| item.to_string()).collect();
+            let (over, at_once, tolerated) = (over.join(", "), items.at_once, items.tolerated);
+            format!("map: {{over: [{over}], max_concurrency: {at_once}, tolerated_failures: {tolerated}}}, ")
+        });
+        let map = map.unwrap_or_default();
         let setup =
             if tasks.iter().any(|other| other.takes_away == Some(number)) { "setup: true, " } else { "" };
         if let Some(other) = task.stands_in {
@@ -142,7 +163,7 @@ pub(crate) fn yaml(tasks: &[Task], more: &str) -> String {
             continue;
         }
         text.push_str(&format!(
-            "  t{number}: {{{setup}needs: [{}], trigger_rule: {}, allow_failure: {}, if: {}, {work}}}\n",
+            "  t{number}: {{{setup}needs: [{}], trigger_rule: {}, allow_failure: {}, if: {}, {map}{work}}}\n",
             names(&task.needs),
             task.rule,
             task.allowed,
@@ -158,21 +179,25 @@ fn names(tasks: &[usize]) -> String {
 
 /// How its attempts go.
 pub(crate) fn script(tasks: &[Task]) -> Script {
-    let ending = |task: &Task| {
-        let fails = if task.never_starts {
-            Ending::Class(cauce_model::FailureClass::Capacity)
-        } else {
-            Ending::Exit(1)
+    let mut script = Script::default();
+    for (number, task) in tasks.iter().enumerate() {
+        let endings = |failures: u32| {
+            let fails = if task.never_starts {
+                Ending::Class(cauce_model::FailureClass::Capacity)
+            } else {
+                Ending::Exit(1)
+            };
+            let mut endings = vec![fails; failures as usize];
+            endings.push(Ending::Success(json!({})));
+            endings
         };
-        let mut endings = vec![fails; task.failures as usize];
-        endings.push(Ending::Success(json!({})));
-        endings
-    };
-    Script { durations: each(tasks, |task| vec![task.seconds * 1_000_000]), outcomes: each(tasks, ending) }
-}
-
-fn each<T>(tasks: &[Task], of: impl Fn(&Task) -> T) -> BTreeMap<String, T> {
-    tasks.iter().enumerate().map(|(number, task)| (format!("t{number}"), of(task))).collect()
+        script.durations.insert(format!("t{number}"), vec![task.seconds * 1_000_000]);
+        script.outcomes.insert(format!("t{number}"), endings(task.failures));
+        for (item, failures) in task.items.iter().flat_map(|items| &items.failures).enumerate() {
+            script.outcomes.insert(format!("t{number}[{item}]"), endings(*failures));
+        }
+    }
+    script
 }
 
 #[test]
@@ -201,7 +226,7 @@ fn random_pipelines_end_as_the_documentation_says() {
                 .map(|ran| ran.started_at.micros_since(epoch()))
                 .collect();
             assert_eq!(mine.first().copied(), end.started, "start of {name}\n{story}");
-            let attempts = end.started.map_or(0, |_| task.attempts().0 as usize);
+            let attempts = end.started.map_or(0, |_| task.attempts() as usize);
             assert_eq!(mine.len(), attempts, "attempts of {name}\n{story}");
             ran += mine.len();
         }

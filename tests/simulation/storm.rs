@@ -198,7 +198,10 @@ pub(crate) fn weathered(test: &'static str, seeds: u64) -> (u64, Fired) {
         if !weather.deaths.is_empty() {
             // An attempt that died with its engine takes a number, and a resumed run a new budget: only what
             // always fails or never does ends the same.
-            tasks.iter_mut().filter(|task| task.failures > 0).for_each(|task| task.failures = 1000);
+            for task in &mut tasks {
+                let all = task.items.iter_mut().flat_map(|items| &mut items.failures);
+                all.chain([&mut task.failures]).filter(|failures| **failures > 0).for_each(|all| *all = 1000);
+            }
         }
         let more = weather.at_once.map(|most| format!("max_active_tasks: {most}\n")).unwrap_or_default();
         let text = yaml(&tasks, &more);
