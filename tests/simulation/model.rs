@@ -234,8 +234,72 @@ pub(crate) fn model(tasks: &[Task]) -> Vec<End> {
 
 /// The same by a table with an error.
 pub(crate) fn with_error(tasks: &[Task], error: Option<Error>) -> Vec<End> {
+    after(tasks, &[], &[], error)
+}
+
+/// What `cauce rerun` runs again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rerun {
+    /// What did not succeed, and all below it.
+    Failed,
+    /// One task, and all below it.
+    Below(usize),
+    /// One task.
+    Task(usize),
+}
+
+/// Which tasks run again. Where one does between a setup and its teardown, both of them do.
+pub(crate) fn again(tasks: &[Task], ends: &[End], rerun: Rerun) -> Vec<bool> {
+    let mut again = match rerun {
+        Rerun::Failed => {
+            let bad: Vec<usize> = (0..tasks.len()).filter(|at| "FU".contains(ends[*at].status)).collect();
+            reached(tasks, &bad)
+        }
+        Rerun::Below(task) => reached(tasks, &[task]),
+        Rerun::Task(task) => (0..tasks.len()).map(|at| at == task).collect(),
+    };
+    for (teardown, task) in tasks.iter().enumerate() {
+        let Some(setup) = task.takes_away else { continue };
+        if reached(tasks, &[setup]).into_iter().zip(&again).any(|(uses, again)| uses && *again) {
+            again[setup] = true;
+            again[teardown] = true;
+        }
+    }
+    again
+}
+
+/// The tasks with what is left of them to do in a rerun of what failed: an item that succeeded on the first
+/// `day` stays as it is, unless what the task works on is made anew.
+pub(crate) fn left(tasks: &[Task], day: &[Task], ends: &[End], rerun: Rerun) -> Vec<Task> {
+    let mut left = tasks.to_vec();
+    let Rerun::Failed = rerun else { return left };
+    let bad: Vec<usize> = (0..tasks.len()).filter(|at| "FU".contains(ends[*at].status)).collect();
+    let again = reached(tasks, &bad);
+    for (number, task) in day.iter().enumerate() {
+        let anew = task.needs.iter().any(|up| again[*up]);
+        if let (Some(items), Some(before), Some(_), false) =
+            (&mut left[number].items, &task.items, ends[number].started, anew)
+        {
+            let each = items.failures.iter().zip(&before.failures);
+            let failed = each.filter(|(_, before)| !task.attempts_of(**before).1);
+            items.failures = failed.map(|(failures, _)| *failures).collect();
+        }
+    }
+    left
+}
+
+/// How every task ends in a rerun, in which those that are not among `again` keep their `ends`.
+pub(crate) fn rerun(tasks: &[Task], ends: &[End], again: &[bool]) -> Vec<End> {
+    after(tasks, ends, again, None)
+}
+
+fn after(tasks: &[Task], before: &[End], again: &[bool], error: Option<Error>) -> Vec<End> {
     let mut ends: Vec<End> = Vec::new();
     for (number, task) in tasks.iter().enumerate() {
+        if let (Some(end), Some(false)) = (before.get(number), again.get(number)) {
+            ends.push(End { started: None, at: 0, ..*end });
+            continue;
+        }
         let decided = match task.takes_away {
             Some(setup) => takes_away(tasks, &ends, setup),
             None => decide(task.rule, &upstreams(tasks, &ends, task)),

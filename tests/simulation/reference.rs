@@ -1,8 +1,9 @@
 //! Random graphs, rules, outcomes, durations and retries against [`model`](crate::model): statuses, start
 //! times to the microsecond, the run's status. `storm` runs the same under faults.
 
-use crate::model::{self, End, Error, Items, Task};
+use crate::model::{self, End, Error, Items, Rerun, Task};
 use crate::world::{by_hand, compiled, deployment, epoch, host, run};
+use cauce_engine::command::{Again, Existing, Trigger};
 use cauce_host::simulation::{Ending, MemoryObjects, Script};
 use cauce_local::memory::MemoryTable;
 use cauce_testkit::prng::Prng;
@@ -245,4 +246,73 @@ fn random_pipelines_end_as_the_documentation_says() {
     assert!(good > 20 || ran < 1000, "only {good} failures were made good");
     assert!(passed_by > 100 || ran < 1000, "only {passed_by} tasks were passed by");
     assert!(ran > 1000, "only {ran} attempts ran");
+}
+
+/// The same tasks on another day: what failed may go well, and the other way round. Attempts are numbered on, so
+/// all of them end alike.
+fn on_another_day(tasks: &[Task], prng: &mut Prng) -> Vec<Task> {
+    let other = |failures: u32, prng: &mut Prng| match prng.below(3) {
+        0 => 0,
+        1 => 1000,
+        _ => failures.min(1) * 1000,
+    };
+    let mut tasks = tasks.to_vec();
+    for task in tasks.iter_mut().filter(|task| task.leads_to.is_none()) {
+        task.failures = other(task.failures, prng);
+        for failures in task.items.iter_mut().flat_map(|items| &mut items.failures) {
+            *failures = other(*failures, prng);
+        }
+    }
+    tasks
+}
+
+#[test]
+fn reruns_of_random_pipelines_run_again_what_they_should_and_end_as_the_documentation_says() {
+    let test = "reruns_of_random_pipelines_run_again_what_they_should_and_end_as_the_documentation_says";
+    let mut kept = 0;
+    for seed in crate::seeds::of(test, 500) {
+        let mut prng = Prng::new(seed ^ 0x5EED);
+        let tasks = random(&mut prng);
+        let other_day = on_another_day(&tasks, &mut prng);
+        let ends = model::model(&tasks);
+        let rerun = match prng.below(4) {
+            0 => Rerun::Task(prng.below(tasks.len() as u64) as usize),
+            1 => Rerun::Below(prng.below(tasks.len() as u64) as usize),
+            _ => Rerun::Failed,
+        };
+        let again = model::again(&tasks, &ends, rerun);
+        let left = model::left(&other_day, &tasks, &ends, rerun);
+        let expected = model::rerun(&left, &ends, &again);
+        let text = yaml(&tasks, "");
+        let story = format!("seed {seed} {rerun:?}\n{text}{other_day:#?}");
+        let compiled = compiled(&text);
+        let (table, objects) = (MemoryTable::new(), MemoryObjects::default());
+        let day = |tasks: &[Task], trigger: Trigger| {
+            let host = host(table.clone(), objects.clone(), script(tasks), epoch());
+            host.world().clock.clone().block_on(host.deploy(&deployment(&compiled))).unwrap().unwrap();
+            run(&host, trigger).unwrap_or_else(|error| panic!("{error}\n{story}"))
+        };
+        let first = day(&tasks, by_hand(&compiled, "r1"));
+        assert_eq!(first.run.status.as_str(), model::run_status(&tasks, &ends), "{story}");
+        let selection = match rerun {
+            Rerun::Failed => Again::Failed,
+            Rerun::Below(task) => Again::Task { task: format!("t{task}"), downstream: true },
+            Rerun::Task(task) => Again::Task { task: format!("t{task}"), downstream: false },
+        };
+        let trigger =
+            Trigger { existing: Existing::Next(selection), params: None, ..by_hand(&compiled, "r1") };
+        let second = day(&other_day, trigger);
+        assert_eq!(second.run.generation, 2, "{story}");
+        for (number, end) in expected.iter().enumerate() {
+            let name = format!("t{number}");
+            let story = format!("{name}, before {:?}, again {}\n{story}", ends[number], again[number]);
+            assert_eq!(second.tasks[&name].status.as_str(), model::word(end.status), "{story}");
+            let ran = second.ran.iter().filter(|ran| ran.task == name).count();
+            let attempts = end.started.map_or(0, |_| left[number].attempts() as usize);
+            assert_eq!(ran, attempts, "attempts of {story}");
+        }
+        assert_eq!(second.run.status.as_str(), model::run_status(&left, &expected), "{story}");
+        kept += again.iter().filter(|again| !**again).count();
+    }
+    assert!(kept > 0, "every task ran again");
 }

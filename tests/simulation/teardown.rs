@@ -146,6 +146,41 @@ fn what_runs_again_between_is_set_up_and_torn_down_again() {
 }
 
 #[test]
+fn a_task_that_runs_again_by_itself_has_what_it_needs_set_up_and_torn_down_too() {
+    let nested = "
+pipeline: nested
+tasks:
+  outer: {setup: true, container: {image: x, command: [run]}}
+  inner: {setup: true, needs: [outer], container: {image: x, command: [run]}}
+  first: {needs: [inner], container: {image: x, command: [run]}}
+  last: {needs: [first], container: {image: x, command: [run]}}
+  aside: {needs: [outer], container: {image: x, command: [run]}}
+  free_inner: {teardown_of: [inner], container: {image: x, command: [run]}}
+  free_outer: {teardown_of: [outer], container: {image: x, command: [run]}}
+";
+    let whole = ["outer", "inner", "first", "free_inner", "free_outer"];
+    let cases: [(&str, &str, &[&str]); 5] = [
+        (CLUSTER, "work", &["up", "work", "down"]),
+        (CLUSTER, "up", &["up", "down"]),
+        (CLUSTER, "down", &["down"]),
+        (nested, "first", &whole),
+        (nested, "aside", &["outer", "aside", "free_outer"]),
+    ];
+    for (yaml, task, expected) in cases {
+        let (host, key) = started(yaml, script(json!({}), json!({})));
+        assert!(settle(&host));
+        let first = stand(&host, &key);
+        assert_eq!(first.run.status, RunStatus::Success);
+        tell(&host, &again(&first.run, Again::Task { task: task.to_owned(), downstream: false }));
+        assert!(settle(&host));
+        let ended = stand(&host, &key);
+        assert_eq!(ended.run.status, RunStatus::Success, "{task}");
+        let ran: Vec<_> = ended.ran[first.ran.len()..].iter().map(|ran| ran.task.as_str()).collect();
+        assert_eq!(ran, expected, "{task}");
+    }
+}
+
+#[test]
 fn a_redriven_close_starts_the_next_generation_from_the_failed_tasks() {
     let (host, key) = started(CLUSTER, script(json!({}), json!({"more": [1, "success"]})));
     assert!(settle(&host));

@@ -413,7 +413,7 @@ fn item_value(
 
 /// An item that an earlier generation finished for the same value keeps its result.
 fn kept_item(begin: &Begin, view: &View, case: &mut Case<'_>, hash: &str) -> Result<Option<Decision>, Stop> {
-    if !case.run.keep_items {
+    if !case.run.keeps_items(case.task as usize) {
         return Ok(None);
     }
     let before = load_task(view, &begin.run_key, 0, &begin.task, begin.index)?.record;

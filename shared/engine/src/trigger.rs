@@ -199,12 +199,13 @@ pub(crate) fn plan_run(
     // What new data asked for is still to come, unless this is it.
     let next = existing.as_ref().and_then(|run| run.next.clone()).filter(|next| *next != trigger.trigger);
     let mut effects = Vec::new();
-    let mut carried = None;
+    let (mut carried, mut afresh) = (None, None);
     let mut history = Vec::new();
     if let Some(run) = &existing {
         let records = task_records(view.range(run_partition(&run_key), TASK_PREFIX.to_owned())?)?;
-        let bits = carry(run, &prepared, &records, selection.as_ref(), trigger.force);
-        carried = RunRecord::carry_bits(&bits);
+        let kept = carry(run, &prepared, &records, selection.as_ref(), trigger.force);
+        carried = RunRecord::bitmap(&kept.tasks);
+        afresh = RunRecord::bitmap(&kept.afresh);
         history.clone_from(&run.history);
         history.push(past(run));
         if trigger.existing == Existing::Resume {
@@ -257,6 +258,7 @@ pub(crate) fn plan_run(
         ended_at: None,
         token: None,
         keep_items: trigger.existing == Existing::Resume || selection == Some(Again::Failed),
+        afresh,
         carried,
         force: trigger.force,
         only,
@@ -343,7 +345,7 @@ pub(crate) fn next(run: &RunRecord, again: Again) -> Trigger {
 /// The generation that makes up for the teardowns which a run that was cut off left undone; `None` when
 /// there are none, or when this was that generation already.
 pub(crate) fn teardowns(run: &RunRecord, prepared: &Prepared, records: &[TaskRecord]) -> Option<RunRecord> {
-    let carried = carry(run, prepared, records, Some(&Again::Teardowns), false);
+    let carried = carry(run, prepared, records, Some(&Again::Teardowns), false).tasks;
     let is_due = prepared.plan.tasks.iter().zip(&carried).any(|(task, kept)| task.is_teardown() && !kept);
     if run.teardown.is_some() || !is_due {
         return None;
@@ -355,7 +357,7 @@ pub(crate) fn teardowns(run: &RunRecord, prepared: &Prepared, records: &[TaskRec
     next.execution = run_execution_name(&run.run.run_id, &run.key(), generation);
     next.status = cauce_model::RunStatus::Queued;
     next.teardown = Some(TeardownRecord { status: run.status, message: run.message.clone() });
-    next.carried = RunRecord::carry_bits(&carried);
+    next.carried = RunRecord::bitmap(&carried);
     next.started_at = None;
     next.ended_at = None;
     next.cancel = None;
@@ -428,14 +430,22 @@ pub(crate) fn due_item(run_key: &RunKey) -> Key {
     Key::new(run_partition(run_key), "D")
 }
 
-/// Which tasks keep their ending in the next generation.
+/// What of one generation stays in the next.
+struct Kept {
+    /// For every task, whether it keeps its ending.
+    tasks: Vec<bool>,
+    /// For every task, whether it is mapped and what it works on is made anew: then its items that succeeded
+    /// run again too. A setup that runs again only for others makes nothing anew.
+    afresh: Vec<bool>,
+}
+
 fn carry(
     run: &RunRecord,
     prepared: &Prepared,
     records: &[TaskRecord],
     selection: Option<&Again>,
     force: bool,
-) -> Vec<bool> {
+) -> Kept {
     let mut status = vec![TaskStatus::Waiting; prepared.plan.tasks.len()];
     let mut branch_skipped = vec![false; status.len()];
     for record in records.iter().filter(|record| record.index.is_none()) {
@@ -449,10 +459,12 @@ fn carry(
             }
         }
     }
+    let none = vec![false; status.len()];
+    let kept = |tasks: Vec<bool>| Kept { tasks, afresh: none.clone() };
     let again: Vec<bool> = match selection {
         // Resume: what ended has ended, well or badly.
-        None => return status.iter().map(|status| status.is_terminal()).collect(),
-        Some(Again::All) => return vec![false; status.len()],
+        None => return kept(status.iter().map(|status| status.is_terminal()).collect()),
+        Some(Again::All) => return kept(none.clone()),
         Some(Again::Teardowns) => {
             let is_due = |teardown: &TaskPlan, own: TaskStatus| {
                 let undone = !own.is_terminal() || own == TaskStatus::Cancelled;
@@ -460,16 +472,11 @@ fn carry(
                 undone && teardown.teardown_of.iter().any(made)
             };
             let tasks = prepared.plan.tasks.iter().zip(&status);
-            return tasks.map(|(task, own)| own.is_terminal() && !is_due(task, *own)).collect();
+            return kept(tasks.map(|(task, own)| own.is_terminal() && !is_due(task, *own)).collect());
         }
         Some(Again::Only { task }) => {
-            return prepared
-                .plan
-                .tasks
-                .iter()
-                .zip(&status)
-                .map(|(t, s)| t.name != *task && s.is_terminal())
-                .collect();
+            let others = prepared.plan.tasks.iter().zip(&status);
+            return kept(others.map(|(t, s)| t.name != *task && s.is_terminal()).collect());
         }
         Some(Again::Task { task, downstream }) => {
             let chosen: Vec<bool> = prepared.plan.tasks.iter().map(|t| t.name == *task).collect();
@@ -488,20 +495,54 @@ fn carry(
             prepared.below(&bad)
         }
     };
+    let is_made_anew =
+        |task: &TaskPlan| task.map.is_some() && task.needs.iter().any(|up| again[*up as usize]);
+    let afresh = prepared.plan.tasks.iter().map(is_made_anew).collect();
     let again = with_setups(prepared, again);
-    again.iter().zip(&status).map(|(again, status)| !again && status.is_terminal()).collect()
+    let tasks = again.iter().zip(&status).map(|(again, status)| !again && status.is_terminal()).collect();
+    Kept { tasks, afresh }
 }
 
-/// A task that runs again between a setup and its teardown needs what was set up, and that is gone: the
-/// setup runs again as well, and everything to be torn down follows from it.
+/// A task that runs again between a setup and its teardown needs what was set up, and that is gone: the setup
+/// runs again as well, and the teardown after it. That may be between others.
 fn with_setups(prepared: &Prepared, mut again: Vec<bool>) -> Vec<bool> {
-    for (task, index) in prepared.plan.tasks.iter().zip(0_usize..) {
-        let between = task.needs.iter().filter(|up| !task.teardown_of.contains(up));
-        if again[index] && between.into_iter().any(|up| again[*up as usize]) {
-            for setup in &task.teardown_of {
-                again[*setup as usize] = true;
+    let teardowns = prepared.plan.tasks.iter().enumerate().filter(|(_, task)| task.is_teardown());
+    let scopes: Vec<(usize, Vec<bool>)> =
+        teardowns.map(|(teardown, task)| (teardown, between(prepared, teardown, task))).collect();
+    loop {
+        let before = again.clone();
+        for (teardown, between) in &scopes {
+            if again.iter().zip(between).any(|(again, between)| *again && *between) {
+                again[*teardown] = true;
+                for setup in &prepared.plan.tasks[*teardown].teardown_of {
+                    again[*setup as usize] = true;
+                }
             }
         }
+        if again == before {
+            return again;
+        }
     }
-    again
+}
+
+/// For every task, whether a teardown takes away under it: its setups, what lies both below them and above it,
+/// and what it waits for directly, as other teardowns.
+fn between(prepared: &Prepared, teardown: usize, task: &TaskPlan) -> Vec<bool> {
+    let mut setups = vec![false; prepared.plan.tasks.len()];
+    for setup in &task.teardown_of {
+        setups[*setup as usize] = true;
+    }
+    let mut above = vec![false; setups.len()];
+    above[teardown] = true;
+    // From the last to the first: the answer for everything below is known.
+    for (at, task) in prepared.plan.tasks.iter().enumerate().rev() {
+        if above[at] {
+            task.needs.iter().for_each(|up| above[*up as usize] = true);
+        }
+    }
+    above[teardown] = false;
+    let mut between: Vec<bool> =
+        prepared.below(&setups).iter().zip(&above).map(|(below, above)| *below && *above).collect();
+    task.needs.iter().for_each(|up| between[*up as usize] = true);
+    between
 }

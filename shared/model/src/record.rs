@@ -237,6 +237,9 @@ pub struct RunRecord {
     /// Whether items of a mapped task that succeeded earlier, for the same value, keep their result.
     #[serde(default, skip_serializing_if = "is_false")]
     pub keep_items: bool,
+    /// Bitmap of the tasks whose items run again all the same: what they work on is made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub afresh: Option<String>,
     /// The one task that the present generation runs, whatever its upstreams; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
@@ -284,16 +287,16 @@ impl RunRecord {
 
     /// Whether a task keeps its earlier ending in the present generation.
     pub fn carries(&self, task: usize) -> bool {
-        self.carried.as_deref().is_some_and(|bits| {
-            bits.as_bytes()
-                .get(task / 4)
-                .and_then(|digit| (*digit as char).to_digit(16))
-                .is_some_and(|digit| digit >> (task % 4) & 1 == 1)
-        })
+        is_set(self.carried.as_deref(), task)
     }
 
-    /// Writes a bitmap for [`RunRecord::carried`].
-    pub fn carry_bits(tasks: &[bool]) -> Option<String> {
+    /// Whether items of a task that succeeded earlier, for the same value, keep their result.
+    pub fn keeps_items(&self, task: usize) -> bool {
+        self.keep_items && !is_set(self.afresh.as_deref(), task)
+    }
+
+    /// Writes a bitmap for [`RunRecord::carried`] and [`RunRecord::afresh`]; `None` where no task is in it.
+    pub fn bitmap(tasks: &[bool]) -> Option<String> {
         tasks.iter().any(|carried| *carried).then(|| {
             tasks
                 .chunks(4)
@@ -304,6 +307,12 @@ impl RunRecord {
                 .collect()
         })
     }
+}
+
+/// Whether a task is in a bitmap of [`RunRecord::bitmap`].
+fn is_set(bits: Option<&str>, task: usize) -> bool {
+    let digit = bits.and_then(|bits| bits.as_bytes().get(task / 4)).map(|digit| *digit as char);
+    digit.and_then(|digit| digit.to_digit(16)).is_some_and(|digit| digit >> (task % 4) & 1 == 1)
 }
 
 /// Why a run exists, in detail.
@@ -643,14 +652,14 @@ mod tests {
     #[test]
     fn carried_tasks_are_read_back_from_their_bitmap() {
         let tasks: Vec<bool> = (0..11).map(|i| i % 3 == 0).collect();
-        let bits = RunRecord::carry_bits(&tasks);
+        let bits = RunRecord::bitmap(&tasks);
         let mut run = sample();
         run.carried = bits;
         for (task, carried) in tasks.iter().enumerate() {
             assert_eq!(run.carries(task), *carried, "{task}");
         }
         assert!(!run.carries(400));
-        assert_eq!(RunRecord::carry_bits(&[false, false]), None);
+        assert_eq!(RunRecord::bitmap(&[false, false]), None);
     }
 
     #[test]
@@ -691,6 +700,7 @@ mod tests {
             carried: None,
             force: false,
             keep_items: false,
+            afresh: None,
             only: None,
             cancel: None,
             teardown: None,
