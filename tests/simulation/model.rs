@@ -17,6 +17,9 @@ pub(crate) const RULES: [&str; 12] = [
     "always",
 ];
 
+/// The rules that do not wait until all upstreams have ended.
+pub(crate) const EARLY: [&str; 4] = ["one_success", "one_failed", "one_done", "always"];
+
 /// A task of a random pipeline. Each needs only tasks before it.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
@@ -269,14 +272,14 @@ pub(crate) fn again(tasks: &[Task], ends: &[End], rerun: Rerun) -> Vec<bool> {
 }
 
 /// The tasks with what is left of them to do in a rerun of what failed: an item that succeeded on the first
-/// `day` stays as it is, unless what the task works on is made anew.
+/// `day` stays as it is, unless the whole task did or what it works on is made anew.
 pub(crate) fn left(tasks: &[Task], day: &[Task], ends: &[End], rerun: Rerun) -> Vec<Task> {
     let mut left = tasks.to_vec();
     let Rerun::Failed = rerun else { return left };
     let bad: Vec<usize> = (0..tasks.len()).filter(|at| "FU".contains(ends[*at].status)).collect();
     let again = reached(tasks, &bad);
     for (number, task) in day.iter().enumerate() {
-        let anew = task.needs.iter().any(|up| again[*up]);
+        let anew = ends[number].status == 'S' || task.needs.iter().any(|up| again[*up]);
         if let (Some(items), Some(before), Some(_), false) =
             (&mut left[number].items, &task.items, ends[number].started, anew)
         {

@@ -101,8 +101,7 @@ fn items(prng: &mut Prng) -> Items {
 fn branch(tasks: &mut [Task], prng: &mut Prng) {
     for task in 0..tasks.len() {
         let below = below(tasks, task);
-        let early =
-            |at: &usize| ["one_success", "one_failed", "one_done", "always"].contains(&tasks[*at].rule);
+        let early = |at: &usize| model::EARLY.contains(&tasks[*at].rule);
         let has_stand_in = tasks.iter().any(|other| other.stands_in == Some(task));
         if below.is_empty() || below.iter().any(early) || has_stand_in || tasks[task].stands_in.is_some() {
             continue;

@@ -1,7 +1,11 @@
 //! What a user of the pipeline file may rely on, one law each.
 
+use crate::repair::{pass, settle, stand, started, tell};
+use crate::teardown::again;
 use crate::world::{epoch, host_with, script, simulate, simulate_all, simulate_on};
+use cauce_engine::Command;
 use cauce_engine::Settings;
+use cauce_engine::command::{Again, Existing, Trigger};
 use cauce_host::simulation::{MemoryObjects, Script, Simulated};
 use cauce_local::memory::MemoryTable;
 use serde_json::json;
@@ -368,4 +372,26 @@ tasks:
     let ended = simulate_all(&[parent, child], script(json!({"work": 3}), json!({"work": [1, "success"]})));
     assert_eq!(ended.run.status.as_str(), "success", "{:?}", ended.reasons());
     assert_eq!(ended.tasks["nested"].attempts.len(), 2);
+}
+
+#[test]
+fn a_rerun_of_all_that_is_interrupted_goes_on_with_its_own_items_only() {
+    let yaml = "
+pipeline: mapped
+tasks:
+  each: {map: {over: [1, 2, 3], max_concurrency: 1}, container: {image: x, command: [run]}}
+";
+    let (host, key) = started(yaml, script(json!({"each": 10}), json!({})));
+    assert!(settle(&host));
+    let first = stand(&host, &key);
+    tell(&host, &again(&first.run, Again::All));
+    // The first item has succeeded again, the second one is under way.
+    pass(&host, 15);
+    let Command::Trigger(rerun) = again(&first.run, Again::All) else { unreachable!("made above") };
+    tell(&host, &Command::Trigger(Box::new(Trigger { existing: Existing::Resume, ..*rerun })));
+    assert!(settle(&host));
+    let ended = stand(&host, &key);
+    assert_eq!((ended.run.status.as_str(), ended.run.generation), ("success", 3));
+    let ran: Vec<_> = ended.ran[first.ran.len()..].iter().map(|ran| ran.index.unwrap()).collect();
+    assert_eq!(ran, [0, 1, 2]);
 }

@@ -148,9 +148,7 @@ fn check(tasks: &[Task], story: &Story, at_once: Option<usize>, told: &str) {
     for (number, task) in tasks.iter().enumerate() {
         let first =
             story.ran.iter().filter(|ran| ran.task == format!("t{number}")).map(|ran| ran.started_at).min();
-        let Some(first) =
-            first.filter(|_| !["one_success", "one_failed", "one_done", "always"].contains(&task.rule))
-        else {
+        let Some(first) = first.filter(|_| !model::EARLY.contains(&task.rule)) else {
             continue;
         };
         for up in &task.needs {

@@ -19,7 +19,7 @@ tasks:
   down: {teardown_of: [up], container: {image: x, command: [run]}}
 ";
 
-fn again(run: &RunRecord, again: Again) -> Command {
+pub(crate) fn again(run: &RunRecord, again: Again) -> Command {
     Command::Trigger(Box::new(Trigger {
         pipeline: run.run.pipeline.clone(),
         version: run.version.clone(),

@@ -413,11 +413,10 @@ fn item_value(
 
 /// An item that an earlier generation finished for the same value keeps its result.
 fn kept_item(begin: &Begin, view: &View, case: &mut Case<'_>, hash: &str) -> Result<Option<Decision>, Stop> {
-    if !case.run.keeps_items(case.task as usize) {
-        return Ok(None);
-    }
+    let since = case.run.items_since.get(&begin.task).copied().unwrap_or_default();
     let before = load_task(view, &begin.run_key, 0, &begin.task, begin.index)?.record;
-    let same = before.status == TaskStatus::Success && before.item_hash.as_deref() == Some(hash);
+    let counts = before.status == TaskStatus::Success && before.generation >= since;
+    let same = counts && before.item_hash.as_deref() == Some(hash);
     if !same {
         return Ok(None);
     }

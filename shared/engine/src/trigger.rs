@@ -199,13 +199,15 @@ pub(crate) fn plan_run(
     // What new data asked for is still to come, unless this is it.
     let next = existing.as_ref().and_then(|run| run.next.clone()).filter(|next| *next != trigger.trigger);
     let mut effects = Vec::new();
-    let (mut carried, mut afresh) = (None, None);
+    let (mut carried, mut items_since) = (None, BTreeMap::new());
     let mut history = Vec::new();
     if let Some(run) = &existing {
         let records = task_records(view.range(run_partition(&run_key), TASK_PREFIX.to_owned())?)?;
         let kept = carry(run, &prepared, &records, selection.as_ref(), trigger.force);
-        carried = RunRecord::bitmap(&kept.tasks);
-        afresh = RunRecord::bitmap(&kept.afresh);
+        carried = RunRecord::carry_bits(&kept.tasks);
+        items_since.clone_from(&run.items_since);
+        let anew = prepared.plan.tasks.iter().zip(&kept.afresh).filter(|(_, afresh)| **afresh);
+        items_since.extend(anew.map(|(task, _)| (task.name.clone(), generation)));
         history.clone_from(&run.history);
         history.push(past(run));
         if trigger.existing == Existing::Resume {
@@ -257,8 +259,7 @@ pub(crate) fn plan_run(
         started_at: None,
         ended_at: None,
         token: None,
-        keep_items: trigger.existing == Existing::Resume || selection == Some(Again::Failed),
-        afresh,
+        items_since,
         carried,
         force: trigger.force,
         only,
@@ -357,7 +358,7 @@ pub(crate) fn teardowns(run: &RunRecord, prepared: &Prepared, records: &[TaskRec
     next.execution = run_execution_name(&run.run.run_id, &run.key(), generation);
     next.status = cauce_model::RunStatus::Queued;
     next.teardown = Some(TeardownRecord { status: run.status, message: run.message.clone() });
-    next.carried = RunRecord::bitmap(&carried);
+    next.carried = RunRecord::carry_bits(&carried);
     next.started_at = None;
     next.ended_at = None;
     next.cancel = None;
@@ -434,8 +435,7 @@ pub(crate) fn due_item(run_key: &RunKey) -> Key {
 struct Kept {
     /// For every task, whether it keeps its ending.
     tasks: Vec<bool>,
-    /// For every task, whether it is mapped and what it works on is made anew: then its items that succeeded
-    /// run again too. A setup that runs again only for others makes nothing anew.
+    /// For every task, whether it is mapped and all of its items run again, also those that succeeded.
     afresh: Vec<bool>,
 }
 
@@ -459,12 +459,15 @@ fn carry(
             }
         }
     }
-    let none = vec![false; status.len()];
-    let kept = |tasks: Vec<bool>| Kept { tasks, afresh: none.clone() };
+    let mapped = |again: &dyn Fn(usize) -> bool| -> Vec<bool> {
+        let tasks = prepared.plan.tasks.iter().enumerate();
+        tasks.map(|(at, task)| task.map.is_some() && again(at)).collect()
+    };
+    let kept = |tasks: Vec<bool>| Kept { tasks, afresh: mapped(&|_| false) };
     let again: Vec<bool> = match selection {
         // Resume: what ended has ended, well or badly.
         None => return kept(status.iter().map(|status| status.is_terminal()).collect()),
-        Some(Again::All) => return kept(none.clone()),
+        Some(Again::All) => return Kept { tasks: vec![false; status.len()], afresh: mapped(&|_| true) },
         Some(Again::Teardowns) => {
             let is_due = |teardown: &TaskPlan, own: TaskStatus| {
                 let undone = !own.is_terminal() || own == TaskStatus::Cancelled;
@@ -476,7 +479,9 @@ fn carry(
         }
         Some(Again::Only { task }) => {
             let others = prepared.plan.tasks.iter().zip(&status);
-            return kept(others.map(|(t, s)| t.name != *task && s.is_terminal()).collect());
+            let tasks: Vec<bool> = others.map(|(t, s)| t.name != *task && s.is_terminal()).collect();
+            let afresh = mapped(&|at| prepared.plan.tasks[at].name == *task);
+            return Kept { tasks, afresh };
         }
         Some(Again::Task { task, downstream }) => {
             let chosen: Vec<bool> = prepared.plan.tasks.iter().map(|t| t.name == *task).collect();
@@ -495,10 +500,14 @@ fn carry(
             prepared.below(&bad)
         }
     };
-    let is_made_anew =
-        |task: &TaskPlan| task.map.is_some() && task.needs.iter().any(|up| again[*up as usize]);
-    let afresh = prepared.plan.tasks.iter().map(is_made_anew).collect();
+    // Of what failed, only the items that did, unless what they work on is made anew. A setup that runs again
+    // for others makes nothing anew, and is itself done again whole.
+    let failed = selection == Some(&Again::Failed);
+    let below: Vec<bool> =
+        prepared.plan.tasks.iter().map(|task| task.needs.iter().any(|up| again[*up as usize])).collect();
     let again = with_setups(prepared, again);
+    let whole = |at: usize| !failed || below[at] || status[at] == TaskStatus::Success;
+    let afresh = mapped(&|at| again[at] && whole(at));
     let tasks = again.iter().zip(&status).map(|(again, status)| !again && status.is_terminal()).collect();
     Kept { tasks, afresh }
 }

@@ -234,12 +234,10 @@ pub struct RunRecord {
     /// Whether tasks that a branch decision skips run all the same.
     #[serde(default, skip_serializing_if = "is_false")]
     pub force: bool,
-    /// Whether items of a mapped task that succeeded earlier, for the same value, keep their result.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub keep_items: bool,
-    /// Bitmap of the tasks whose items run again all the same: what they work on is made anew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub afresh: Option<String>,
+    /// For each mapped task whose items had to run again, the generation since which they count: an item that
+    /// succeeded in it or later, for the same value, keeps its result. Of the others, all count.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub items_since: BTreeMap<String, u32>,
     /// The one task that the present generation runs, whatever its upstreams; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
@@ -287,16 +285,13 @@ impl RunRecord {
 
     /// Whether a task keeps its earlier ending in the present generation.
     pub fn carries(&self, task: usize) -> bool {
-        is_set(self.carried.as_deref(), task)
+        let bits = self.carried.as_deref();
+        let digit = bits.and_then(|bits| bits.as_bytes().get(task / 4)).map(|digit| *digit as char);
+        digit.and_then(|digit| digit.to_digit(16)).is_some_and(|digit| digit >> (task % 4) & 1 == 1)
     }
 
-    /// Whether items of a task that succeeded earlier, for the same value, keep their result.
-    pub fn keeps_items(&self, task: usize) -> bool {
-        self.keep_items && !is_set(self.afresh.as_deref(), task)
-    }
-
-    /// Writes a bitmap for [`RunRecord::carried`] and [`RunRecord::afresh`]; `None` where no task is in it.
-    pub fn bitmap(tasks: &[bool]) -> Option<String> {
+    /// Writes a bitmap for [`RunRecord::carried`].
+    pub fn carry_bits(tasks: &[bool]) -> Option<String> {
         tasks.iter().any(|carried| *carried).then(|| {
             tasks
                 .chunks(4)
@@ -307,12 +302,6 @@ impl RunRecord {
                 .collect()
         })
     }
-}
-
-/// Whether a task is in a bitmap of [`RunRecord::bitmap`].
-fn is_set(bits: Option<&str>, task: usize) -> bool {
-    let digit = bits.and_then(|bits| bits.as_bytes().get(task / 4)).map(|digit| *digit as char);
-    digit.and_then(|digit| digit.to_digit(16)).is_some_and(|digit| digit >> (task % 4) & 1 == 1)
 }
 
 /// Why a run exists, in detail.
@@ -652,14 +641,14 @@ mod tests {
     #[test]
     fn carried_tasks_are_read_back_from_their_bitmap() {
         let tasks: Vec<bool> = (0..11).map(|i| i % 3 == 0).collect();
-        let bits = RunRecord::bitmap(&tasks);
+        let bits = RunRecord::carry_bits(&tasks);
         let mut run = sample();
         run.carried = bits;
         for (task, carried) in tasks.iter().enumerate() {
             assert_eq!(run.carries(task), *carried, "{task}");
         }
         assert!(!run.carries(400));
-        assert_eq!(RunRecord::bitmap(&[false, false]), None);
+        assert_eq!(RunRecord::carry_bits(&[false, false]), None);
     }
 
     #[test]
@@ -699,8 +688,7 @@ mod tests {
             token: None,
             carried: None,
             force: false,
-            keep_items: false,
-            afresh: None,
+            items_since: BTreeMap::new(),
             only: None,
             cancel: None,
             teardown: None,
