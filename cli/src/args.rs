@@ -454,6 +454,9 @@ pub(crate) struct RerunArgs {
     /// Run this task again [default: all that did not succeed, and what is below them].
     #[arg(long, value_name = "TASK", conflicts_with = "only")]
     pub(crate) task: Option<String>,
+    /// Of a mapped task run these items again and leave the others as they are: 3, or 3,5.
+    #[arg(long, value_name = "INDEX", requires = "task", value_delimiter = ',')]
+    pub(crate) item: Vec<u32>,
     /// With everything below it.
     #[arg(long, requires = "task")]
     pub(crate) downstream: bool,

@@ -121,6 +121,38 @@ fn a_rehearsed_backfill_tells_its_runs_and_their_price_and_starts_none() {
 }
 
 #[test]
+fn one_item_of_a_mapped_task_runs_again_alone() {
+    let project = Project::of(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+tasks:
+  each:
+    map: {over: [a, b, c], max_concurrency: 1}
+    container: {image: host, command: [sh, -c, 'echo $CAUCE_INDEX >> ran; test $CAUCE_INDEX = 0 || test -e mended']}
+  below: {needs: [each], container: {image: host, command: [sh, -c, 'echo below >> ran']}}
+"#,
+    );
+    project.run().exits(1);
+    assert_eq!(project.lines("ran"), ["0", "1", "2"]);
+    project.cauce(&["rerun", "p/@latest", "--item", "1"]).exits(2).says("--task");
+    project.cauce(&["rerun", "p/@latest", "--task", "each", "--item", "-1"]).exits(2);
+    let beyond = project.cauce(&["rerun", "p/@latest", "--task", "each", "--item", "1,3"]);
+    beyond.exits(2).says("each has no item 3: it has 3, counted from 0");
+    let whole = project.cauce(&["rerun", "p/@latest", "--task", "below", "--item", "0"]);
+    whole.exits(2).says("below has no items: it is not mapped");
+    assert_eq!(project.show("p")["generation"], 1);
+    project.write("mended", "");
+    // The third failed too, and stays so: what is below does not run.
+    project.cauce(&["rerun", "p/@latest", "--task", "each", "--item", "1", "--downstream"]).exits(1);
+    assert_eq!(project.lines("ran"), ["0", "1", "2", "1"]);
+    project.cauce(&["rerun", "p/@latest", "--task", "each", "--item", "2", "--downstream"]).exits(0);
+    assert_eq!(project.lines("ran"), ["0", "1", "2", "1", "2", "below"]);
+    project.cauce(&["rerun", "p/@latest", "--task", "each", "--item", "0,1"]).exits(0);
+    assert_eq!(project.lines("ran")[6..], ["0", "1"]);
+}
+
+#[test]
 fn a_rerun_takes_the_version_of_its_run_and_the_newest_one_where_that_is_asked() {
     let pipeline = |word: &str, code: u8| {
         format!(

@@ -124,7 +124,7 @@ fn written(ended: Ended) -> (RunRecord, BTreeMap<String, TaskRecord>) {
 
 #[test]
 fn what_an_earlier_generation_says_changes_nothing_of_the_next() {
-    let one = |task: &str| Again::Task { task: task.to_owned(), downstream: false };
+    let one = |task: &str| Again::Task { task: task.to_owned(), items: Vec::new(), downstream: false };
     for (again, status) in [
         (Again::All, RunStatus::Success),
         (Again::Failed, RunStatus::Success),

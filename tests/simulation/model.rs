@@ -52,8 +52,8 @@ pub(crate) struct Items {
     pub(crate) failures: Vec<u32>,
     /// `max_concurrency`.
     pub(crate) at_once: usize,
-    /// `tolerated_failures`.
-    pub(crate) tolerated: usize,
+    /// `tolerated_failures`; below zero, none of them can make the task succeed.
+    pub(crate) tolerated: i64,
 }
 
 /// Attempts that may follow failures in which the program never started.
@@ -92,7 +92,10 @@ impl Task {
                     }
                 }
                 let failed = items.failures.iter().filter(|failures| !succeeds(**failures)).count();
-                (free.into_iter().max().unwrap_or(0), if failed <= items.tolerated { 'S' } else { 'F' })
+                (
+                    free.into_iter().max().unwrap_or(0),
+                    if failed as i64 <= items.tolerated { 'S' } else { 'F' },
+                )
             }
         }
     }
@@ -249,6 +252,8 @@ pub(crate) enum Rerun {
     Below(usize),
     /// One task.
     Task(usize),
+    /// One item of a mapped task.
+    Item(usize, usize),
 }
 
 /// Which tasks run again. Where one does between a setup and its teardown, both of them do.
@@ -259,7 +264,7 @@ pub(crate) fn again(tasks: &[Task], ends: &[End], rerun: Rerun) -> Vec<bool> {
             reached(tasks, &bad)
         }
         Rerun::Below(task) => reached(tasks, &[task]),
-        Rerun::Task(task) => (0..tasks.len()).map(|at| at == task).collect(),
+        Rerun::Task(task) | Rerun::Item(task, _) => (0..tasks.len()).map(|at| at == task).collect(),
     };
     for (teardown, task) in tasks.iter().enumerate() {
         let Some(setup) = task.takes_away else { continue };
@@ -271,10 +276,19 @@ pub(crate) fn again(tasks: &[Task], ends: &[End], rerun: Rerun) -> Vec<bool> {
     again
 }
 
-/// The tasks with what is left of them to do in a rerun of what failed: an item that succeeded on the first
-/// `day` stays as it is, unless the whole task did or what it works on is made anew.
+/// The tasks with what is left of them to do in a rerun. Of what failed: an item that succeeded on the first
+/// `day` stays as it is, unless the whole task did or what it works on is made anew. Of one item: all others stay
+/// as they are, also those that failed.
 pub(crate) fn left(tasks: &[Task], day: &[Task], ends: &[End], rerun: Rerun) -> Vec<Task> {
     let mut left = tasks.to_vec();
+    if let Rerun::Item(task, item) = rerun
+        && let (Some(items), Some(before)) = (&mut left[task].items, &day[task].items)
+    {
+        let others = (0..before.failures.len()).filter(|other| *other != item);
+        let failed = others.filter(|other| !day[task].attempts_of(before.failures[*other]).1);
+        items.tolerated -= failed.count() as i64;
+        items.failures = vec![items.failures[item]];
+    }
     let Rerun::Failed = rerun else { return left };
     let bad: Vec<usize> = (0..tasks.len()).filter(|at| "FU".contains(ends[*at].status)).collect();
     let again = reached(tasks, &bad);

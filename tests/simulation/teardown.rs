@@ -171,7 +171,10 @@ tasks:
         assert!(settle(&host));
         let first = stand(&host, &key);
         assert_eq!(first.run.status, RunStatus::Success);
-        tell(&host, &again(&first.run, Again::Task { task: task.to_owned(), downstream: false }));
+        tell(
+            &host,
+            &again(&first.run, Again::Task { task: task.to_owned(), items: Vec::new(), downstream: false }),
+        );
         assert!(settle(&host));
         let ended = stand(&host, &key);
         assert_eq!(ended.run.status, RunStatus::Success, "{task}");

@@ -51,7 +51,10 @@ pub(crate) fn rerun(args: &RerunArgs, context: &Context) -> Result<Exit, Failure
         });
     }
     let again = match (&args.task, &args.only) {
-        (Some(task), _) => Again::Task { task: task.clone(), downstream: args.downstream },
+        (Some(task), _) => {
+            let items = args.item.clone();
+            Again::Task { task: task.clone(), items, downstream: args.downstream }
+        }
         (None, Some(task)) => Again::Only { task: task.clone() },
         (None, None) => Again::Failed,
     };

@@ -411,11 +411,18 @@ fn item_value(
     }
 }
 
-/// An item that an earlier generation finished for the same value keeps its result.
+/// An item that an earlier generation finished for the same value keeps its result, and beside named items that
+/// run again also its failure.
 fn kept_item(begin: &Begin, view: &View, case: &mut Case<'_>, hash: &str) -> Result<Option<Decision>, Stop> {
-    let since = case.run.items_since.get(&begin.task).copied().unwrap_or_default();
+    let since = begin.index.map(|index| case.run.item_counts_since(&begin.task, index)).unwrap_or_default();
+    let failures_count = case.run.items_of.as_ref() == Some(&begin.task);
     let before = load_task(view, &begin.run_key, 0, &begin.task, begin.index)?.record;
-    let counts = before.status == TaskStatus::Success && before.generation >= since;
+    let has_ended = match before.status {
+        TaskStatus::Success => true,
+        TaskStatus::Cancelled => false,
+        other => failures_count && other.is_terminal(),
+    };
+    let counts = has_ended && before.generation >= since;
     let same = counts && before.item_hash.as_deref() == Some(hash);
     if !same {
         return Ok(None);

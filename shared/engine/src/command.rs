@@ -425,6 +425,8 @@ pub enum Again {
     Task {
         /// Which.
         task: String,
+        /// Of a mapped task: only these of its items, by index; none: all.
+        items: Vec<u32>,
         /// Whether with all below it.
         downstream: bool,
     },

@@ -105,6 +105,7 @@ pub(crate) enum Refusal {
     BadParams(Vec<String>),
     NoTask(String),
     NoItem(String),
+    NoSuchItems(String),
     Exists(Box<RunRecord>),
 }
 
@@ -113,6 +114,7 @@ impl Refusal {
         match self {
             Self::NoPipeline(name) => format!("there is no pipeline '{name}'"),
             Self::BadParams(problems) => problems.join("; "),
+            Self::NoSuchItems(problem) => problem.clone(),
             Self::NoItem(name) => {
                 format!("the runs of {name} are each for an item of its matrix, and none is named")
             }
@@ -199,15 +201,37 @@ pub(crate) fn plan_run(
     // What new data asked for is still to come, unless this is it.
     let next = existing.as_ref().and_then(|run| run.next.clone()).filter(|next| *next != trigger.trigger);
     let mut effects = Vec::new();
-    let (mut carried, mut items_since) = (None, BTreeMap::new());
+    let (mut carried, mut items_since, mut item_since) = (None, BTreeMap::new(), BTreeMap::new());
+    let mut items_of = None;
     let mut history = Vec::new();
     if let Some(run) = &existing {
         let records = task_records(view.range(run_partition(&run_key), TASK_PREFIX.to_owned())?)?;
+        let named = match &selection {
+            Some(Again::Task { task, items, .. }) if !items.is_empty() => Some((task, items)),
+            _ => None,
+        };
+        if let Some((task, items)) = named
+            && let Some(problem) = no_such_items(&prepared, &records, task, items)
+        {
+            return Ok(Err(Refusal::NoSuchItems(problem)));
+        }
         let kept = carry(run, &prepared, &records, selection.as_ref(), trigger.force);
         carried = RunRecord::carry_bits(&kept.tasks);
         items_since.clone_from(&run.items_since);
         let anew = prepared.plan.tasks.iter().zip(&kept.afresh).filter(|(_, afresh)| **afresh);
         items_since.extend(anew.map(|(task, _)| (task.name.clone(), generation)));
+        item_since.clone_from(&run.item_since);
+        match named {
+            Some((task, items)) => {
+                item_since
+                    .entry(task.clone())
+                    .or_default()
+                    .extend(items.iter().map(|item| (*item, generation)));
+                items_of = Some(task.clone());
+            }
+            None if trigger.existing == Existing::Resume => items_of.clone_from(&run.items_of),
+            None => {}
+        }
         history.clone_from(&run.history);
         history.push(past(run));
         if trigger.existing == Existing::Resume {
@@ -260,6 +284,8 @@ pub(crate) fn plan_run(
         ended_at: None,
         token: None,
         items_since,
+        item_since,
+        items_of,
         carried,
         force: trigger.force,
         only,
@@ -483,7 +509,7 @@ fn carry(
             let afresh = mapped(&|at| prepared.plan.tasks[at].name == *task);
             return Kept { tasks, afresh };
         }
-        Some(Again::Task { task, downstream }) => {
+        Some(Again::Task { task, downstream, .. }) => {
             let chosen: Vec<bool> = prepared.plan.tasks.iter().map(|t| t.name == *task).collect();
             if *downstream { prepared.below(&chosen) } else { chosen }
         }
@@ -506,10 +532,40 @@ fn carry(
     let below: Vec<bool> =
         prepared.plan.tasks.iter().map(|task| task.needs.iter().any(|up| again[*up as usize])).collect();
     let again = with_setups(prepared, again);
-    let whole = |at: usize| !failed || below[at] || status[at] == TaskStatus::Success;
+    let named = match selection {
+        Some(Again::Task { task, items, .. }) if !items.is_empty() => Some(task),
+        _ => None,
+    };
+    let whole = |at: usize| match named {
+        Some(task) => prepared.plan.tasks[at].name != *task,
+        None => !failed || below[at] || status[at] == TaskStatus::Success,
+    };
     let afresh = mapped(&|at| again[at] && whole(at));
     let tasks = again.iter().zip(&status).map(|(again, status)| !again && status.is_terminal()).collect();
     Kept { tasks, afresh }
+}
+
+/// Why these items of a task cannot run again by themselves.
+fn no_such_items(prepared: &Prepared, records: &[TaskRecord], task: &str, items: &[u32]) -> Option<String> {
+    let (_, plan) = prepared.find(task)?;
+    if plan.map.is_none() {
+        return Some(format!("{task} has no items: it is not mapped"));
+    }
+    let setup = prepared
+        .plan
+        .tasks
+        .iter()
+        .find(|other| other.teardown_of.iter().any(|setup| prepared.task(*setup).name == task));
+    if let Some(teardown) = setup {
+        let teardown = &teardown.name;
+        return Some(format!("{task} sets up what {teardown} takes away: it can only run again whole"));
+    }
+    let record = records.iter().find(|record| record.task == task && record.index.is_none());
+    let Some(count) = record.and_then(|record| record.item_count) else {
+        return Some(format!("{task} has had no items in this run"));
+    };
+    let beyond = items.iter().find(|item| **item >= count)?;
+    Some(format!("{task} has no item {beyond}: it has {count}, counted from 0"))
 }
 
 /// A task that runs again between a setup and its teardown needs what was set up, and that is gone: the setup

@@ -238,6 +238,13 @@ pub struct RunRecord {
     /// succeeded in it or later, for the same value, keeps its result. Of the others, all count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub items_since: BTreeMap<String, u32>,
+    /// The same for items that were named and had to run again: by task and index.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub item_since: BTreeMap<String, BTreeMap<u32, u32>>,
+    /// The mapped task of which the present generation runs the named items: the others keep what they ended as,
+    /// also those that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items_of: Option<String>,
     /// The one task that the present generation runs, whatever its upstreams; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
@@ -288,6 +295,12 @@ impl RunRecord {
         let bits = self.carried.as_deref();
         let digit = bits.and_then(|bits| bits.as_bytes().get(task / 4)).map(|digit| *digit as char);
         digit.and_then(|digit| digit.to_digit(16)).is_some_and(|digit| digit >> (task % 4) & 1 == 1)
+    }
+
+    /// The generation since which what an item ended as counts.
+    pub fn item_counts_since(&self, task: &str, index: u32) -> u32 {
+        let of_item = self.item_since.get(task).and_then(|items| items.get(&index));
+        self.items_since.get(task).max(of_item).copied().unwrap_or_default()
     }
 
     /// Writes a bitmap for [`RunRecord::carried`].
@@ -689,6 +702,8 @@ mod tests {
             carried: None,
             force: false,
             items_since: BTreeMap::new(),
+            item_since: BTreeMap::new(),
+            items_of: None,
             only: None,
             cancel: None,
             teardown: None,

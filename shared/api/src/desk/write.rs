@@ -225,7 +225,10 @@ impl<P: Place> Desk<P> {
             (None, _) if wanted.downstream => {
                 return Err(Problem::wrong("'downstream' is of a 'task'", "name the task as well").into());
             }
-            (Some(task), None) => Again::Task { task, downstream: wanted.downstream },
+            (None, _) if !wanted.items.is_empty() => {
+                return Err(Problem::wrong("'items' are of a 'task'", "name the task as well").into());
+            }
+            (Some(task), None) => Again::Task { task, items: wanted.items, downstream: wanted.downstream },
             (None, Some(task)) => Again::Only { task },
             (None, None) => Again::Failed,
         };
