@@ -217,13 +217,23 @@ mod tests {
     fn a_pool_has_one_slot_to_a_thousand() {
         let said = |slots: &str| {
             let (_, found) = crate::check_project(format!("{{pools: {{sftp: {slots}}}}}").as_bytes());
-            found.into_iter().map(|found| format!("{}: {}", found.route, found.message)).collect::<Vec<_>>()
+            let told = |found: crate::Diagnostic| {
+                format!("{}: {}; {}", found.route, found.message, found.help.unwrap_or_default())
+            };
+            found.into_iter().map(told).collect::<Vec<_>>()
         };
         assert!(said("1").is_empty() && said("{slots: 1000}").is_empty());
-        for (slots, shown) in [("-1", "-1"), ("0", "0"), ("1001", "1001"), ("99999999999", "99999999999")] {
+        for (slots, shown) in [
+            ("-1", "-1"),
+            ("0", "0"),
+            ("1001", "1001"),
+            ("99999999999", "99999999999"),
+            ("99999999999999999999", "too large"),
+        ] {
             let said = said(slots);
             assert_eq!(said.len(), 1, "{slots}: {said:?}");
             assert!(said[0].starts_with("pools.sftp") && said[0].contains(shown), "{slots}: {said:?}");
+            assert!(said[0].contains("1 to 1000"), "{slots}: {said:?}");
         }
         assert_eq!(said("{slots: many}").len(), 1);
     }

@@ -35,16 +35,22 @@ macro_rules! integer {
                 match node.value {
                     Value::Int(value) => match <$type>::try_from(value) {
                         Ok(value) => Some(value),
+                        // What the bounds are, the field knows and the type does not.
                         Err(_) => {
-                            reader.error(
-                                Code::OutOfRange,
-                                node.span,
-                                format!("{value} is outside {} to {}", <$type>::MIN, <$type>::MAX),
-                                "",
-                            );
+                            let beyond = match value {
+                                0.. => "too large",
+                                _ if <$type>::MIN == 0 => "negative",
+                                _ => "too small",
+                            };
+                            reader.error(Code::OutOfRange, node.span, format!("{value} is {beyond}"), "");
                             None
                         }
                     },
+                    Value::Float(value) if value.fract() == 0.0 && value.abs() >= i64::MAX as f64 => {
+                        let beyond = if value < 0.0 { "small" } else { "large" };
+                        reader.error(Code::OutOfRange, node.span, format!("this number is too {beyond}"), "");
+                        None
+                    }
                     _ => {
                         reader.wrong_type(node, "an integer");
                         None

@@ -248,12 +248,19 @@ impl<'a> Fields<'a> {
         bounds: RangeInclusive<f64>,
         reader: &mut Reader,
     ) -> Option<T> {
-        let value = value?;
+        let span =
+            self.entries.iter().find(|entry| entry.key == key).map_or(self.span, |entry| entry.value.span);
+        let Some(value) = value else {
+            // Its type could not hold it.
+            let refused = reader.diagnostics.last_mut();
+            if let Some(refused) = refused.filter(|last| last.code == Code::OutOfRange && last.span == span) {
+                refused.help = Some(format!("`{key}` goes from {} to {}", bounds.start(), bounds.end()));
+            }
+            return None;
+        };
         let Some(number) = value.magnitude().filter(|number| !bounds.contains(number)) else {
             return Some(value);
         };
-        let span =
-            self.entries.iter().find(|entry| entry.key == key).map_or(self.span, |entry| entry.value.span);
         reader.under(key, |reader| {
             reader.error(
                 Code::OutOfRange,
