@@ -4,6 +4,7 @@ use crate::world::{Ended, epoch, host_with, script, simulate, simulate_on};
 use cauce_engine::Settings;
 use cauce_host::simulation::{MemoryObjects, Simulated};
 use cauce_local::memory::MemoryTable;
+use cauce_model::record::OutputRecord;
 use cauce_model::{FailureClass, Json};
 use serde_json::json;
 
@@ -144,6 +145,24 @@ fn a_fallback_runs_when_the_other_failed_and_makes_it_good() {
     let (statuses, run, message, _) = ended(json!({"before": 1}));
     assert_eq!(statuses, "before:failed cached:success fetch:upstream_failed load:success oldest:skipped");
     assert_eq!((run, message.as_deref()), ("failed", Some("before failed: exit code 1")));
+}
+
+#[test]
+fn what_is_below_reads_the_output_of_the_one_that_succeeded() {
+    let yaml = "
+pipeline: fallback
+tasks:
+  fetch: {container: {image: x, command: [run]}, returns: {path: string}}
+  cached: {fallback_for: fetch, container: {image: x, command: [run]}, returns: {path: string}}
+  load:
+    needs: [fetch, cached]
+    pass: {output: {path: '{{ outputs.fetch.path | default(outputs.cached.path | default(1)) }}'}}
+";
+    let succeeds = |path: &str| json!({"status": "success", "output": {"path": path}});
+    let path = |outcomes: Json| simulate(yaml, script(json!({}), outcomes)).tasks["load"].output.clone();
+    let is = |path: &str| Some(OutputRecord::Inline(json!({"path": path})));
+    assert_eq!(path(json!({"fetch": succeeds("new")})), is("new"));
+    assert_eq!(path(json!({"fetch": 1, "cached": succeeds("old")})), is("old"));
 }
 
 #[test]

@@ -202,7 +202,7 @@ fn fresh(
                 index: begin.index,
                 fence: case.loaded.record.fence + 1,
                 item: value,
-                outputs: &outputs,
+                outputs: &outputs.values,
                 size: retry::size(plan, &case.loaded.record),
                 avoid_spot,
             };

@@ -25,26 +25,34 @@ pub fn moment(at: Instant) -> String {
     at.to_timestamp().to_string()
 }
 
-/// The outputs that a task's templates may read, by task. Tasks that did not succeed have none. One that the
-/// store has lost or garbled is no better later: it fails the task, in words.
+/// The outputs that a task's templates may read.
+#[derive(Default)]
+pub(crate) struct Outputs {
+    /// By task.
+    pub(crate) values: Map<String, Json>,
+    /// The tasks that have none: they did not succeed.
+    pub(crate) absent: Vec<String>,
+}
+
+/// Reads the outputs that a task's templates may read. One that the store has lost or garbled is no better later: it
+/// fails the task, in words.
 pub(crate) fn outputs(
     view: &View,
     run: &RunRecord,
     prepared: &Prepared,
     task: &TaskPlan,
-) -> Result<Result<Map<String, Json>, Unrendered>, Stop> {
+) -> Result<Result<Outputs, Unrendered>, Stop> {
     let run_key = run.key();
     view.want(task.outputs.iter().map(|up| task_item(&run_key, &prepared.task(*up).name, None)))?;
-    let mut outputs = Map::new();
+    let mut outputs = Outputs::default();
     for up in &task.outputs {
         let name = &prepared.task(*up).name;
-        let Some(item) = view.item(&task_item(&run_key, name, None))? else {
+        let record = view.item(&task_item(&run_key, name, None))?.map(TaskRecord::from_item).transpose()?;
+        let succeeded = |record: &TaskRecord| effective(run, *up, Some(record)) == TaskStatus::Success;
+        let Some(record) = record.filter(succeeded) else {
+            outputs.absent.push(name.clone());
             continue;
         };
-        let record = TaskRecord::from_item(item)?;
-        if effective(run, *up, Some(&record)) != TaskStatus::Success {
-            continue;
-        }
         let value = match &record.output {
             None => Json::Object(Map::new()),
             Some(output) => match stored(view, output)? {
@@ -54,7 +62,7 @@ pub(crate) fn outputs(
                 }
             },
         };
-        outputs.insert(name.clone(), value);
+        outputs.values.insert(name.clone(), value);
     }
     Ok(Ok(outputs))
 }
@@ -88,7 +96,7 @@ pub(crate) struct Attempt<'a> {
 }
 
 /// Builds the context of one task.
-pub(crate) fn context(run: &RunRecord, outputs: &Map<String, Json>, attempt: &Attempt<'_>) -> Context {
+pub(crate) fn context(run: &RunRecord, outputs: &Outputs, attempt: &Attempt<'_>) -> Context {
     let ds = date_in(run.logical_date, &run.timezone);
     let mut values = Map::new();
     values.insert("params".into(), run.params.clone());
@@ -101,7 +109,7 @@ pub(crate) fn context(run: &RunRecord, outputs: &Map<String, Json>, attempt: &At
     values.insert("run_id".into(), Json::from(run.run.run_id.as_str()));
     values.insert("generation".into(), Json::from(run.generation));
     values.insert("attempt".into(), Json::from(attempt.number));
-    values.insert("outputs".into(), Json::Object(outputs.clone()));
+    values.insert("outputs".into(), Json::Object(outputs.values.clone()));
     values.insert("trigger".into(), trigger(run));
     if let Some(item) = &run.trigger.item {
         values.insert(item.name.clone(), Json::Object(item.fields.clone()));
@@ -110,7 +118,7 @@ pub(crate) fn context(run: &RunRecord, outputs: &Map<String, Json>, attempt: &At
         values.insert("item".into(), item.clone());
         values.insert("index".into(), Json::from(index));
     }
-    Context::new(&values)
+    Context::with_absent(&values, "outputs", &outputs.absent)
 }
 
 /// The trigger as templates and programs see it.

@@ -130,10 +130,13 @@ pub(crate) fn cases(root: &mut Node) {
 }
 
 /// Writes a setting in full that stands in its short form, so that it can be merged by keys.
-fn lengthen(key: &str, node: &mut Node) {
+pub(crate) fn lengthen(key: &str, node: &mut Node) {
     let short = match key {
         "schedule" => "cron",
         "deadline" => "after",
+        "retry" => "retries",
+        "breaker" | "rate_limit" => "name",
+        "idempotency" => "key",
         _ => return,
     };
     if matches!(node.value, Value::List(_)) {

@@ -1,12 +1,12 @@
 //! Compiling and evaluating with minijinja: strict, with a fuel limit and a size limit.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::{fmt, io};
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
+use minijinja::value::{Object, ObjectRepr, Serde};
 use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior, Value};
 use serde_json::Value as Json;
 
@@ -32,14 +32,60 @@ impl Context {
         Self(Value::from(Serde(values)))
     }
 
+    /// The same, where these names below one of them are known and have no value, as the outputs of tasks that did
+    /// not succeed. They and all that is looked up in them, however deep, are undefined for `default` and `is defined`,
+    /// false, and equal to nothing; to print one is the error that an undefined name is.
+    pub fn with_absent(values: &serde_json::Map<String, Json>, below: &str, names: &[String]) -> Self {
+        if names.is_empty() {
+            return Self::new(values);
+        }
+        let top = values.iter().map(|(name, value)| match value {
+            Json::Object(fields) if name == below => {
+                let fields = fields.iter().map(|(name, value)| (name.clone(), Value::from(Serde(value))));
+                let absent = names.iter().map(|name| (name.clone(), Value::from_object(Absent)));
+                (name.clone(), Value::from(fields.chain(absent).collect::<BTreeMap<_, _>>()))
+            }
+            _ => (name.clone(), Value::from(Serde(value))),
+        });
+        Self(Value::from(top.collect::<BTreeMap<_, _>>()))
+    }
+
     /// Whether every part of the path leads to a value.
     pub(crate) fn has(&self, path: &[String]) -> bool {
         let mut value = self.0.clone();
         path.iter().all(|part| {
             value = value.get_item(&Value::from(part.as_str())).unwrap_or(Value::UNDEFINED);
-            !value.is_undefined()
+            !is_absent(&value)
         })
     }
+}
+
+/// What stands for a value that is not there.
+#[derive(Debug)]
+struct Absent;
+
+impl Object for Absent {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
+        Some(Value::from_dyn_object(Arc::clone(self)))
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        false
+    }
+
+    // An error would be a panic of whoever makes text of it. Where a value is printed, it is refused before.
+    fn render(self: &Arc<Self>, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
+}
+
+/// Whether there is no value.
+pub(crate) fn is_absent(value: &Value) -> bool {
+    value.is_undefined() || value.downcast_object_ref::<Absent>().is_some()
 }
 
 /// The functions that templates may call. All of them are bounded: `range` refuses more than
@@ -56,6 +102,10 @@ fn environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_syntax(syntax());
+    environment.set_formatter(|out, state, value| match is_absent(value) {
+        true => Err(Error::from(ErrorKind::UndefinedError)),
+        false => minijinja::escape_formatter(out, state, value),
+    });
     environment.set_fuel(Some(FUEL));
     filters::install(&mut environment);
     environment
@@ -146,7 +196,7 @@ impl Program {
             }
             Code::Expression(expression) => {
                 let value = expression.eval(context.0.clone()).map_err(|error| self.failure(&error))?;
-                if value.is_undefined() {
+                if is_absent(&value) {
                     return Err(Failure {
                         offset: self.offset,
                         undefined: true,
@@ -171,7 +221,7 @@ impl Program {
         match &self.code {
             Code::Expression(expression) => {
                 let value = expression.eval(context.0.clone()).map_err(|error| self.failure(&error))?;
-                if value.is_undefined() {
+                if is_absent(&value) {
                     return Err(Failure {
                         offset: self.offset,
                         undefined: true,

@@ -9,6 +9,8 @@ use jiff::{Span, Timestamp};
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, Value};
 
+use crate::engine::is_absent;
+
 /// Jinja's own filters, without those that only make sense for pages.
 const STANDARD: [&str; 43] = [
     "abs",
@@ -78,6 +80,14 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 pub(crate) fn install(environment: &mut Environment<'static>) {
+    for name in ["default", "d"] {
+        environment.add_filter(name, |value: &Value, other: Option<Value>, lax: Option<bool>| {
+            let is_wanting = is_absent(value) || lax.unwrap_or(false) && !value.is_true();
+            if is_wanting { other.unwrap_or_else(|| Value::from("")) } else { value.clone() }
+        });
+    }
+    environment.add_test("defined", |value: &Value| !is_absent(value));
+    environment.add_test("undefined", is_absent);
     environment.add_filter("add_days", |when: &str, days: i64| add(when, Span::new().try_days(days)));
     environment.add_filter("add_hours", |when: &str, hours: i64| match Moment::parse(when)? {
         Moment::Date(_) => Err(fail(format!("`{when}` is a day without a time: add_hours needs an instant"))),

@@ -43,6 +43,46 @@ fn text_without_expressions_passes_unchanged() {
 }
 
 #[test]
+fn what_is_known_to_be_absent_has_its_default_however_deep_and_is_an_error_anywhere_else() {
+    let values = json!({"ds": "1997-01-31", "outputs": {"extract": {"path": "raw"}}});
+    let context =
+        Context::with_absent(values.as_object().expect("an object"), "outputs", &["failed".to_owned()]);
+    let render = |text: &str| Template::parse(text).expect("a template").render(&context);
+    for (text, value) in [
+        ("{{ outputs.failed.path | default('x') }}", json!("x")),
+        ("{{ outputs.failed.deep.path[0] | d(7) }}", json!(7)),
+        ("{{ outputs.failed | default([]) }}", json!([])),
+        ("{{ outputs.failed.path | default }}", json!("")),
+        ("{{ outputs.failed.path | default(outputs.extract.path) }}", json!("raw")),
+        ("{{ outputs.extract.path | default(outputs.failed.path) }}", json!("raw")),
+        ("{{ outputs.extract.path | default(outputs.failed.path | default('x')) }}", json!("raw")),
+        ("{{ outputs.failed is defined }}", json!(false)),
+        ("{{ outputs.failed.path is undefined }}", json!(true)),
+        ("{{ 'a' if outputs.failed else 'b' }}", json!("b")),
+        ("{{ '' | default('empty', true) }}", json!("empty")),
+        ("{{ '' | default('empty') }}", json!("")),
+        ("{% if outputs.failed.path is defined %}a{% else %}{{ ds }}{% endif %}", json!("1997-01-31")),
+    ] {
+        assert_eq!(render(text).map_err(|error| error.to_string()), Ok(value), "{text}");
+    }
+    for text in [
+        "{{ outputs.failed }}",
+        "{{ outputs.failed.path }}",
+        "x{{ outputs.failed.path }}",
+        "{{ outputs.failed.rows + 1 }}",
+        "{{ outputs.failed | length }}",
+        "{{ outputs.failed.path | default(outputs.failed.other) }}",
+        "{% for row in outputs.failed.rows %}a{% endfor %}",
+        "{% if ds %}{{ outputs.failed.path }}{% endif %}",
+        "{{ outputs.nobody.path | default('x') }}",
+    ] {
+        assert!(render(text).is_err(), "{text}: {:?}", render(text));
+    }
+    let named = render("{{ outputs.failed.path }}").map_err(|error| error.to_string());
+    assert_eq!(named, Err("`outputs.failed.path` has no value".to_owned()));
+}
+
+#[test]
 fn a_missing_value_is_an_error_that_names_it() {
     assert_eq!(render("{{ params.missing }}"), Err("at 3: `params.missing` has no value".to_owned()));
     assert_eq!(

@@ -57,10 +57,11 @@ fn launch_with(
     run: &RunRecord,
     size: Option<Size>,
 ) -> Result<Launch, Unrendered> {
-    let outputs = Map::new();
+    let outputs = context::Outputs::default();
     let context = context::context(run, &outputs, &context::Attempt { number, item: None });
     let avoid_spot = number > 1;
-    let attempt = Attempt { number, index: None, fence: 1, item: None, outputs: &outputs, size, avoid_spot };
+    let attempt =
+        Attempt { number, index: None, fence: 1, item: None, outputs: &outputs.values, size, avoid_spot };
     render(run, task, &attempt, &Renderer { context: &context, settings })
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::diagnostic::{Code, Position};
+use crate::expand::lengthen;
 use crate::file::control::{BreakerUse, Idempotency, RateLimitUse};
 use crate::file::kind::{Kind, Program};
 use crate::file::pipeline::Notifications;
@@ -263,7 +264,12 @@ impl Defaults {
             let entry = sized.as_ref().unwrap_or(entry);
             match own.iter_mut().find(|own| own.key == entry.key) {
                 Some(own) if notices && Kind::is_message(&own.value) => {}
-                Some(own) => deepen(&entry.value, &mut own.value),
+                Some(own) => {
+                    let mut entry = entry.clone();
+                    lengthen(&entry.key.clone(), &mut entry.value);
+                    lengthen(&own.key, &mut own.value);
+                    deepen(&entry.value, &mut own.value);
+                }
                 None if !is_kind || sizes_worker => own.push(entry.clone()),
                 None => {}
             }
@@ -344,5 +350,40 @@ impl Shape for Defaults {
             }
             document(object(properties, &[], true), "Defaults: settings merged into every task.")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Project, check};
+
+    /// The retries of the one task of a file, and its first delay.
+    fn retry(default: &str, own: &str) -> (u32, u64) {
+        let text = format!(
+            "pipeline: p\ndefaults: {{retry: {default}}}\ntasks:\n  a: {{retry: {own}, container: {{image: x, command: [run]}}}}\n"
+        );
+        let (pipeline, found) = check(text.as_bytes(), &Project::none());
+        assert!(found.is_empty(), "{text}{found:?}");
+        let retry = pipeline.unwrap().tasks["a"].settings.retry.clone();
+        (retry.retries, retry.delay.0)
+    }
+
+    #[test]
+    fn a_setting_in_its_short_form_is_merged_as_it_is_in_full() {
+        assert_eq!(retry("{retries: 9, delay: 2s}", "{retries: 1}"), (1, 2));
+        assert_eq!(retry("{retries: 9, delay: 2s}", "1"), (1, 2));
+        assert_eq!(retry("9", "{delay: 3s}"), (9, 3));
+        assert_eq!(retry("9", "1").0, 1);
+    }
+
+    #[test]
+    fn what_is_out_of_bounds_is_told_of_the_setting_that_is() {
+        for text in ["-1", "{retries: -1}", "101"] {
+            let text = format!("pipeline: p\ntasks:\n  a: {{retry: {text}, pass: {{}}}}\n");
+            let (_, found) = check(text.as_bytes(), &Project::none());
+            assert_eq!(found.len(), 1, "{text}{found:?}");
+            let told = format!("{} {}", found[0].message, found[0].help.as_deref().unwrap_or_default());
+            assert!(told.contains("`retries`") && told.contains("0 to 100"), "{told}");
+        }
     }
 }

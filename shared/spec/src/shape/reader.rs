@@ -248,8 +248,9 @@ impl<'a> Fields<'a> {
         bounds: RangeInclusive<f64>,
         reader: &mut Reader,
     ) -> Option<T> {
-        let span =
-            self.entries.iter().find(|entry| entry.key == key).map_or(self.span, |entry| entry.value.span);
+        // One that is not there has its default, whose bounds are the code's.
+        let Some(entry) = self.entries.iter().find(|entry| entry.key == key) else { return value };
+        let span = entry.value.span;
         let Some(value) = value else {
             // Its type could not hold it.
             let refused = reader.diagnostics.last_mut();
