@@ -455,10 +455,10 @@ pub(crate) struct RerunArgs {
     #[arg(long, value_name = "TASK", conflicts_with = "only")]
     pub(crate) task: Option<String>,
     /// Of a mapped task run these items again and leave the others as they are: 3, or 3,5.
-    #[arg(long, value_name = "INDEX", requires = "task", value_delimiter = ',')]
+    #[arg(long, value_name = "INDEX", requires = "task", conflicts_with = "only", value_delimiter = ',')]
     pub(crate) item: Vec<u32>,
     /// With everything below it.
-    #[arg(long, requires = "task")]
+    #[arg(long, requires = "task", conflicts_with = "only")]
     pub(crate) downstream: bool,
     /// Run this task alone, whatever its upstreams.
     #[arg(long, value_name = "TASK")]

@@ -121,6 +121,51 @@ fn a_rehearsed_backfill_tells_its_runs_and_their_price_and_starts_none() {
 }
 
 #[test]
+fn a_rerun_on_the_newest_version_has_its_parameters() {
+    let pipeline = |params: &str, text: &str, code: u8| {
+        format!(
+            "pipeline: p\nschedule: \"0 6 * * *\"\nparams: {{{params}}}\ntasks:\n  a: {{container: {{image: host, \
+             command: [sh, -c, \"echo {text} >> ran; exit {code}\"]}}}}\n"
+        )
+    };
+    let old = "gone: {type: integer, default: 1}, kept: {type: integer, default: 5}";
+    let project = Project::of(&pipeline(old, "{{ params.gone }}", 1));
+    project.run().exits(1);
+    let new = "kept: {type: integer, default: 7}, new: {type: integer, default: 3}";
+    project.write("p.yaml", pipeline(new, "{{ params.kept }} {{ params.new }}", 0));
+    project.cauce(&["rerun", "p/@latest", "--latest-version"]).exits(0);
+    assert_eq!(project.lines("ran"), ["1", "5 3"]);
+    let must =
+        "kept: {type: integer, maximum: 4}, new: {type: integer}, must: {type: integer, required: true}";
+    project.write("p.yaml", pipeline(must, "never", 0));
+    let refused = project.cauce(&["rerun", "p/@latest", "--latest-version", "--task", "a"]);
+    refused.exits(2).says("must: a value is required").says("kept: ");
+    assert_eq!(project.lines("ran").len(), 2);
+}
+
+#[test]
+fn the_items_that_are_shown_are_those_of_the_list_as_it_is() {
+    let pipeline = |list: &str| {
+        format!(
+            "pipeline: p\nschedule: \"0 6 * * *\"\ntasks:\n  each: {{map: {{over: {list}}}, container: {{image: host, command: \
+             [sh, -c, \"echo $CAUCE_INDEX >> ran; test $CAUCE_INDEX != 3\"]}}}}\n"
+        )
+    };
+    let project = Project::of(&pipeline("[a, b, c, d]"));
+    project.run().exits(1);
+    project.write("p.yaml", pipeline("[x, y]"));
+    project.run().exits(0).says("2 of 2 items succeeded");
+    let shown = project.cauce(&["show", "p/@latest"]).exits(0).says("2 of 2 items succeeded");
+    assert!(!shown.data.contains("each[3]"), "{}", shown.data);
+    assert_eq!(project.lines("ran").len(), 6);
+    // The list of the rerun is not the one whose items were named.
+    project.write("p.yaml", pipeline("[x]"));
+    let gone = project.cauce(&["rerun", "p/@latest", "--latest-version", "--task", "each", "--item", "1"]);
+    gone.exits(1).says("map.over has no item 1, which was to run again: it has 1");
+    assert_eq!(project.lines("ran").len(), 6);
+}
+
+#[test]
 fn one_item_of_a_mapped_task_runs_again_alone() {
     let project = Project::of(
         r#"
@@ -137,6 +182,7 @@ tasks:
     assert_eq!(project.lines("ran"), ["0", "1", "2"]);
     project.cauce(&["rerun", "p/@latest", "--item", "1"]).exits(2).says("--task");
     project.cauce(&["rerun", "p/@latest", "--task", "each", "--item", "-1"]).exits(2);
+    project.cauce(&["rerun", "p/@latest", "--only", "each", "--item", "1"]).exits(2).says("--only");
     let beyond = project.cauce(&["rerun", "p/@latest", "--task", "each", "--item", "1,3"]);
     beyond.exits(2).says("each has no item 3: it has 3, counted from 0");
     let whole = project.cauce(&["rerun", "p/@latest", "--task", "below", "--item", "0"]);

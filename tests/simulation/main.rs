@@ -20,6 +20,7 @@ mod faults;
 mod graphs;
 mod interventions;
 mod items;
+mod items_again;
 mod late;
 mod lines;
 mod markers;

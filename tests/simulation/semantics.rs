@@ -1,10 +1,7 @@
 //! What a user of the pipeline file may rely on, one law each.
 
-use crate::repair::{pass, settle, stand, started, tell};
-use crate::teardown::again;
-use crate::world::{Ended, epoch, host_with, script, simulate, simulate_all, simulate_on};
-use cauce_engine::command::{Again, Existing, Trigger};
-use cauce_engine::{Command, Reply, Settings};
+use crate::world::{epoch, host_with, script, simulate, simulate_all, simulate_on};
+use cauce_engine::Settings;
 use cauce_host::simulation::{MemoryObjects, Script, Simulated};
 use cauce_local::memory::MemoryTable;
 use serde_json::json;
@@ -371,90 +368,4 @@ tasks:
     let ended = simulate_all(&[parent, child], script(json!({"work": 3}), json!({"work": [1, "success"]})));
     assert_eq!(ended.run.status.as_str(), "success", "{:?}", ended.reasons());
     assert_eq!(ended.tasks["nested"].attempts.len(), 2);
-}
-
-#[test]
-fn a_rerun_of_all_that_is_interrupted_goes_on_with_its_own_items_only() {
-    let yaml = "
-pipeline: mapped
-tasks:
-  each: {map: {over: [1, 2, 3], max_concurrency: 1}, container: {image: x, command: [run]}}
-";
-    let (host, key) = started(yaml, script(json!({"each": 10}), json!({})));
-    assert!(settle(&host));
-    let first = stand(&host, &key);
-    tell(&host, &again(&first.run, Again::All));
-    // The first run took thirty seconds: the first item has succeeded again, the second one is under way.
-    pass(&host, 45);
-    let Command::Trigger(rerun) = again(&first.run, Again::All) else { unreachable!("made above") };
-    tell(&host, &Command::Trigger(Box::new(Trigger { existing: Existing::Resume, ..*rerun })));
-    assert!(settle(&host));
-    let ended = stand(&host, &key);
-    assert_eq!((ended.run.status.as_str(), ended.run.generation), ("success", 3));
-    let ran: Vec<_> = ended.ran[first.ran.len()..].iter().map(|ran| ran.index.unwrap()).collect();
-    assert_eq!(ran, [0, 1, 1, 2], "the first is kept, the third is not");
-}
-
-#[test]
-fn one_item_runs_again_alone_and_the_others_stay_as_they_are() {
-    let yaml = "
-pipeline: mapped
-tasks:
-  each: {map: {over: [a, b, c, d], max_concurrency: 1}, container: {image: x, command: [run]}}
-";
-    let goes = json!({"each[1]": [1, 1, "success"], "each[2]": [1, "success"]});
-    let (host, key) = started(yaml, script(json!({"each": 10}), goes));
-    assert!(settle(&host));
-    let item = |items: &[u32]| Again::Task { task: "each".into(), items: items.into(), downstream: false };
-    let mut seen = 0;
-    let mut ran_since = |ended: &Ended| {
-        let ran: Vec<u32> = ended.ran[seen..].iter().map(|ran| ran.index.unwrap()).collect();
-        seen = ended.ran.len();
-        (ended.run.status.as_str().to_owned(), ran)
-    };
-    let first = stand(&host, &key);
-    assert_eq!(ran_since(&first), ("failed".into(), vec![0, 1, 2, 3]));
-    // The second still fails and the third is not asked for: one of them would be enough.
-    tell(&host, &again(&first.run, item(&[1])));
-    assert!(settle(&host));
-    assert_eq!(ran_since(&stand(&host, &key)), ("failed".into(), vec![1]));
-    // One that succeeded, with another; the run is interrupted while it is under way.
-    tell(&host, &again(&first.run, item(&[0, 2])));
-    pass(&host, 55);
-    let Command::Trigger(rerun) = again(&first.run, Again::All) else { unreachable!("made above") };
-    tell(&host, &Command::Trigger(Box::new(Trigger { existing: Existing::Resume, ..*rerun })));
-    assert!(settle(&host));
-    assert_eq!(ran_since(&stand(&host, &key)), ("failed".into(), vec![0, 0, 2]));
-    // What was left alone is what failed.
-    tell(&host, &again(&first.run, Again::Failed));
-    assert!(settle(&host));
-    assert_eq!(ran_since(&stand(&host, &key)), ("success".into(), vec![1]));
-}
-
-#[test]
-fn an_item_that_cannot_run_again_alone_is_refused_with_the_reason() {
-    let yaml = "
-pipeline: mapped
-tasks:
-  plain: {container: {image: x, command: [run]}}
-  each: {needs: [plain], map: {over: [a, b]}, container: {image: x, command: [run]}}
-  made: {setup: true, map: {over: [a, b]}, container: {image: x, command: [run]}}
-  gone: {teardown_of: [made], container: {image: x, command: [run]}}
-  late: {needs: [plain], trigger_rule: all_failed, map: {over: [a]}, container: {image: x, command: [run]}}
-";
-    let (host, key) = started(yaml, script(json!({}), json!({})));
-    assert!(settle(&host));
-    let run = stand(&host, &key).run;
-    for (task, item, reason) in [
-        ("plain", 0, "plain has no items: it is not mapped"),
-        ("each", 2, "each has no item 2: it has 2, counted from 0"),
-        ("made", 0, "made sets up what gone takes away: it can only run again whole"),
-        ("late", 0, "late has had no items in this run"),
-    ] {
-        let items = Again::Task { task: task.to_owned(), items: vec![item], downstream: true };
-        let told = host.world().clock.clone().block_on(host.execute(&again(&run, items)));
-        let Some(Ok(Reply::Failure { cause, .. })) = told else { panic!("{task}: {told:?}") };
-        assert_eq!(cause, reason);
-    }
-    assert_eq!(stand(&host, &key).run.generation, 1);
 }

@@ -46,9 +46,9 @@ pub(crate) struct RerunRun {
     /// This task.
     #[serde(default)]
     pub(crate) task: Option<String>,
-    /// Of a mapped task only these of its items, by index; the others stay as they are.
+    /// Of a mapped task only these of its items, by index, at least one; the others stay as they are.
     #[serde(default)]
-    pub(crate) items: Vec<u32>,
+    pub(crate) items: Option<Vec<u32>>,
     /// With all tasks below it.
     #[serde(default)]
     pub(crate) downstream: bool,

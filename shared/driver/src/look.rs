@@ -223,7 +223,19 @@ pub async fn tasks(
             tasks.insert(record.task.clone(), record);
         }
     }
+    for (task, items) in &mut items {
+        if let Some(parent) = tasks.get(task) {
+            items.retain(|item| is_of_list(parent, item));
+        }
+    }
     Ok(RunTasks { run, prepared, tasks, items })
+}
+
+/// Whether an item is of the list that its task has now: the list of an earlier generation may have been longer,
+/// and while the task is under way, only what it has begun since is its own.
+fn is_of_list(parent: &TaskRecord, item: &TaskRecord) -> bool {
+    let is_in = parent.item_count.is_none_or(|count| item.index.is_some_and(|index| index < count));
+    is_in && (parent.status.is_terminal() || item.generation == parent.generation)
 }
 
 /// The items of a list that is ordered by time, from a moment on.

@@ -15,7 +15,7 @@ use crate::{Settings, View, approval, datasets, gate, launch, retry};
 use cauce_model::control::{HeldBackBy, HeldBackRecord};
 use cauce_model::ids::{child_execution_name, sha256_hex};
 use cauce_model::plan::{MapPlan, TaskKind};
-use cauce_model::record::{OutputRecord, Record, TaskRecord, run_item, task_item};
+use cauce_model::record::{OutputRecord, Record, RunRecord, TaskRecord, run_item, task_item};
 use cauce_model::{Instant, Json, TaskStatus, names};
 use serde_json::{Map, json};
 
@@ -109,6 +109,11 @@ fn fresh(
 ) -> Result<Decision, Stop> {
     let (run, now) = (case.run, case.now);
     let plan = case.plan();
+    if let Some(index) = begin.index
+        && let Some(decision) = without_running(begin, view, &mut case, index)?
+    {
+        return Ok(decision);
+    }
     if let Some(reason) = case.stopped() {
         let decision = case.end(TaskStatus::Cancelled, Some(reason));
         return Ok(with_answer(begin, &case, decision));
@@ -146,11 +151,7 @@ fn fresh(
         },
     };
     if let Some((value, _)) = &item {
-        let hash = sha256_hex(value.to_string());
-        if let Some(decision) = kept_item(begin, view, &mut case, &hash)? {
-            return Ok(decision);
-        }
-        case.record().item_hash = Some(hash);
+        case.record().item_hash = Some(sha256_hex(value.to_string()));
     }
     let attempt = context::Attempt { number, item: item.as_ref().map(|(value, index)| (value, *index)) };
     let context = context::context(run, &outputs, &attempt);
@@ -411,26 +412,71 @@ fn item_value(
     }
 }
 
-/// An item that an earlier generation finished for the same value keeps its result, and beside named items that
-/// run again also its failure.
-fn kept_item(begin: &Begin, view: &View, case: &mut Case<'_>, hash: &str) -> Result<Option<Decision>, Stop> {
-    let since = begin.index.map(|index| case.run.item_counts_since(&begin.task, index)).unwrap_or_default();
-    let failures_count = case.run.items_of.as_ref() == Some(&begin.task);
+/// What becomes of an item without running. What an earlier generation made of the same value stands, also where
+/// the run is cancelled by now; and beside items that were named to run again, no other does.
+fn without_running(
+    begin: &Begin,
+    view: &View,
+    case: &mut Case<'_>,
+    index: u32,
+) -> Result<Option<Decision>, Stop> {
+    let run = case.run;
     let before = load_task(view, &begin.run_key, 0, &begin.task, begin.index)?.record;
-    let has_ended = match before.status {
-        TaskStatus::Success => true,
-        TaskStatus::Cancelled => false,
-        other => failures_count && other.is_terminal(),
-    };
-    let counts = has_ended && before.generation >= since;
-    let same = counts && before.item_hash.as_deref() == Some(hash);
-    if !same {
+    if run.generation == 1 || before.generation == run.generation {
         return Ok(None);
     }
-    let generation = case.run.generation;
-    *case.record() = TaskRecord { generation, ..before };
-    let decision = Decision { writes: vec![case.write()], ..Decision::default() };
+    let (is_wanted, since) = wanted_item(run, &begin.task, index);
+    if stands(run, &before, since)
+        && let Ok(value) = item_value(view, run, begin, index)?
+        && before.item_hash == Some(sha256_hex(value.to_string()))
+    {
+        let ran_in = Some(before.ran_in.unwrap_or(before.generation));
+        *case.record() = TaskRecord { generation: run.generation, ran_in, ..before };
+        let decision = Decision { writes: vec![case.write()], ..Decision::default() };
+        return Ok(Some(with_answer(begin, case, decision)));
+    }
+    if is_wanted {
+        return Ok(None);
+    }
+    let decision =
+        case.end(TaskStatus::Cancelled, Some("only the items that were named run again".to_owned()));
     Ok(Some(with_answer(begin, case, decision)))
+}
+
+/// Whether the present generation runs an item that has nothing to keep, and the generation since which what it has
+/// counts.
+fn wanted_item(run: &RunRecord, task: &str, index: u32) -> (bool, u32) {
+    let item_since =
+        run.item_since.get(task).and_then(|items| items.get(&index)).copied().unwrap_or_default();
+    match run.items_of.as_ref().filter(|named| named.task == task) {
+        Some(named) if item_since >= named.since => (true, item_since),
+        Some(_) => (false, 0),
+        None => (true, run.items_since.get(task).copied().unwrap_or_default().max(item_since)),
+    }
+}
+
+/// The items of the task that were named to run again in the present generation.
+fn named_items(run: &RunRecord, begin: &Begin) -> Vec<u32> {
+    let Some(named) = run.items_of.as_ref().filter(|named| named.task == begin.task) else {
+        return Vec::new();
+    };
+    let since = run.item_since.get(&begin.task).into_iter().flatten();
+    since.filter(|(_, since)| **since >= named.since).map(|(item, _)| *item).collect()
+}
+
+/// Whether what an item has ended as stands. A failure does so beside named items, and where it is of an interrupted
+/// generation that is resumed.
+fn stands(run: &RunRecord, before: &TaskRecord, since: u32) -> bool {
+    let ran_in = before.ran_in.unwrap_or(before.generation);
+    let is_alone = run.items_of.as_ref().is_some_and(|named| named.task == before.task);
+    let has_ended = match before.status {
+        TaskStatus::Success | TaskStatus::Skipped => true,
+        TaskStatus::Cancelled => false,
+        other => {
+            other.is_terminal() && (is_alone || run.stands_since.is_some_and(|resumed| ran_in >= resumed))
+        }
+    };
+    has_ended && ran_in >= since
 }
 
 fn misconfigured(begin: &Begin, mut case: Case<'_>, error: Unrendered) -> Decision {
@@ -543,6 +589,10 @@ fn expand(
     let count = items.len();
     if count > map.max_items as usize {
         let text = format!("map.over has {count} items, more than max_items ({})", map.max_items);
+        return misconfigured(begin, case, Unrendered(text));
+    }
+    if let Some(gone) = named_items(case.run, begin).into_iter().find(|item| *item as usize >= count) {
+        let text = format!("map.over has no item {gone}, which was to run again: it has {count}");
         return misconfigured(begin, case, Unrendered(text));
     }
     if items.is_empty() {

@@ -296,6 +296,14 @@ fn check_returns(
     Ok(())
 }
 
+fn bad_items(failed: u32, cancelled: u32, count: u32) -> String {
+    match (failed, cancelled) {
+        (_, 0) => format!("{failed} of {count} items failed"),
+        (0, _) => format!("{cancelled} of {count} items have not run"),
+        _ => format!("{failed} of {count} items failed, {cancelled} have not run"),
+    }
+}
+
 /// All items were passed: the mapped task ends as they did.
 fn join(mut case: Case<'_>, view: &View, settings: &Settings) -> Result<Decision, Stop> {
     let run = case.run;
@@ -309,7 +317,8 @@ fn join(mut case: Case<'_>, view: &View, settings: &Settings) -> Result<Decision
         .filter(|r| r.generation == run.generation)
         .filter_map(|r| Some((r.index?, r)))
         .collect();
-    let mut failed = 0;
+    // Those that were not named where others were count as failed: the task's work is not done.
+    let (mut failed, mut cancelled) = (0, 0);
     let mut list = Vec::with_capacity(count as usize);
     let mut lost = Vec::new();
     for index in 0..count {
@@ -320,6 +329,7 @@ fn join(mut case: Case<'_>, view: &View, settings: &Settings) -> Result<Decision
         });
         if matches!(status, TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::UpstreamFailed) {
             failed += 1;
+            cancelled += u32::from(status == TaskStatus::Cancelled);
         }
         let output = match record.and_then(|r| r.output.as_ref()) {
             Some(output) => match crate::context::stored(view, output)? {
@@ -347,10 +357,11 @@ fn join(mut case: Case<'_>, view: &View, settings: &Settings) -> Result<Decision
         };
         case.end(TaskStatus::Failed, Some(format!("{first}{others}; run {} again", plan.name)))
     } else if failed > tolerated {
-        case.end(TaskStatus::Failed, Some(format!("{failed} of {count} items failed")))
+        case.end(TaskStatus::Failed, Some(bad_items(failed - cancelled, cancelled, count)))
     } else {
-        let note =
-            (failed > 0).then(|| format!("{failed} of {count} items failed, {tolerated} are tolerated"));
+        let bad =
+            || format!("{}, {tolerated} are tolerated", bad_items(failed - cancelled, cancelled, count));
+        let note = (failed > 0).then(bad);
         case.end(TaskStatus::Success, note)
     };
     datasets::wrote(&mut case, &mut decision, view)?;

@@ -11,8 +11,8 @@ use cauce_model::ids::{RunRef, run_execution_name};
 use cauce_model::item::{Body, Expect, IndexEntry};
 use cauce_model::plan::{DeadlineFrom, Plan, TaskIndex, TaskPlan};
 use cauce_model::record::{
-    ACTIVE_LIST, DUE_LIST, GenerationRecord, PipelineRecord, RUNS_LIST, Record, RunRecord, TASK_PREFIX,
-    TaskRecord, TeardownRecord, active_item, pipeline_item, run_item, run_partition,
+    ACTIVE_LIST, DUE_LIST, GenerationRecord, NamedItemsRecord, PipelineRecord, RUNS_LIST, Record, RunRecord,
+    TASK_PREFIX, TaskRecord, TeardownRecord, active_item, pipeline_item, run_item, run_partition,
 };
 use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunKey, TaskStatus, Write, names};
 use serde_json::{Map, json};
@@ -177,10 +177,15 @@ pub(crate) fn plan_run(
         }
     }
     let params = match (&trigger.params, &existing) {
-        (None, Some(run)) => run.params.clone(),
-        (given, _) => {
+        (None, Some(run)) if run.version == trigger.version => run.params.clone(),
+        (given, existing) => {
+            // Another version may have other parameters, and takes what it knows of those that the run had.
+            let mut before = existing.as_ref().map(|run| run.params.clone());
+            if let Some(Json::Object(fields)) = &mut before {
+                fields.retain(|name, _| prepared.plan.params.contains_key(name));
+            }
             let empty = Map::new();
-            let given = match given {
+            let given = match given.as_ref().or(before.as_ref()) {
                 None => &empty,
                 Some(Json::Object(fields)) => fields,
                 Some(_) => {
@@ -202,7 +207,7 @@ pub(crate) fn plan_run(
     let next = existing.as_ref().and_then(|run| run.next.clone()).filter(|next| *next != trigger.trigger);
     let mut effects = Vec::new();
     let (mut carried, mut items_since, mut item_since) = (None, BTreeMap::new(), BTreeMap::new());
-    let mut items_of = None;
+    let (mut items_of, mut stands_since) = (None, None);
     let mut history = Vec::new();
     if let Some(run) = &existing {
         let records = task_records(view.range(run_partition(&run_key), TASK_PREFIX.to_owned())?)?;
@@ -215,22 +220,27 @@ pub(crate) fn plan_run(
         {
             return Ok(Err(Refusal::NoSuchItems(problem)));
         }
-        let kept = carry(run, &prepared, &records, selection.as_ref(), trigger.force);
+        // What the ended generation kept is told by places in its own version's plan.
+        let before = if run.carried.is_none() {
+            prepared.clone()
+        } else {
+            view.plan(&trigger.pipeline, &run.version)?
+        };
+        let kept = carry(run, &before, &prepared, &records, selection.as_ref(), trigger.force);
         carried = RunRecord::carry_bits(&kept.tasks);
         items_since.clone_from(&run.items_since);
-        let anew = prepared.plan.tasks.iter().zip(&kept.afresh).filter(|(_, afresh)| **afresh);
-        items_since.extend(anew.map(|(task, _)| (task.name.clone(), generation)));
         item_since.clone_from(&run.item_since);
-        match named {
-            Some((task, items)) => {
-                item_since
-                    .entry(task.clone())
-                    .or_default()
-                    .extend(items.iter().map(|item| (*item, generation)));
-                items_of = Some(task.clone());
-            }
-            None if trigger.existing == Existing::Resume => items_of.clone_from(&run.items_of),
-            None => {}
+        for (task, _) in prepared.plan.tasks.iter().zip(&kept.afresh).filter(|(_, afresh)| **afresh) {
+            items_since.insert(task.name.clone(), generation);
+            item_since.remove(&task.name);
+        }
+        if let Some((task, items)) = named {
+            let of_task = item_since.entry(task.clone()).or_default();
+            of_task.extend(items.iter().map(|item| (*item, generation)));
+            items_of = Some(NamedItemsRecord { task: task.clone(), since: generation });
+        } else if selection.is_none() {
+            items_of.clone_from(&run.items_of);
+            stands_since = run.stands_since.or(Some(run.generation));
         }
         history.clone_from(&run.history);
         history.push(past(run));
@@ -286,6 +296,7 @@ pub(crate) fn plan_run(
         items_since,
         item_since,
         items_of,
+        stands_since,
         carried,
         force: trigger.force,
         only,
@@ -341,10 +352,18 @@ fn audited(trigger: &Trigger, run: &RunRecord, now: Instant) -> AuditRecord {
     entry.by = Some(trigger.trigger.by.clone().unwrap_or_else(|| trigger.trigger.kind.as_str().to_owned()));
     entry.pipeline = Some(run.run.pipeline.clone());
     entry.run = Some(run.run.to_string());
-    entry.task.clone_from(&run.only);
+    entry.task = match &trigger.existing {
+        Existing::Next(Again::Task { task, .. } | Again::Only { task }) => Some(task.clone()),
+        _ => run.only.clone(),
+    };
     entry.version = Some(run.version.clone());
     entry.params = run.params.clone();
     entry.detail = json!({"trigger": run.trigger.kind, "generation": run.generation});
+    if let Existing::Next(Again::Task { items, .. }) = &trigger.existing
+        && !items.is_empty()
+    {
+        entry.detail["items"] = json!(items);
+    }
     entry
 }
 
@@ -372,7 +391,7 @@ pub(crate) fn next(run: &RunRecord, again: Again) -> Trigger {
 /// The generation that makes up for the teardowns which a run that was cut off left undone; `None` when
 /// there are none, or when this was that generation already.
 pub(crate) fn teardowns(run: &RunRecord, prepared: &Prepared, records: &[TaskRecord]) -> Option<RunRecord> {
-    let carried = carry(run, prepared, records, Some(&Again::Teardowns), false).tasks;
+    let carried = carry(run, prepared, prepared, records, Some(&Again::Teardowns), false).tasks;
     let is_due = prepared.plan.tasks.iter().zip(&carried).any(|(task, kept)| task.is_teardown() && !kept);
     if run.teardown.is_some() || !is_due {
         return None;
@@ -461,12 +480,13 @@ pub(crate) fn due_item(run_key: &RunKey) -> Key {
 struct Kept {
     /// For every task, whether it keeps its ending.
     tasks: Vec<bool>,
-    /// For every task, whether it is mapped and all of its items run again, also those that succeeded.
+    /// For every task, whether it is mapped and what its items have ended as so far no longer counts.
     afresh: Vec<bool>,
 }
 
 fn carry(
     run: &RunRecord,
+    before: &Prepared,
     prepared: &Prepared,
     records: &[TaskRecord],
     selection: Option<&Again>,
@@ -475,22 +495,25 @@ fn carry(
     let mut status = vec![TaskStatus::Waiting; prepared.plan.tasks.len()];
     let mut branch_skipped = vec![false; status.len()];
     for record in records.iter().filter(|record| record.index.is_none()) {
-        let Some((index, _)) = prepared.find(&record.task) else {
+        let (Some((index, _)), Some((place, _))) = (prepared.find(&record.task), before.find(&record.task))
+        else {
             continue;
         };
-        status[index as usize] = effective(run, index, Some(record));
+        status[index as usize] = effective(run, place, Some(record));
         for skipped in &record.skips {
             if let Some((skipped, _)) = prepared.find(skipped) {
                 branch_skipped[skipped as usize] = true;
             }
         }
     }
+    // In another version a task may be mapped that is not now.
+    let is_other = run.version != *prepared.version;
     let mapped = |again: &dyn Fn(usize) -> bool| -> Vec<bool> {
         let tasks = prepared.plan.tasks.iter().enumerate();
-        tasks.map(|(at, task)| task.map.is_some() && again(at)).collect()
+        tasks.map(|(at, task)| (is_other || task.map.is_some()) && again(at)).collect()
     };
     let kept = |tasks: Vec<bool>| Kept { tasks, afresh: mapped(&|_| false) };
-    let again: Vec<bool> = match selection {
+    let chosen: Vec<bool> = match selection {
         // Resume: what ended has ended, well or badly.
         None => return kept(status.iter().map(|status| status.is_terminal()).collect()),
         Some(Again::All) => return Kept { tasks: vec![false; status.len()], afresh: mapped(&|_| true) },
@@ -503,15 +526,11 @@ fn carry(
             let tasks = prepared.plan.tasks.iter().zip(&status);
             return kept(tasks.map(|(task, own)| own.is_terminal() && !is_due(task, *own)).collect());
         }
-        Some(Again::Only { task }) => {
-            let others = prepared.plan.tasks.iter().zip(&status);
-            let tasks: Vec<bool> = others.map(|(t, s)| t.name != *task && s.is_terminal()).collect();
-            let afresh = mapped(&|at| prepared.plan.tasks[at].name == *task);
-            return Kept { tasks, afresh };
+        Some(Again::Only { task } | Again::Task { task, downstream: false, .. }) => {
+            prepared.plan.tasks.iter().map(|t| t.name == *task).collect()
         }
-        Some(Again::Task { task, downstream, .. }) => {
-            let chosen: Vec<bool> = prepared.plan.tasks.iter().map(|t| t.name == *task).collect();
-            if *downstream { prepared.below(&chosen) } else { chosen }
+        Some(Again::Task { task, downstream: true, .. }) => {
+            prepared.below(&prepared.plan.tasks.iter().map(|t| t.name == *task).collect::<Vec<_>>())
         }
         Some(Again::Failed) => {
             let bad: Vec<bool> = status
@@ -526,23 +545,57 @@ fn carry(
             prepared.below(&bad)
         }
     };
-    // Of what failed, only the items that did, unless what they work on is made anew. A setup that runs again
-    // for others makes nothing anew, and is itself done again whole.
-    let failed = selection == Some(&Again::Failed);
-    let below: Vec<bool> =
-        prepared.plan.tasks.iter().map(|task| task.needs.iter().any(|up| again[*up as usize])).collect();
-    let again = with_setups(prepared, again);
-    let named = match selection {
-        Some(Again::Task { task, items, .. }) if !items.is_empty() => Some(task),
-        _ => None,
+    let again = match selection {
+        Some(Again::Only { .. }) => chosen.clone(),
+        _ => with_setups(prepared, chosen.clone()),
     };
-    let whole = |at: usize| match named {
-        Some(task) => prepared.plan.tasks[at].name != *task,
-        None => !failed || below[at] || status[at] == TaskStatus::Success,
+    let names_items = |at: usize| match selection {
+        Some(Again::Task { task, items, .. }) => !items.is_empty() && prepared.plan.tasks[at].name == *task,
+        _ => false,
     };
-    let afresh = mapped(&|at| again[at] && whole(at));
+    // Of what failed, only the items that did.
+    let in_part = |at: usize| {
+        let is_for_items = match status[at] {
+            TaskStatus::Success => false,
+            TaskStatus::Failed => !has_good_items_only(records, &prepared.plan.tasks[at]),
+            _ => true,
+        };
+        selection == Some(&Again::Failed) && is_for_items
+    };
+    // Unless what they work on is made anew, now or before they run again. What a setup makes, which runs again for
+    // others, is new to its teardown only.
+    let works_on_new = |at: usize| {
+        let task = &prepared.plan.tasks[at];
+        let setups = task.teardown_of.iter().any(|setup| again[*setup as usize]);
+        setups || task.needs.iter().any(|up| chosen[*up as usize])
+    };
+    // And unless it was taken away.
+    let is_taken_away = |at: usize| {
+        let mut teardowns = prepared.plan.tasks.iter().zip(&status);
+        teardowns.any(|(other, status)| {
+            let ran = matches!(status, TaskStatus::Success | TaskStatus::Failed);
+            ran && other.teardown_of.contains(&(at as TaskIndex))
+        })
+    };
+    let afresh = mapped(&|at| match again[at] {
+        _ if names_items(at) => false,
+        true => !in_part(at) || works_on_new(at) || is_taken_away(at),
+        false => works_on_new(at),
+    });
     let tasks = again.iter().zip(&status).map(|(again, status)| !again && status.is_terminal()).collect();
     Kept { tasks, afresh }
+}
+
+/// Whether all items of a mapped task have ended well: then it has not failed for one of them.
+fn has_good_items_only(records: &[TaskRecord], task: &TaskPlan) -> bool {
+    let of_task = || records.iter().filter(|record| record.task == task.name);
+    let Some(count) = of_task().find(|record| record.index.is_none()).and_then(|record| record.item_count)
+    else {
+        return false;
+    };
+    let items = of_task().filter(|record| record.index.is_some_and(|index| index < count));
+    let is_good = |record: &&TaskRecord| matches!(record.status, TaskStatus::Success | TaskStatus::Skipped);
+    items.filter(is_good).count() as u32 == count
 }
 
 /// Why these items of a task cannot run again by themselves.
@@ -562,7 +615,7 @@ fn no_such_items(prepared: &Prepared, records: &[TaskRecord], task: &str, items:
     }
     let record = records.iter().find(|record| record.task == task && record.index.is_none());
     let Some(count) = record.and_then(|record| record.item_count) else {
-        return Some(format!("{task} has had no items in this run"));
+        return Some(format!("{task} has no items: it did not come to them"));
     };
     let beyond = items.iter().find(|item| **item >= count)?;
     Some(format!("{task} has no item {beyond}: it has {count}, counted from 0"))

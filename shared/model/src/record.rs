@@ -241,10 +241,13 @@ pub struct RunRecord {
     /// The same for items that were named and had to run again: by task and index.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub item_since: BTreeMap<String, BTreeMap<u32, u32>>,
-    /// The mapped task of which the present generation runs the named items: the others keep what they ended as,
-    /// also those that failed.
+    /// The mapped task of which the present generation runs named items, and no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub items_of: Option<String>,
+    pub items_of: Option<NamedItemsRecord>,
+    /// Of a generation that resumes an interrupted one: the generation since which also a failed item stands as it
+    /// ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_since: Option<u32>,
     /// The one task that the present generation runs, whatever its upstreams; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
@@ -297,12 +300,6 @@ impl RunRecord {
         digit.and_then(|digit| digit.to_digit(16)).is_some_and(|digit| digit >> (task % 4) & 1 == 1)
     }
 
-    /// The generation since which what an item ended as counts.
-    pub fn item_counts_since(&self, task: &str, index: u32) -> u32 {
-        let of_item = self.item_since.get(task).and_then(|items| items.get(&index));
-        self.items_since.get(task).max(of_item).copied().unwrap_or_default()
-    }
-
     /// Writes a bitmap for [`RunRecord::carried`].
     pub fn carry_bits(tasks: &[bool]) -> Option<String> {
         tasks.iter().any(|carried| *carried).then(|| {
@@ -315,6 +312,16 @@ impl RunRecord {
                 .collect()
         })
     }
+}
+
+/// Items of a mapped task that run again alone: those that [`RunRecord::item_since`] names since this generation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedItemsRecord {
+    /// The task.
+    pub task: String,
+    /// The generation that was asked for.
+    pub since: u32,
 }
 
 /// Why a run exists, in detail.
@@ -474,6 +481,9 @@ pub struct TaskRecord {
     /// For an item of a mapped task: the sha256 of its value, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_hash: Option<String>,
+    /// For an item that kept its ending: the generation in which it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran_in: Option<u32>,
     /// For a pipeline task: the run it started, as `pipeline/run_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_run: Option<String>,
@@ -519,6 +529,7 @@ impl TaskRecord {
             allowed_failure: false,
             retry_at: None,
             item_hash: None,
+            ran_in: None,
             started_run: None,
             approval: None,
             datasets: Vec::new(),
@@ -704,6 +715,7 @@ mod tests {
             items_since: BTreeMap::new(),
             item_since: BTreeMap::new(),
             items_of: None,
+            stands_since: None,
             only: None,
             cancel: None,
             teardown: None,

@@ -225,10 +225,16 @@ impl<P: Place> Desk<P> {
             (None, _) if wanted.downstream => {
                 return Err(Problem::wrong("'downstream' is of a 'task'", "name the task as well").into());
             }
-            (None, _) if !wanted.items.is_empty() => {
+            (None, _) if wanted.items.is_some() => {
                 return Err(Problem::wrong("'items' are of a 'task'", "name the task as well").into());
             }
-            (Some(task), None) => Again::Task { task, items: wanted.items, downstream: wanted.downstream },
+            _ if wanted.items.as_ref().is_some_and(Vec::is_empty) => {
+                return Err(Problem::wrong("'items' names none", "leave it out for all of them").into());
+            }
+            (Some(task), None) => {
+                let items = wanted.items.unwrap_or_default();
+                Again::Task { task, items, downstream: wanted.downstream }
+            }
             (None, Some(task)) => Again::Only { task },
             (None, None) => Again::Failed,
         };

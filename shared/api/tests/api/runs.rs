@@ -213,6 +213,7 @@ fn runs_end_and_go_on_as_they_are_told() {
         (json!({"task": "load", "only": "load"}), 422),
         (json!({"downstream": true}), 422),
         (json!({"items": [0]}), 422),
+        (json!({"task": "load", "items": []}), 422),
         (json!({"task": "load", "items": [-1]}), 422),
         (json!({"task": "load", "items": [0]}), 409),
         (json!({"tasks": []}), 422),
