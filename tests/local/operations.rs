@@ -139,7 +139,7 @@ fn a_rerun_on_the_newest_version_has_its_parameters() {
         "kept: {type: integer, maximum: 4}, new: {type: integer}, must: {type: integer, required: true}";
     project.write("p.yaml", pipeline(must, "never", 0));
     let refused = project.cauce(&["rerun", "p/@latest", "--latest-version", "--task", "a"]);
-    refused.exits(2).says("must: a value is required").says("kept: ");
+    refused.exits(2).says("`must`: a value is required").says("`kept`: ");
     assert_eq!(project.lines("ran").len(), 2);
 }
 
@@ -154,8 +154,8 @@ fn the_items_that_are_shown_are_those_of_the_list_as_it_is() {
     let project = Project::of(&pipeline("[a, b, c, d]"));
     project.run().exits(1);
     project.write("p.yaml", pipeline("[x, y]"));
-    project.run().exits(0).says("2 of 2 items succeeded");
-    let shown = project.cauce(&["show", "p/@latest"]).exits(0).says("2 of 2 items succeeded");
+    project.run().exits(0).shows("2 of 2 items succeeded");
+    let shown = project.cauce(&["show", "p/@latest"]).exits(0).shows("2 of 2 items succeeded");
     assert!(!shown.data.contains("each[3]"), "{}", shown.data);
     assert_eq!(project.lines("ran").len(), 6);
     // The list of the rerun is not the one whose items were named.

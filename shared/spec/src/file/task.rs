@@ -266,8 +266,11 @@ impl Defaults {
                 Some(own) if notices && Kind::is_message(&own.value) => {}
                 Some(own) => {
                     let mut entry = entry.clone();
-                    lengthen(&entry.key.clone(), &mut entry.value);
-                    lengthen(&own.key, &mut own.value);
+                    let is_full = |node: &Node| matches!(node.value, Value::Map(_));
+                    if is_full(&entry.value) != is_full(&own.value) {
+                        lengthen(&own.key, &mut entry.value);
+                        lengthen(&own.key, &mut own.value);
+                    }
                     deepen(&entry.value, &mut own.value);
                 }
                 None if !is_kind || sizes_worker => own.push(entry.clone()),
