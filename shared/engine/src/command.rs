@@ -439,6 +439,16 @@ pub enum Again {
     },
 }
 
+impl Again {
+    /// The mapped task of which only named items run, and those items.
+    pub(crate) fn named_items(&self) -> Option<(&String, &[u32])> {
+        match self {
+            Self::Task { task, items, .. } if !items.is_empty() => Some((task, items)),
+            _ => None,
+        }
+    }
+}
+
 /// Everything a new run needs.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Trigger {

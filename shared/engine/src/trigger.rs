@@ -211,10 +211,7 @@ pub(crate) fn plan_run(
     let mut history = Vec::new();
     if let Some(run) = &existing {
         let records = task_records(view.range(run_partition(&run_key), TASK_PREFIX.to_owned())?)?;
-        let named = match &selection {
-            Some(Again::Task { task, items, .. }) if !items.is_empty() => Some((task, items)),
-            _ => None,
-        };
+        let named = selection.as_ref().and_then(Again::named_items);
         if let Some((task, items)) = named
             && let Some(problem) = no_such_items(&prepared, &records, task, items)
         {
@@ -359,8 +356,8 @@ fn audited(trigger: &Trigger, run: &RunRecord, now: Instant) -> AuditRecord {
     entry.version = Some(run.version.clone());
     entry.params = run.params.clone();
     entry.detail = json!({"trigger": run.trigger.kind, "generation": run.generation});
-    if let Existing::Next(Again::Task { items, .. }) = &trigger.existing
-        && !items.is_empty()
+    if let Existing::Next(again) = &trigger.existing
+        && let Some((_, items)) = again.named_items()
     {
         entry.detail["items"] = json!(items);
     }
@@ -549,10 +546,8 @@ fn carry(
         Some(Again::Only { .. }) => chosen.clone(),
         _ => with_setups(prepared, chosen.clone()),
     };
-    let names_items = |at: usize| match selection {
-        Some(Again::Task { task, items, .. }) => !items.is_empty() && prepared.plan.tasks[at].name == *task,
-        _ => false,
-    };
+    let named = selection.and_then(Again::named_items);
+    let names_items = |at: usize| named.is_some_and(|(task, _)| prepared.plan.tasks[at].name == *task);
     // Of what failed, only the items that did.
     let in_part = |at: usize| {
         let is_for_items = match status[at] {

@@ -234,8 +234,9 @@ pub struct RunRecord {
     /// Whether tasks that a branch decision skips run all the same.
     #[serde(default, skip_serializing_if = "is_false")]
     pub force: bool,
-    /// For each mapped task whose items had to run again, the generation since which they count: an item that
-    /// succeeded in it or later, for the same value, keeps its result. Of the others, all count.
+    /// For each task whose items had to run again, the generation since which they count: an item that succeeded in
+    /// it or later, for the same value, keeps its result. Of the others, all count. Where the version changed, also
+    /// tasks that were not mapped then.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub items_since: BTreeMap<String, u32>,
     /// The same for items that were named and had to run again: by task and index.

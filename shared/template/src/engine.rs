@@ -34,7 +34,7 @@ impl Context {
 
     /// The same, where these names below one of them are known and have no value, as the outputs of tasks that did
     /// not succeed. They and all that is looked up in them, however deep, are undefined for `default` and `is defined`,
-    /// false, and equal to nothing; to print one is the error that an undefined name is.
+    /// and false; to print one is the error that an undefined name is.
     pub fn with_absent(values: &serde_json::Map<String, Json>, below: &str, names: &[String]) -> Self {
         if names.is_empty() {
             return Self::new(values);
