@@ -1,8 +1,9 @@
 //! The same run started again: while it runs, after it ended, after its engine died.
 
 use rustix::process::Signal;
+use serde_json::json;
 
-use crate::harness::{DAY, Project};
+use crate::harness::{DAY, Project, is_alive};
 
 const HELD: &str = r#"
 pipeline: p
@@ -104,5 +105,31 @@ fn an_interrupted_run_is_cancelled_here_and_now() {
     assert_eq!(run["status"], "cancelled");
     assert_eq!(run["tasks"]["count"]["status"], "success");
     assert_eq!(run["tasks"]["held"]["status"], "cancelled");
+    project.cauce(&["resume", "p/2026-01-05"]).exits(2).says("has ended");
+}
+
+#[test]
+fn what_an_interrupted_run_has_set_up_is_taken_away_by_its_cancel() {
+    let project = Project::of(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+tasks:
+  rent: {setup: true, container: {image: host, command: [sh, -c, "echo rent >> ran"]}}
+  held: {needs: [rent], container: {image: host, command: [sh, -c, "echo $$ > ready; read word < hold"]}}
+  give: {teardown_of: [rent], container: {image: host, command: [sh, -c, "echo give >> ran"]}}
+"#,
+    );
+    let (ready, _hold) = (project.fifo("ready"), project.fifo("hold"));
+    let engine = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    let held = ready.hear();
+    engine.signal(Signal::KILL);
+    assert_eq!(engine.answer().exit, None, "it was killed");
+    project.cauce(&["cancel", "p/2026-01-05", "--reason", "not today"]).exits(0).says("cancelled");
+    assert!(!is_alive(&held), "what was under way is ended first");
+    assert_eq!(project.lines("ran"), ["rent", "give"]);
+    let run = project.show("p");
+    assert_eq!((&run["status"], &run["message"]), (&json!("cancelled"), &json!("not today")));
+    assert_eq!(run["tasks"]["give"]["status"], "success");
     project.cauce(&["resume", "p/2026-01-05"]).exits(2).says("has ended");
 }

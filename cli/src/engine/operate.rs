@@ -1,7 +1,7 @@
 //! `cauce cancel`, `cauce mark`, `cauce approve` and `cauce reject`: what people say about a run.
 
 use cauce_engine::Command;
-use cauce_engine::command::Approve;
+use cauce_engine::command::{Approve, ExecutionEnd, Observed};
 use cauce_host::service::Letter;
 use cauce_local::state::StateError;
 use cauce_model::ids::RunRef;
@@ -65,11 +65,15 @@ async fn cancel_here(
         local.host.leave(&Letter::Run(key)).await?;
         return Ok(format!("{name} is being cancelled by the process that runs it"));
     }
-    // Nobody else closes a run whose engine is gone.
-    let close =
-        cauce_engine::command::Close { run_key: key.clone(), generation: run.generation, redrives: 0 };
-    local.host.execute(&Command::Close(close)).await?;
-    drive(local, &[], None).await?;
+    // Nobody else closes a run whose engine is gone, or takes away what it has set up.
+    let gone = Observed::Run {
+        run_key: key.clone(),
+        generation: run.generation,
+        execution: run.execution.clone(),
+        end: ExecutionEnd::Aborted { cause: String::new() },
+    };
+    local.host.execute(&Command::Observed(Box::new(gone))).await?;
+    drive(local, std::slice::from_ref(name), None).await?;
     let status = actor.find_run(&key).await?.map(|run| run.status.to_string()).unwrap_or_default();
     Ok(format!("{name} is {status}"))
 }
