@@ -50,6 +50,32 @@ fn a_simulated_failure_is_the_runs() {
 }
 
 #[test]
+fn outcomes_that_nothing_can_have_are_refused() {
+    let project = Project::of(
+        "pipeline: p\ntasks:\n  way: {branch: [{else: a}]}\n  a: {needs: [way], container: {image: host, command: [run]}}\n",
+    );
+    for (outcomes, said) in [
+        (r#"{"way": "failed"}"#, "'way' runs nothing"),
+        (r#"{"a": -1}"#, "-1 is not an exit code"),
+        (r#"{"a": 600}"#, "600 is not an exit code"),
+        (r#"{"a": {"status": "success", "exit_code": 3}}"#, "a success has no class and no exit code but 0"),
+        (r#"{"a": {"status": "failed", "exit_code": 0}}"#, "a failure has no exit code 0"),
+        (r#"{"a": {"status": "failed", "output": {}}}"#, "a failure has no output"),
+        (r#"{"a": {"class": 3}}"#, "3 is not a failure class"),
+        (r#"{"a": {"status": 3}}"#, "status 3 is neither"),
+    ] {
+        project.write("outcomes.json", outcomes);
+        project.cauce(&["simulate", "p.yaml", "--outcomes", "outcomes.json"]).exits(2).says(said);
+        project.cauce(&["run", "p.yaml", "--dry-run", "--outcomes", "outcomes.json"]).exits(2).says(said);
+    }
+    project.write("outcomes.json", r#"{"a": [{"class": "killed"}, {"status": "failed", "exit_code": 7}]}"#);
+    project.cauce(&["simulate", "p.yaml", "--outcomes", "outcomes.json"]).exits(1);
+    project.write("durations.json", r#"{"way": 5}"#);
+    let timed = project.cauce(&["simulate", "p.yaml", "--durations", "durations.json"]);
+    timed.exits(2).says("'way' runs nothing").says("a");
+}
+
+#[test]
 fn a_dry_run_decides_everything_and_starts_nothing() {
     let project = Project::of(SMALL);
     let dry = project.cauce(&["run", "p.yaml", "--logical-date", DAY, "--dry-run"]).exits(0);

@@ -180,7 +180,23 @@ fn read(
             Some(near) => failure.help(format!("did you mean '{near}'?")),
             None => failure.help(format!("its tasks are {}", names.join(", "))),
         }
-    })
+    })?;
+    let named =
+        json.as_object().into_iter().flatten().map(|(name, _)| name.split('[').next().unwrap_or(name));
+    let tasks = named.filter_map(|name| plan.index_of(name)).map(|at| &plan.tasks[at as usize]);
+    match tasks.into_iter().find(|task| task.kind.machine().is_none()) {
+        None => Ok(()),
+        Some(task) => {
+            Err(bad(format!("'{}' runs nothing: it takes no time, and ends as it decides", task.name))
+                .help(format!("leave it out, and give outcomes to what it reads: {}", with_programs(plan))))
+        }
+    }
+}
+
+/// The tasks whose time and end somebody has to tell.
+fn with_programs(plan: &Plan) -> String {
+    let tasks = plan.tasks.iter().filter(|task| task.kind.machine().is_some());
+    tasks.map(|task| task.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// The moment at which a simulation begins: the present, cut to the second, so that what it prints is

@@ -207,6 +207,14 @@ fn micros(seconds: &Json) -> Option<i64> {
     whole.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(digits.parse().ok()?)
 }
 
+/// Largest exit code: that of a call is the status of its answer.
+const EXIT_CODE_MAX: i64 = 599;
+
+fn exit_code(value: &Json) -> Result<i32, String> {
+    let code = value.as_i64().filter(|code| (0..=EXIT_CODE_MAX).contains(code));
+    code.and_then(|code| i32::try_from(code).ok()).ok_or_else(|| format!("{value} is not an exit code"))
+}
+
 fn ending(value: &Json) -> Result<Ending, String> {
     let empty = || json!({});
     match value {
@@ -217,10 +225,9 @@ fn ending(value: &Json) -> Result<Ending, String> {
                 .map(Ending::Class)
                 .ok_or_else(|| format!("'{class}' is neither success, failed nor a failure class")),
         },
-        Json::Number(code) => match code.as_i64().and_then(|code| i32::try_from(code).ok()) {
-            Some(0) => Ok(Ending::Success(empty())),
-            Some(code) => Ok(Ending::Exit(code)),
-            None => Err(format!("{code} is not an exit code")),
+        Json::Number(_) => match exit_code(value)? {
+            0 => Ok(Ending::Success(empty())),
+            code => Ok(Ending::Exit(code)),
         },
         Json::Object(fields) => {
             if let Some(unknown) =
@@ -228,22 +235,31 @@ fn ending(value: &Json) -> Result<Ending, String> {
             {
                 return Err(format!("unknown field '{unknown}'; known are status, exit_code, class, output"));
             }
-            if let Some(class) = fields.get("class").and_then(Json::as_str) {
-                return FailureClass::parse(class)
-                    .map(Ending::Class)
-                    .ok_or_else(|| format!("'{class}' is not a failure class"));
-            }
-            if let Some(code) = fields.get("exit_code").and_then(Json::as_i64).filter(|code| *code != 0) {
-                return i32::try_from(code)
-                    .map(Ending::Exit)
-                    .map_err(|_| format!("{code} is not an exit code"));
-            }
-            match fields.get("status").and_then(Json::as_str) {
-                None | Some("success") => {
+            let class = match fields.get("class") {
+                None => None,
+                Some(class) => Some(
+                    class
+                        .as_str()
+                        .and_then(FailureClass::parse)
+                        .ok_or_else(|| format!("{class} is not a failure class"))?,
+                ),
+            };
+            let code = fields.get("exit_code").map(exit_code).transpose()?;
+            let succeeds = match fields.get("status").map(|status| (status, status.as_str())) {
+                None => class.is_none() && code.unwrap_or(0) == 0,
+                Some((_, Some("success"))) => true,
+                Some((_, Some("failed"))) => false,
+                Some((other, _)) => return Err(format!("status {other} is neither success nor failed")),
+            };
+            match (succeeds, class, code) {
+                (true, None, None | Some(0)) => {
                     Ok(Ending::Success(fields.get("output").cloned().unwrap_or_else(empty)))
                 }
-                Some("failed") => Ok(Ending::Exit(1)),
-                Some(other) => Err(format!("status '{other}' is neither success nor failed")),
+                (true, ..) => Err("a success has no class and no exit code but 0".to_owned()),
+                (false, ..) if fields.contains_key("output") => Err("a failure has no output".to_owned()),
+                (false, Some(class), _) => Ok(Ending::Class(class)),
+                (false, None, Some(0)) => Err("a failure has no exit code 0".to_owned()),
+                (false, None, code) => Ok(Ending::Exit(code.unwrap_or(1))),
             }
         }
         other => Err(format!("{other} is not an outcome")),
