@@ -319,7 +319,7 @@ fn after(tasks: &[Task], before: &[End], again: &[bool], error: Option<Error>) -
         }
         let decided = match task.takes_away {
             Some(setup) => takes_away(tasks, &ends, setup),
-            None => decide(task.rule, &upstreams(tasks, &ends, task)),
+            None => decide(task.rule, &upstreams(tasks, &as_they_count(tasks, &ends, again), task)),
         };
         let (at, verdict) = match (decided, error) {
             ((at, right), Some(Error(rule, wanted, wrong))) if task.rule == rule && right == wanted => {
@@ -342,6 +342,30 @@ fn after(tasks: &[Task], before: &[End], again: &[bool], error: Option<Error>) -
         ends.push(End { started, at, status, counted });
     }
     ends
+}
+
+/// The ends so far, as those below count them: one that was kept worked on what a setup had made, which in the rerun
+/// has made nothing.
+fn as_they_count(tasks: &[Task], ends: &[End], again: &[bool]) -> Vec<End> {
+    let mut counted = ends.to_vec();
+    for setup in tasks.iter().filter_map(|task| task.takes_away).filter(|setup| *setup < ends.len()) {
+        if again.get(setup) != Some(&true) || ends[setup].status == 'S' {
+            continue;
+        }
+        // A fallback stands on its own.
+        let mut users = vec![false; tasks.len()];
+        for at in 0..tasks.len() {
+            users[at] = tasks[at].needs.iter().any(|up| *up == setup || users[*up]);
+        }
+        for at in (0..ends.len()).filter(|at| users[*at] && !again[*at]) {
+            counted[at].counted = match ends[setup].status {
+                'K' => 'K',
+                _ if tasks[at].allowed => 'S',
+                _ => 'U',
+            };
+        }
+    }
+    counted
 }
 
 /// The run's status.

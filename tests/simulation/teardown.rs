@@ -240,3 +240,34 @@ fn a_task_that_died_leaves_its_teardown_to_its_own_machine() {
     let ended = stand(&host, &key);
     assert_eq!(ended.statuses(), "down:success more:upstream_failed up:success work:failed");
 }
+
+/// What stands between them has not run again, and stood on what is no more.
+#[test]
+fn a_task_does_not_run_again_where_its_setup_has_failed_this_time() {
+    let yaml = |rule: &str| {
+        format!(
+            "
+pipeline: torn
+tasks:
+  rent: {{setup: true, container: {{image: x, command: [run]}}}}
+  first: {{needs: [rent], container: {{image: x, command: [run]}}}}
+  second: {{needs: [first], trigger_rule: {rule}, container: {{image: x, command: [run]}}}}
+  give: {{teardown_of: [rent], container: {{image: x, command: [run]}}}}
+"
+        )
+    };
+    let goes = || script(json!({}), json!({"rent": ["success", 1]}));
+    for (rule, second) in [("all_success", "upstream_failed"), ("all_done", "success")] {
+        let (host, key) = started(&yaml(rule), goes());
+        assert!(settle(&host));
+        let run = stand(&host, &key).run;
+        tell(
+            &host,
+            &again(&run, Again::Task { task: "second".into(), items: Vec::new(), downstream: false }),
+        );
+        assert!(settle(&host));
+        let ended = stand(&host, &key);
+        let statuses = format!("first:success give:skipped rent:failed second:{second}");
+        assert_eq!((ended.statuses(), ended.run.status.as_str()), (statuses, "failed"));
+    }
+}

@@ -9,7 +9,7 @@ use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
 use cauce_model::{Item, RunKey, TaskStatus};
 
 use crate::stop::Stop;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A record together with what a write of it expects to find.
 #[derive(Clone, Debug)]
@@ -156,8 +156,57 @@ pub(crate) fn upstreams(
         }
         statuses.insert(*up, status);
     }
+    let kept: Vec<TaskIndex> = plan.needs.iter().copied().filter(|up| run.carries(*up as usize)).collect();
+    for (up, status) in without_setup(view, run, prepared, &kept)? {
+        statuses.insert(up, status);
+    }
     let of = |up: TaskIndex| statuses.get(&up).copied().unwrap_or(TaskStatus::Waiting);
     Ok(Upstreams { tally: Tally::count(tallied(prepared, plan, of)), open, skipped_by })
+}
+
+/// Of upstreams that keep their ending: those that worked on what a setup had made, where that setup has run again and
+/// made nothing. Whoever stands on them counts them as they would have ended now.
+fn without_setup(
+    view: &View,
+    run: &RunRecord,
+    prepared: &Prepared,
+    kept: &[TaskIndex],
+) -> Result<Vec<(TaskIndex, TaskStatus)>, Stop> {
+    let mut found = Vec::new();
+    if kept.is_empty() {
+        return Ok(found);
+    }
+    let setups: BTreeSet<TaskIndex> =
+        prepared.plan.tasks.iter().flat_map(|task| task.teardown_of.iter().copied()).collect();
+    for setup in setups.into_iter().filter(|setup| !run.carries(*setup as usize)) {
+        let works = users(prepared, setup);
+        let users: Vec<TaskIndex> = kept.iter().copied().filter(|up| works[*up as usize]).collect();
+        if users.is_empty() {
+            continue;
+        }
+        let record = view.item(&task_item(&run.key(), &prepared.task(setup).name, None))?;
+        let record = record.map(TaskRecord::from_item).transpose()?;
+        let counted = match effective(run, setup, record.as_ref()) {
+            TaskStatus::Failed | TaskStatus::UpstreamFailed | TaskStatus::Cancelled => {
+                TaskStatus::UpstreamFailed
+            }
+            TaskStatus::Skipped => TaskStatus::Skipped,
+            _ => continue,
+        };
+        found.extend(users.into_iter().map(|up| (up, counted)));
+    }
+    Ok(found)
+}
+
+/// For every task, whether it works on what a setup makes. A fallback stands on its own, and a teardown takes away.
+fn users(prepared: &Prepared, setup: TaskIndex) -> Vec<bool> {
+    let mut users = vec![false; prepared.plan.tasks.len()];
+    // Tasks are in topological order: the answer for every upstream is known.
+    for (at, task) in prepared.plan.tasks.iter().enumerate().filter(|(_, task)| !task.is_teardown()) {
+        let mut needs = task.needs.iter().filter(|up| task.fallback_for != Some(**up));
+        users[at] = needs.any(|up| *up == setup || users[*up as usize]);
+    }
+    users
 }
 
 /// Reads task records out of the items of a run's partition, skipping items of mapped tasks.
