@@ -116,3 +116,14 @@ fn a_machine_that_refuses_exits_3() {
     project.write(".cauce/objects", "in the way");
     project.run().exits(3).says("objects");
 }
+
+#[test]
+fn the_log_of_a_program_that_never_started_is_told_with_the_reason() {
+    let project = Project::of(
+        "pipeline: p\nschedule: \"0 6 * * *\"\ndefaults: {retry: {retries: 0, infrastructure_retries: 0}}\ntasks:\n  \
+         gone: {container: {image: host, command: [no-such-program-anywhere]}}\n",
+    );
+    project.run().exits(1);
+    let logs = project.cauce(&["logs", "p/@latest", "gone"]).exits(2);
+    logs.says("there is no log of attempt 1: ").says("no-such-program-anywhere");
+}

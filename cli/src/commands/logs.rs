@@ -23,6 +23,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 struct Log {
     path: PathBuf,
     is_growing: bool,
+    attempt: u32,
+    /// What is known of the attempt's end.
+    message: Option<String>,
 }
 
 pub(crate) fn logs(args: &LogsArgs, context: &Context) -> Result<Exit, Failure> {
@@ -40,8 +43,13 @@ pub(crate) fn logs(args: &LogsArgs, context: &Context) -> Result<Exit, Failure> 
     }
     let Some(mut log) = chosen else { return Err(none(&store, &run, args, context)?) };
     let Some(mut file) = open(&log.path)? else {
-        return Err(Failure::bad_input(format!("the log {} is gone", log.path.display()))
-            .help("it was removed after the attempt wrote it; 'cauce show' tells how the attempt ended"));
+        let ended = log.message.map(|message| format!(": {message}")).unwrap_or_default();
+        return Err(Failure::bad_input(format!("there is no log of attempt {}{ended}", log.attempt)).help(
+            format!(
+                "if its program started, {} was removed since; 'cauce show' tells how the attempt ended",
+                log.path.display()
+            ),
+        ));
     };
     loop {
         // Whether it may still grow is asked before the rest is read, so that nothing is missed.
@@ -116,7 +124,8 @@ fn find(store: &Store, run: &RunRef, args: &LogsArgs, context: &Context) -> Resu
     let is_driven = view.engine != Engine::Nobody;
     let exists = path.exists();
     let is_growing = is_driven && attempt.ended_at.is_none();
-    Ok((exists || !is_growing).then_some(Log { path, is_growing }))
+    let (number, message) = (attempt.number, attempt.message.clone());
+    Ok((exists || !is_growing).then_some(Log { path, is_growing, attempt: number, message }))
 }
 
 /// Whether the attempt that is waited for can still come.
