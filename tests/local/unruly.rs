@@ -104,16 +104,26 @@ fn a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout() {
     assert!(!is_alive(project.read("pid").trim()));
 }
 
+/// Says so in `beside` where the program whose number is in `pid` is there, and becomes the one whose number is.
+const ALONE: &str =
+    "[ -s pid ] && kill -0 $(cat pid) 2>/dev/null && echo $CAUCE_TASK >> beside\necho $$ > pid\n";
+
 #[test]
-fn an_attempt_whose_time_passes_while_the_one_before_still_stops_never_starts() {
-    let (project, task) = failing(
-        "echo $CAUCE_ATTEMPT >> tries\ntrap '' TERM\necho $$ > pid\nwhile :; do sleep 1; done\n",
-        "timeout: 1s\n    stop_timeout: 5s",
+fn a_program_that_goes_on_after_its_time_keeps_its_lock_until_it_has_ended() {
+    let project = Project::of(
+        "pipeline: p\nschedule: \"0 6 * * *\"\ntasks:\n  stays: {lock: one, container: {image: host, command: \
+         [sh, stays.sh]}, timeout: 1s, stop_timeout: 2s, retry: {retries: 1, delay: 1s}}\n  after: {lock: one, container: {image: \
+         host, command: [sh, after.sh]}}\n",
     );
-    let classes: Vec<_> = task["attempts"].as_array().unwrap().iter().map(|a| a["class"].clone()).collect();
-    assert_eq!(json!(classes), json!(["timeout", "timeout", "timeout"]));
-    assert_eq!(project.lines("tries"), ["1"]);
-    assert!(!is_alive(project.read("pid").trim()));
+    project.write("stays.sh", &format!("{ALONE}trap '' TERM\nwhile :; do sleep 1; done\n"));
+    project.write("after.sh", ALONE);
+    project.run().exits(1);
+    let tasks = project.show("p")["tasks"].take();
+    let classes: Vec<_> =
+        tasks["stays"]["attempts"].as_array().unwrap().iter().map(|a| &a["class"]).collect();
+    assert_eq!(json!(classes), json!(["timeout", "timeout"]));
+    assert_eq!(tasks["after"]["status"], "success");
+    assert!(!project.path("beside").exists(), "began beside another: {:?}", project.lines("beside"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::process::Command;
 /// `held` tells its process through `ready`, then waits for a word through `hold`.
 const HELD: &str = r#"
 pipeline: p
-defaults: {retry: {retries: 0}}
+defaults: {retry: {retries: 1}}
 params: {who: {type: string, default: nobody}}
 tasks:
   first: {container: {image: host, command: [sh, -c, "echo first >> ran"]}}
@@ -57,6 +57,33 @@ fn a_run_goes_on_by_itself_after_kill_9() {
     assert_eq!(project.show("p")["generation"], 2);
     service.signal(Signal::TERM);
     service.answer().exits(0);
+}
+
+#[test]
+fn what_may_start_at_most_once_is_not_started_again_by_itself() {
+    let project = Project::of(&HELD.replace("retries: 1", "retries: 0"));
+    let (ready_fifo, hold) = (project.fifo("ready"), project.fifo("hold"));
+    let service = ready(&project);
+    project.cauce(&["trigger", "p", "--param", "who=me", "--logical-date", "2026-01-05"]).exits(0);
+    let left = ready_fifo.hear();
+    service.signal(Signal::KILL);
+    service.answer();
+    let mut service = up(&project, &[]);
+    service.hears("p/2026-01-05 failed");
+    assert!(!is_alive(&left), "what was left is ended all the same");
+    assert_eq!(project.lines("ran"), ["first", "held"]);
+    project
+        .cauce(&["why", "p/2026-01-05", "held"])
+        .exits(0)
+        .shows("the engine ended before it did, and its retries");
+    service.signal(Signal::TERM);
+    service.answer().exits(0);
+    // Somebody decides that it may.
+    let again = project.start(&["rerun", "p/2026-01-05"]);
+    ready_fifo.hear();
+    hold.say("go");
+    again.answer().exits(0);
+    assert_eq!(project.lines("ran"), ["first", "held", "held", "me"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::repair::{pass, settle, stand, taken, tell};
 use crate::world::{Sim, by_hand, compiled_in, deployment, epoch, host, script};
 use cauce_compiler::Compiled;
+use cauce_driver::look;
 use cauce_engine::Command;
 use cauce_engine::slots::STARVATION_SECONDS;
 use cauce_host::simulation::MemoryObjects;
@@ -124,4 +125,39 @@ fn a_pool_that_shrinks_below_its_holders_grants_nobody_until_it_fits() {
     // At the tenth and the eleventh second one ends, and there are still as many as the pool has.
     assert_eq!(scene.started(&waits), 12);
     assert_eq!(taken(&scene.host), 0);
+}
+
+#[test]
+fn nobody_waits_behind_one_whose_process_is_gone() {
+    // Whoever gives back knows that it is gone, or does not and grants it.
+    for is_known in [true, false] {
+        let table = MemoryTable::new();
+        let holder = Scene::on(table.clone(), 0, 1, json!({"small": 10}));
+        let holds = holder.comes(0, "small", "holds");
+        pass(&holder.host, 1);
+        let dead = {
+            let scene = Scene::on(table.clone(), 1, 1, json!({"small": 10}));
+            let dead = scene.comes(1, "small", "dead");
+            pass(&scene.host, 2);
+            dead
+        };
+        let waiter = Scene::on(table, 2, 1, json!({"small": 10}));
+        waiter.host.world().left.borrow_mut().insert(dead.clone());
+        let waits = waiter.comes(2, "small", "waits");
+        pass(&waiter.host, 3);
+        assert_eq!(waiter.task(&dead).status, TaskStatus::Queued);
+        assert_eq!(waiter.task(&waits).status, TaskStatus::Queued);
+        if is_known {
+            holder.host.world().left.borrow_mut().insert(dead.clone());
+        }
+        assert!(settle(&holder.host));
+        assert_eq!(holder.started(&holds), 0);
+        // It looks by itself, more and more rarely; who was granted and is gone is looked for once a minute.
+        pass(&waiter.host, if is_known { 40 } else { 300 });
+        assert_eq!(waiter.task(&waits).status, TaskStatus::Success, "known: {is_known}");
+        let clock = waiter.host.world().clock.clone();
+        let pool = clock.block_on(look::pool(&waiter.host.world().table, "sftp")).unwrap().unwrap().unwrap();
+        assert_eq!((pool.used, pool.holders.len(), pool.line.len()), (0, 0, 0), "known: {is_known}");
+        assert_eq!(waiter.task(&dead).attempts, []);
+    }
 }

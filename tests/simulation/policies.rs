@@ -228,23 +228,28 @@ tasks:
 }
 
 #[test]
-fn what_has_to_be_provisioned_has_its_start_timeout_besides() {
+fn a_program_that_nobody_holds_to_its_time_is_ended_by_its_state_after_what_it_may_take_to_start_and_to_end()
+{
     let yaml = "
 pipeline: provisioned
 tasks:
-  load: {container: {image: x, command: [run]}, timeout: 30s, start_timeout: 2m}
+  load: {container: {image: x, command: [run]}, timeout: 30s, start_timeout: 2m, stop_timeout: 20s}
 ";
-    let ended = |seconds: u32| {
+    let ended = |one_machine: bool, seconds: u32| {
         let script = script(json!({"load": seconds}), json!({}));
         let world = Simulated::new(MemoryTable::new(), MemoryObjects::default(), script, epoch());
-        let host = host_with(world, Settings { one_machine: false, ..Settings::default() });
+        world.programs.hold_none();
+        let host = host_with(world, Settings { one_machine, ..Settings::default() });
         let ended = simulate_on(&host, &[yaml]);
         let task = &ended.tasks["load"];
         let took = task.ended_at.unwrap().micros_since(epoch());
         (task.status.as_str(), task.attempts[0].class, took / 1_000_000)
     };
-    assert_eq!(ended(149), ("success", None, 149));
-    assert_eq!(ended(1_000), ("failed", Some(FailureClass::Timeout), 150));
+    // 30 s to run, 120 s to start where something has to be provisioned, 20 s to stop, 60 s to tell.
+    for (one_machine, most) in [(false, 230), (true, 110)] {
+        assert_eq!(ended(one_machine, most - 1), ("success", None, i64::from(most) - 1));
+        assert_eq!(ended(one_machine, 1_000), ("failed", Some(FailureClass::Timeout), i64::from(most)));
+    }
 }
 
 #[test]

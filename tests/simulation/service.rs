@@ -10,7 +10,9 @@ use cauce_host::simulation::{MemoryObjects, Simulated, VirtualClock};
 use cauce_local::memory::MemoryTable;
 use cauce_model::event::{Became, LedgerRecord, SetRecord, clock_item, set_item};
 use cauce_model::item::{Expect, IndexEntry};
-use cauce_model::record::{DUE_LIST, PipelineRecord, RUNS_LIST, Record, RunRecord, pipeline_item};
+use cauce_model::record::{
+    DUE_LIST, PipelineRecord, RUNS_LIST, Record, RunRecord, TaskRecord, pipeline_item, task_item,
+};
 use cauce_model::{Instant, Item, Json, RunStatus, Write};
 use cauce_ports::Table;
 use cauce_testkit::faulty::{Faults, Faulty, Moment};
@@ -120,7 +122,7 @@ impl Disk {
 fn hourly(catchup: &str) -> String {
     format!(
         "pipeline: sales\nschedule: {{cron: \"0 * * * *\", catchup: {catchup}}}\nmax_active_runs: 100\n\
-         tasks:\n  load: {{container: {{image: x, command: [go]}}, timeout: 2h}}\n"
+         tasks:\n  load: {{container: {{image: x, command: [go]}}, timeout: 2h, retry: 1}}\n"
     )
 }
 
@@ -191,6 +193,35 @@ fn wherever_a_service_dies_the_next_one_runs_every_tick_once() {
         }
     }
     assert!(deaths > 60, "{deaths} deaths are too few to be at every call");
+}
+
+#[test]
+fn what_a_death_has_interrupted_starts_again_as_often_as_its_retries_allow() {
+    for (retry, attempts, status) in [
+        ("{retries: 0}", 1, RunStatus::Failed),
+        ("{retries: 1}", 2, RunStatus::Failed),
+        ("{retries: 2}", 3, RunStatus::Success),
+        ("{retries: 3, no_retry_on: [aborted]}", 1, RunStatus::Failed),
+        ("{retries: 0, restartable: true}", 3, RunStatus::Success),
+        ("{retries: 2, max_duration: 30m}", 1, RunStatus::Failed),
+    ] {
+        let yaml = format!(
+            "pipeline: sales\nschedule: {{cron: \"0 1 6 1 *\", catchup: none}}\ntasks:\n  load: {{container: \
+             {{image: x, command: [go]}}, timeout: 2h, retry: {retry}}}\n"
+        );
+        let (disk, project) = (Disk::default(), Offered::of(&[&yaml]));
+        for (from, to) in [("00:30", "01:10"), ("02:00", "02:10"), ("03:00", "05:00")] {
+            let span = [from, to].map(|time| format!("1997-01-06T{time}:00Z"));
+            disk.life(&project, (&span[0], &span[1]), json!({"load": 1200}), PACE);
+        }
+        let runs = disk.runs();
+        let run = &runs[0];
+        assert_eq!((runs.len(), run.status), (1, status), "{retry}: {run:?}");
+        let clock = VirtualClock::starting_at(at("1997-01-01T00:00:00Z"));
+        let load = clock.block_on(disk.table.get(&task_item(&run.key(), "load", None))).unwrap().unwrap();
+        let load = TaskRecord::from_item(&load.unwrap()).unwrap();
+        assert_eq!(load.attempts.len(), attempts, "{retry}: {:?}", load.reason);
+    }
 }
 
 /// What another process of the machine does to the same store.

@@ -145,6 +145,10 @@ impl World for Machine {
     fn release(&self, run: &RunKey) {
         self.claims.borrow_mut().remove(run);
     }
+    fn is_left(&self, run: &RunKey) -> bool {
+        // Who has its lock drives it: this process, or one that has it while this one tries.
+        !self.claims.borrow().contains_key(run) && self.state.lock_run(run, run.as_str()).is_ok()
+    }
     async fn end_survivors(&self, run: &RunKey) -> Result<Vec<RunningTask>, String> {
         self.processes.end_survivors(run).await.map_err(|error| error.to_string())
     }

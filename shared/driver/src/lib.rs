@@ -83,6 +83,10 @@ pub trait Ports {
     fn leaves(&self, _: &RunKey) -> bool {
         false
     }
+    /// Whether somebody has executions of a run that is under way. Where executions outlive processes, they do.
+    fn drives(&self, _: &RunKey) -> bool {
+        true
+    }
 }
 
 /// Why a command could not be carried out. Nothing is half done: it can be repeated.

@@ -119,6 +119,12 @@ impl<P: Ports> Driver<P> {
                 });
                 view.executions.insert(name, liveness);
             }
+            Need::Driven(runs) => {
+                for run in runs {
+                    let driven = self.ports().drives(&run);
+                    view.driven.insert(run, driven);
+                }
+            }
             Need::Delivery(notice) => {
                 let outcome = patiently!(self.services().notifier().deliver(&notice));
                 view.deliveries.insert(notice.id.clone(), outcome.map_err(|error| error.to_string()));

@@ -62,12 +62,21 @@ pub(crate) fn decide(
         return Ok(answered(begin, launch.clone(), Decision { effects, ..Decision::default() }));
     }
     let mut renewed = Vec::new();
+    let mut interrupted = false;
     if record.generation < run.generation {
+        interrupted = run.revived && is_interrupted(&case);
         renewed = case.renew();
     }
-    let mut decision = fresh(begin, view, settings, case, plan.map.as_ref())?;
+    let mut decision = fresh(begin, view, settings, case, (plan.map.as_ref(), interrupted))?;
     decision.effects.append(&mut renewed);
     Ok(decision)
+}
+
+/// Whether the newest attempt of an earlier generation had started work when its engine ended.
+fn is_interrupted(case: &Case<'_>) -> bool {
+    let record = &case.loaded.record;
+    let is_open = record.attempts.last().is_some_and(|attempt| attempt.ended_at.is_none());
+    case.does_work() && is_open && record.status == TaskStatus::Running
 }
 
 /// Whether an earlier generation's ending stands.
@@ -105,7 +114,7 @@ fn fresh(
     view: &View,
     settings: &Settings,
     mut case: Case<'_>,
-    map: Option<&MapPlan>,
+    (map, interrupted): (Option<&MapPlan>, bool),
 ) -> Result<Decision, Stop> {
     let (run, now) = (case.run, case.now);
     let plan = case.plan();
@@ -130,6 +139,11 @@ fn fresh(
         }
     }
 
+    if interrupted && let Some(reason) = retry::after_interruption(plan, &run.key(), &case.loaded.record, now)
+    {
+        let decision = case.end(TaskStatus::Failed, Some(reason));
+        return Ok(with_answer(begin, &case, decision));
+    }
     // One that waits for objects looks again in the same attempt.
     if case.loaded.record.status != TaskStatus::Running
         && let Some(reason) = retry::over(&plan.retry, &case.loaded.record, now)
@@ -538,6 +552,10 @@ fn provisions(kind: &TaskKind) -> bool {
     }
 }
 
+/// What a program that is over its time takes to end, beyond its `stop_timeout`, until the state that waits for it
+/// hears of that.
+const TOLD_SECONDS: u64 = 60;
+
 /// Stores the launch and answers with it.
 fn launched(
     begin: &Begin,
@@ -548,10 +566,11 @@ fn launched(
 ) -> Decision {
     let plan = case.plan();
     let start = if settings.one_machine || !provisions(&plan.kind) { 0 } else { plan.start_timeout_seconds };
+    let stop = if launch::is_program(&request) { plan.stop_timeout_seconds + TOLD_SECONDS } else { 0 };
     let record = case.record();
     let answer = json!({
         "launch": request,
-        "timeout_seconds": plan.timeout_seconds + start,
+        "timeout_seconds": plan.timeout_seconds + start + stop,
         "attempt": record.attempts.len(),
         "fence": record.fence,
     });

@@ -410,8 +410,18 @@ pub enum Existing {
     Refuse,
     /// A next generation of an ended run, with these tasks.
     Next(Again),
-    /// A next generation of a run whose engine died, keeping every task that ended.
+    /// A next generation of a run whose engine died, keeping every task that ended. Somebody asks for it: what was
+    /// under way starts anew.
     Resume,
+    /// The same, and nobody asks for it: what was under way starts again within what its retries allow.
+    Revive,
+}
+
+impl Existing {
+    /// Whether it goes on with a run whose engine died.
+    pub const fn goes_on(&self) -> bool {
+        matches!(self, Self::Resume | Self::Revive)
+    }
 }
 
 /// Which tasks the next generation runs.

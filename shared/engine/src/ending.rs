@@ -8,7 +8,7 @@ use crate::slots::{self, Holder};
 use crate::status::Loaded;
 use crate::{Prepared, breaker, datasets, gate};
 use cauce_model::ids::sha256_hex;
-use cauce_model::plan::{TaskIndex, TaskPlan};
+use cauce_model::plan::{TaskIndex, TaskKind, TaskPlan};
 use cauce_model::record::{
     AttemptRecord, Notice, OUTPUT_INLINE_MAX, OutputRecord, Record, RunRecord, TaskRecord, task_item,
 };
@@ -42,6 +42,11 @@ impl<'a> Case<'a> {
         let torn_down =
             || self.run.teardown.as_ref().map(|_| "only teardowns run in this generation".to_owned());
         cancelled.or_else(torn_down)
+    }
+
+    /// Whether an attempt does work that happens again with the next one.
+    pub(crate) fn does_work(&self) -> bool {
+        matches!(self.plan().kind, TaskKind::Container(_) | TaskKind::Call(_))
     }
 
     /// The write that stores the record.
@@ -301,10 +306,15 @@ impl<'a> Case<'a> {
             attempt.message = Some("the engine ended before it did".to_owned());
         }
         let fresh = TaskRecord::new(record.task.clone(), record.index, self.run.generation);
+        let is_same_work = self.run.revived && self.does_work();
         let record = std::mem::replace(self.record(), fresh);
         let fresh = self.record();
         fresh.fence = record.fence;
-        fresh.settled_attempts = record.attempts.len() as u32;
+        // What nobody asked for has no retries of its own.
+        fresh.settled_attempts = match is_same_work && !record.status.is_terminal() {
+            true => record.settled_attempts,
+            false => record.attempts.len() as u32,
+        };
         fresh.attempts = record.attempts;
         fresh.outbox = record.outbox;
         // An answer that the engine did not live to use stands; one that was used belongs to its generation.

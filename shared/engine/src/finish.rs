@@ -147,10 +147,10 @@ fn ending(finish: &Finish, view: &View, settings: &Settings, now: Instant) -> Re
 
 /// Whether the newest attempt of a program may be over its time: it began after the attempt did.
 fn is_time_over(case: &Case<'_>, now: Instant) -> bool {
-    let plan = case.plan();
-    let began = case.loaded.record.attempts.last().map(|attempt| attempt.started_at);
-    matches!(plan.kind, TaskKind::Container(_))
-        && began.is_some_and(|began| began.plus_seconds(plan.timeout_seconds) <= now)
+    let record = &case.loaded.record;
+    let began = record.attempts.last().map(|attempt| attempt.started_at);
+    record.launch.as_ref().is_some_and(|answer| launch::is_program(&answer["launch"]))
+        && began.is_some_and(|began| began.plus_seconds(case.plan().timeout_seconds) <= now)
 }
 
 /// The log stream of a container that ran on ECS: prefix, container, id of the task. The prefix is the

@@ -127,7 +127,7 @@ impl<'a> Look<'a> {
         let held = leases(self.item).filter(|(name, _)| concerns(name));
         let held: Vec<(&str, i64, Holder)> =
             held.filter_map(|(name, slots)| Some((name, i64::from(slots), Holder::parse(name)?))).collect();
-        self.view.want(held.iter().flat_map(|(.., holder)| line::records(holder)))?;
+        line::want(held.iter().map(|(.., holder)| holder), self.view)?;
         for (name, slots, holder) in held {
             match line::waiter(&holder, self.view)? {
                 Waiter::Waits(token) => self.refuse(token),
@@ -282,7 +282,7 @@ impl<'a> Look<'a> {
     /// Asks for the records of those in these places.
     fn want(&self, places: &[&Item]) -> Result<(), Stop> {
         let holders = places.iter().copied().filter_map(stands_for).filter_map(Holder::parse);
-        Ok(self.view.want(holders.flat_map(|holder| line::records(&holder)))?)
+        line::want(&holders.collect::<Vec<_>>(), self.view)
     }
 
     /// Whether the one in a place does not wait any more: then the place goes.

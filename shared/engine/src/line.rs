@@ -199,19 +199,30 @@ pub(crate) enum Waiter {
 }
 
 /// The items that tell whether a waiter still waits.
-pub(crate) fn records(holder: &Holder) -> Vec<Key> {
+fn records(holder: &Holder) -> impl Iterator<Item = Key> {
     let run = run_item(&holder.run_key);
     let task = holder.attempt.as_ref().map(|(task, index, _)| task_item(&holder.run_key, task, *index));
-    std::iter::once(run).chain(task).collect()
+    std::iter::once(run).chain(task)
 }
 
-/// Looks whether a waiter still waits.
+/// Asks at once for all that tells whether these still wait.
+pub(crate) fn want<'a>(waiters: impl IntoIterator<Item = &'a Holder>, view: &View) -> Result<(), Stop> {
+    let waiters: Vec<&Holder> = waiters.into_iter().collect();
+    view.want(waiters.iter().copied().flat_map(records))?;
+    view.left(waiters.iter().map(|waiter| waiter.run_key.clone()))?;
+    Ok(())
+}
+
+/// Looks whether a waiter still waits. One whose process is gone does not: what is granted to it nobody would use.
 pub(crate) fn waiter(holder: &Holder, view: &View) -> Result<Waiter, Stop> {
     let Some(run) = view.item(&run_item(&holder.run_key))? else {
         return Ok(Waiter::Gone);
     };
     let run = RunRecord::from_item(run)?;
     if run.generation != holder.generation || run.status.is_terminal() {
+        return Ok(Waiter::Gone);
+    }
+    if !view.left([holder.run_key.clone()])?.is_empty() {
         return Ok(Waiter::Gone);
     }
     let token = match &holder.attempt {

@@ -16,6 +16,7 @@ use cauce_model::item::TRANSACTION_MAX;
 use cauce_model::record::{Record, RunRecord, TaskRecord, run_item, task_item};
 use cauce_model::{Expect, Write};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// Gives back what dead holders hold, and settles their tasks.
 ///
@@ -31,8 +32,13 @@ pub(crate) fn decide(pool: &str, all: bool, view: &View, settings: &Settings) ->
     let held: Vec<(&str, u32, Holder)> =
         leases(item).filter_map(|(name, slots)| Some((name, slots, Holder::parse(name)?))).collect();
     view.want(held.iter().map(|(_, _, holder)| run_item(&holder.run_key)))?;
+    let unheard: BTreeSet<&str> = slots::texts(item, slots::GRANTED).collect();
+    let granted = held.iter().filter(|(name, ..)| unheard.contains(name));
+    let left = view.left(granted.map(|(.., holder)| holder.run_key.clone()))?;
     for (name, slots, holder) in held {
         let dead = match fate(&holder, &mut looks, view, settings)? {
+            // Whoever was granted and died before it knew has started nothing.
+            Fate::Lives if unheard.contains(name) && left.contains(&holder.run_key) => None,
             Fate::Lives => continue,
             Fate::Over => None,
             Fate::Died(finish) => Some(finish),
@@ -46,12 +52,8 @@ pub(crate) fn decide(pool: &str, all: bool, view: &View, settings: &Settings) ->
     // Those who died in line: their places go, and what was kept for them goes to others.
     let mut went = false;
     let line = view.range(pool_item(pool).partition, LINE.to_owned())?;
-    view.want(
-        line.iter()
-            .filter_map(stands_for)
-            .filter_map(Holder::parse)
-            .flat_map(|holder| line::records(&holder)),
-    )?;
+    let waiters: Vec<Holder> = line.iter().filter_map(stands_for).filter_map(Holder::parse).collect();
+    line::want(&waiters, view)?;
     for place in line {
         let Some(holder) = stands_for(place).and_then(Holder::parse) else { continue };
         if line::waiter(&holder, view)? == Waiter::Gone {

@@ -103,8 +103,11 @@ pub(crate) fn decide(
                     decision.effects.push(trigger::start(&run));
                 }
             }
-            // On one machine executions die with their process, and `cauce resume` goes on.
-            Liveness::Never if settings.one_machine => {}
+            // On one machine executions die with their process, and `cauce resume` goes on. Meanwhile it waits in no line.
+            Liveness::Never if settings.one_machine => {
+                let prepared = view.plan(&run.run.pipeline, &run.version)?;
+                looked.pools = in_use(&run, &prepared, &records);
+            }
             Liveness::Never => {
                 repairs.closed += 1;
                 repairs.say(&run, "closed, since its execution is gone");

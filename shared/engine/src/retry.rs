@@ -70,6 +70,27 @@ pub fn next(
     Next::Retry { seconds }
 }
 
+/// Why nothing starts again by itself what an engine's end has interrupted, if nothing does. `record.attempts` already
+/// holds the interrupted attempt.
+pub(crate) fn after_interruption(
+    plan: &TaskPlan,
+    run_key: &RunKey,
+    record: &TaskRecord,
+    now: Instant,
+) -> Option<String> {
+    if plan.retry.restartable {
+        return None;
+    }
+    let what = "the engine ended before it did";
+    match next(&plan.retry, run_key, record, &Failure::new(FailureClass::Aborted, what), now) {
+        Next::Retry { .. } => None,
+        Next::TooLate => Some(too_late(&plan.retry, what)),
+        Next::Fail | Next::Skip => {
+            Some(format!("{what}, and its retries allow no further attempt: `cauce rerun` makes one"))
+        }
+    }
+}
+
 /// Why an attempt after the first one of this generation may not begin at `moment` any more.
 pub(crate) fn over(plan: &RetryPlan, record: &TaskRecord, moment: Instant) -> Option<String> {
     let longest = plan.max_duration_seconds?;

@@ -165,7 +165,7 @@ pub(crate) fn plan_run(
     let selection = match (&existing, &trigger.existing) {
         (None, _) => None,
         (Some(run), Existing::Next(again)) if run.status.is_terminal() => Some(again.clone()),
-        (Some(run), Existing::Resume) if !run.status.is_terminal() => None,
+        (Some(run), existing) if existing.goes_on() && !run.status.is_terminal() => None,
         (Some(run), _) => return Ok(Err(Refusal::Exists(Box::new(run.clone())))),
     };
     for task in trigger.only.iter().chain(match &selection {
@@ -241,7 +241,7 @@ pub(crate) fn plan_run(
         }
         history.clone_from(&run.history);
         history.push(past(run));
-        if trigger.existing == Existing::Resume {
+        if trigger.existing.goes_on() {
             // What the dead engine held.
             effects.extend(
                 records.iter().flat_map(|r| &r.holds).map(|h| slots::give_back(&h.pool, &h.holder, h.slots)),
@@ -294,6 +294,7 @@ pub(crate) fn plan_run(
         item_since,
         items_of,
         stands_since,
+        revived: trigger.existing == Existing::Revive,
         carried,
         force: trigger.force,
         only,
@@ -342,7 +343,7 @@ fn pins(trigger: &Trigger, deployed: PipelineRecord, view: &View) -> Result<Pins
 fn audited(trigger: &Trigger, run: &RunRecord, now: Instant) -> AuditRecord {
     let action = match &trigger.existing {
         _ if run.generation == 1 => "trigger",
-        Existing::Resume => "resume",
+        Existing::Resume | Existing::Revive => "resume",
         Existing::Refuse | Existing::Next(_) => "rerun",
     };
     let mut entry = AuditRecord::new(now, action);
@@ -403,6 +404,7 @@ pub(crate) fn teardowns(run: &RunRecord, prepared: &Prepared, records: &[TaskRec
     next.carried = RunRecord::carry_bits(&carried);
     next.started_at = None;
     next.ended_at = None;
+    next.revived = false;
     next.cancel = None;
     next.deadline_at = None;
     next.only = None;

@@ -10,7 +10,7 @@ use crate::line;
 use crate::{Prepared, Settings};
 use cauce_model::item::{Change, Expect, When, Write};
 use cauce_model::record::{Notice, RunRecord};
-use cauce_model::{Item, Key};
+use cauce_model::{Item, Key, RunKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -79,6 +79,8 @@ pub enum Need {
         /// Its name.
         name: String,
     },
+    /// Whether somebody has executions of these runs.
+    Driven(Vec<RunKey>),
     /// A notice is to be delivered, and how that went matters to the decision.
     Delivery(Box<Notice>),
 }
@@ -138,6 +140,8 @@ pub struct View {
     pub listings: BTreeMap<String, Vec<Seen>>,
     /// Executions by name.
     pub executions: BTreeMap<String, Liveness>,
+    /// Whether somebody has executions of a run: on one machine, whether its process lives.
+    pub driven: BTreeMap<RunKey, bool>,
     /// Deliveries by notice id: what went wrong, if anything.
     pub deliveries: BTreeMap<String, Result<(), String>>,
 }
@@ -242,6 +246,17 @@ impl View {
         self.executions
             .get(name)
             .ok_or_else(|| Need::Execution { machine: machine.to_owned(), name: name.to_owned() })
+    }
+
+    /// Which of these runs nobody has executions of: on one machine, those whose process is gone.
+    pub fn left(&self, runs: impl IntoIterator<Item = RunKey>) -> Result<BTreeSet<RunKey>, Need> {
+        let runs: BTreeSet<RunKey> = runs.into_iter().collect();
+        let unknown: Vec<RunKey> =
+            runs.iter().filter(|run| !self.driven.contains_key(run)).cloned().collect();
+        if !unknown.is_empty() {
+            return Err(Need::Driven(unknown));
+        }
+        Ok(runs.into_iter().filter(|run| self.driven.get(run) == Some(&false)).collect())
     }
 
     /// How the delivery of a notice went.

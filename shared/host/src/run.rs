@@ -104,6 +104,9 @@ impl<W: World> Ports for HostPorts<W> {
         }
         !free
     }
+    fn drives(&self, run: &RunKey) -> bool {
+        self.engine.state.borrow().claimed.contains_key(run) || !self.world.is_left(run)
+    }
 }
 
 /// The shared core of a host: what the futures of its calls hold on to.

@@ -12,7 +12,7 @@ use cauce_ports::{
 };
 use serde_json::json;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -304,6 +304,7 @@ struct Machinery<O> {
     deaf: Cell<u32>,
     unlisted: Cell<bool>,
     none_before: Cell<Option<Instant>>,
+    unheld: Cell<bool>,
 }
 
 /// Why a program ends before its time.
@@ -327,12 +328,18 @@ impl<O: Objects> ScriptedPrograms<O> {
             deaf: Cell::new(0),
             unlisted: Cell::new(false),
             none_before: Cell::new(None),
+            unheld: Cell::new(false),
         }))
     }
 
     /// The next so many requests to stop a program are not heard.
     pub fn ignore_stops(&self, count: u32) {
         self.0.deaf.set(count);
+    }
+
+    /// From now on no program is held to its time by what starts it: an image without our entrypoint.
+    pub fn hold_none(&self) {
+        self.0.unheld.set(true);
     }
 
     /// From now on nobody is told which programs run, or is again.
@@ -405,7 +412,12 @@ impl<O: Objects> TaskRunner for ScriptedPrograms<O> {
         let running =
             RunningTask { id: id.clone(), run_key, task: task.clone(), index: index_number, attempt };
         self.0.running.borrow_mut().insert(id.clone(), running);
-        let early = self.sleep(&id, started_at.plus_micros(lasts)).await;
+        // As the entrypoint does: at once, where a real program would take its time.
+        let limit = variable("CAUCE_TIMEOUT_SECONDS").filter(|_| !self.0.unheld.get());
+        let limit = limit.and_then(|seconds| seconds.parse::<u64>().ok());
+        let ends_at = started_at.plus_micros(lasts);
+        let over_at = limit.map(|seconds| started_at.plus_seconds(seconds)).filter(|at| *at < ends_at);
+        let early = self.sleep(&id, over_at.unwrap_or(ends_at)).await;
         self.0.running.borrow_mut().remove(&id);
         let ended_at = self.0.clock.now();
         self.0.ran.borrow_mut().push(Ran {
@@ -419,6 +431,13 @@ impl<O: Objects> TaskRunner for ScriptedPrograms<O> {
         match early {
             Some(Early::Stopped) => return Err(ended("UserInitiated", Some(143), "stopped")),
             Some(Early::Interrupted) => return Err(of_class(FailureClass::SpotInterruption)),
+            None if over_at.is_some() => {
+                return Err(ended(
+                    "EssentialContainerExited",
+                    Some(FailureClass::OVER_TIME_CODE),
+                    "over its time",
+                ));
+            }
             None => {}
         }
         let success = Ending::Success(json!({}));
@@ -590,6 +609,8 @@ pub struct Simulated<T, O> {
     pub on_post: Option<OnPost>,
     /// Troubles heard of.
     pub warnings: RefCell<Vec<String>>,
+    /// Runs whose process is gone.
+    pub left: RefCell<BTreeSet<RunKey>>,
 }
 
 impl<T: Table, O: Objects + Clone> Simulated<T, O> {
@@ -606,6 +627,7 @@ impl<T: Table, O: Objects + Clone> Simulated<T, O> {
             on_decision: None,
             on_post: None,
             warnings: RefCell::default(),
+            left: RefCell::default(),
         }
     }
 }
@@ -645,6 +667,9 @@ impl<T: Table, O: Objects> World for Simulated<T, O> {
     }
     fn warn(&self, message: &str) {
         self.warnings.borrow_mut().push(message.to_owned());
+    }
+    fn is_left(&self, run: &RunKey) -> bool {
+        self.left.borrow().contains(run)
     }
 }
 

@@ -49,6 +49,10 @@ pub trait World {
     }
     /// Nothing of a run is under way here any more.
     fn release(&self, _: &RunKey) {}
+    /// Whether no process drives a run that has no execution here: the one that did is gone.
+    fn is_left(&self, _: &RunKey) -> bool {
+        false
+    }
     /// Ends the programs of a run that a process left behind when it died, and waits until they are
     /// gone. The run is claimed. Returns them, or why some stayed.
     fn end_survivors(&self, _: &RunKey) -> impl Future<Output = Result<Vec<RunningTask>, String>> {

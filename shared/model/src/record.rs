@@ -249,6 +249,10 @@ pub struct RunRecord {
     /// ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands_since: Option<u32>,
+    /// Whether the present generation goes on with an interrupted one without anybody's asking: attempts count as if
+    /// it were that one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revived: bool,
     /// The one task that the present generation runs, whatever its upstreams; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,

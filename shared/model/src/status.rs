@@ -234,6 +234,10 @@ impl FailureClass {
         Self::ALL.into_iter().find(|class| class.as_str() == text)
     }
 
+    /// What a program's end is told as by whoever has ended it because it was over its time, as `timeout` of
+    /// coreutils tells it. A program may end with the same code for reasons of its own.
+    pub const OVER_TIME_CODE: i32 = 124;
+
     /// Whether the user's program never started, so that starting again cannot do its work twice.
     pub const fn never_started(self) -> bool {
         matches!(

@@ -121,21 +121,28 @@ async fn run(program: &OsString, rest: &[OsString], variables: &BTreeMap<OsStrin
         }
     };
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    let (mut end, mut is_over, mut is_killed) = (pin!(after(limit)), false, false);
+    let (mut end, mut is_over, mut is_stopping, mut is_killed) = (pin!(after(limit)), false, false, false);
     let status = loop {
         tokio::select! {
             status = child.wait() => break status,
-            _ = terminate.recv() => pass_on(group, Signal::TERM),
+            _ = terminate.recv() => {
+                pass_on(group, Signal::TERM);
+                if !is_stopping {
+                    // The platform waits as long as the most patient task of the same image wants it to.
+                    end.set(after(Some(stop)));
+                    is_stopping = true;
+                }
+            }
             _ = interrupt.recv() => pass_on(group, Signal::INT),
             () = &mut end, if !is_killed => {
-                if is_over {
+                if is_stopping {
                     pass_on(group, Signal::KILL);
                     is_killed = true;
                 } else {
                     say(&format!("over its time of {} s: SIGTERM, in {stop} s SIGKILL", limit.unwrap_or(0)));
                     pass_on(group, Signal::TERM);
                     end.set(after(Some(stop)));
-                    is_over = true;
+                    (is_over, is_stopping) = (true, true);
                 }
             }
         }

@@ -79,6 +79,22 @@ fn a_program_that_is_over_its_time_is_ended_and_delivers_nothing() {
 }
 
 #[test]
+fn a_program_that_does_not_end_on_a_stop_is_killed_after_its_own_stop_timeout() {
+    let lake = Lake::new();
+    let mut running = entrypoint(&lake)
+        .args(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 600; done"])
+        .env("CAUCE_STOP_TIMEOUT_SECONDS", "0")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let stop = Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap();
+    assert!(stop.success());
+    assert_eq!(running.wait().unwrap().code(), Some(137));
+}
+
+#[test]
 fn a_stop_reaches_the_whole_group() {
     let lake = Lake::new();
     // The program ends with its child's code, and the child with 5 on SIGTERM: 5 tells that both were reached.

@@ -35,16 +35,16 @@ const ENDED_BY_ITSELF: &str = "EssentialContainerExited";
 /// What people read of an attempt that ran for too long.
 const OVER_TIME: &str = "over its time";
 
-/// What the entrypoint `cauce-run` ends with when it has ended a program that was over its time.
-const OVER_TIME_CODE: i32 = 124;
-
 /// Longest failure text kept, in bytes.
 const MESSAGE_MAX: usize = 1000;
 
 /// A failure that is the entrypoint's word for the end of the time. A program may end with the same code
 /// for reasons of its own, but not before that time is over.
 pub(crate) fn over_time(failure: Failure, is_time_over: bool) -> Failure {
-    if is_time_over && failure.class == FailureClass::Exit && failure.exit_code == Some(OVER_TIME_CODE) {
+    if is_time_over
+        && failure.class == FailureClass::Exit
+        && failure.exit_code == Some(FailureClass::OVER_TIME_CODE)
+    {
         return Failure::new(FailureClass::Timeout, OVER_TIME);
     }
     failure

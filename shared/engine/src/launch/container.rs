@@ -70,12 +70,10 @@ pub(super) fn render(
     let input_uri = place(settings, "inputs", &run_key, &task.name, attempt);
 
     let mut environment = identity(run, &task.name, attempt, &output_uri);
-    if !settings.one_machine {
-        // The state's own timeout counts what the platform needs to start the container, too: the
-        // entrypoint holds the program itself to its time.
-        environment.push(("CAUCE_TIMEOUT_SECONDS".into(), task.timeout_seconds.to_string()));
-        environment.push(("CAUCE_STOP_TIMEOUT_SECONDS".into(), task.stop_timeout_seconds.to_string()));
-    }
+    // Whoever starts the program holds it to its time, and tells of its end when it has ended: until then its slots
+    // are not another's. The state's own timeout only stands behind that.
+    environment.push(("CAUCE_TIMEOUT_SECONDS".into(), task.timeout_seconds.to_string()));
+    environment.push(("CAUCE_STOP_TIMEOUT_SECONDS".into(), task.stop_timeout_seconds.to_string()));
     for (name, value) in &plan.env {
         environment.push((name.clone(), renderer.variable(value)?));
     }

@@ -277,7 +277,7 @@ fn a_command_fills_the_overrides_to_the_last_character() {
 }
 
 #[test]
-fn on_aws_the_entrypoint_is_told_how_long_the_program_may_run() {
+fn whoever_starts_the_program_is_told_how_long_it_may_run() {
     let told = |settings: &Settings| {
         let launch =
             launch_in(settings, &container(10), 1, &run()).unwrap_or_else(|error| panic!("{}", error.0));
@@ -288,9 +288,9 @@ fn on_aws_the_entrypoint_is_told_how_long_the_program_may_run() {
         };
         (value("CAUCE_TIMEOUT_SECONDS"), value("CAUCE_STOP_TIMEOUT_SECONDS"))
     };
-    assert_eq!(told(&aws()), (Some("90".into()), Some("30".into())));
-    // On one machine whoever starts the program counts its time.
-    assert_eq!(told(&Settings { one_machine: true, ..aws() }), (None, None));
+    let both = (Some("90".into()), Some("30".into()));
+    assert_eq!(told(&aws()), both);
+    assert_eq!(told(&Settings { one_machine: true, ..aws() }), both);
 }
 
 #[test]

@@ -349,7 +349,7 @@ impl<W: World + 'static, P: Project> Service<W, P> {
                 Err(error) => Err(error.into()),
             }
         } else {
-            self.host.resume(run, "cauce up").await.map(|ended| Some(ended.len()))
+            self.host.revive(run).await.map(|ended| Some(ended.len()))
         };
         match outcome {
             Ok(None) => {}

@@ -86,20 +86,30 @@ impl<W: World + 'static> Host<W> {
     }
 
     /// Makes the next generation of a run whose engine is gone, keeping every task that ended, and starts
-    /// it. Returns the programs that were left and have been ended.
+    /// it, because somebody asks for that. Returns the programs that were left and have been ended.
     ///
     /// # Errors
     /// Another process drives it; programs of it stayed; what a store may fail with.
     pub async fn resume(&self, run: &RunRecord, by: &str) -> Result<Vec<RunningTask>, ReviveError> {
         let mut ended = Vec::new();
-        self.revive(run, by, true, &mut ended).await?;
+        self.go_on_with(run, (Existing::Resume, by), true, &mut ended).await?;
         Ok(ended)
     }
 
-    fn revive<'a>(
+    /// The same, without anybody's asking.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) async fn revive(&self, run: &RunRecord) -> Result<Vec<RunningTask>, ReviveError> {
+        let mut ended = Vec::new();
+        self.go_on_with(run, (Existing::Revive, "cauce up"), true, &mut ended).await?;
+        Ok(ended)
+    }
+
+    fn go_on_with<'a>(
         &'a self,
         run: &'a RunRecord,
-        by: &'a str,
+        how: (Existing, &'a str),
         start: bool,
         ended: &'a mut Vec<RunningTask>,
     ) -> Pin<Box<dyn Future<Output = Result<(), ReviveError>> + 'a>> {
@@ -108,7 +118,7 @@ impl<W: World + 'static> Host<W> {
             if self.drives(&key) || !self.world().claim(&key) {
                 return Err(ReviveError::Driven(run.run.clone()));
             }
-            let revived = self.revive_claimed(run, by, start, ended).await;
+            let revived = self.revive_claimed(run, how, start, ended).await;
             if revived.is_err() && !self.drives(&key) {
                 self.world().release(&key);
             }
@@ -119,7 +129,7 @@ impl<W: World + 'static> Host<W> {
     async fn revive_claimed(
         &self,
         run: &RunRecord,
-        by: &str,
+        (existing, by): (Existing, &str),
         start: bool,
         ended: &mut Vec<RunningTask>,
     ) -> Result<(), ReviveError> {
@@ -127,10 +137,10 @@ impl<W: World + 'static> Host<W> {
         ended.extend(self.world().end_survivors(&key).await.map_err(ReviveError::Survivors)?);
         self.load_pinned(run).await?;
         for child in self.children(&key).await? {
-            self.revive(&child, by, false, ended).await?;
+            self.go_on_with(&child, (existing.clone(), by), false, ended).await?;
         }
         let how = How { start, ..How::default() };
-        let command = next(run, &Version::only(&run.version), Existing::Resume, how, by.to_owned());
+        let command = next(run, &Version::only(&run.version), existing, how, by.to_owned());
         match self.execute(&command).await? {
             Reply::Failure { cause, .. } => Err(ReviveError::Refused { run: run.run.clone(), cause }),
             Reply::Ok(_) | Reply::None => Ok(()),

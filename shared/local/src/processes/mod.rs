@@ -32,7 +32,7 @@ use crate::state::StateDir;
 use cauce_model::{Instant, Json, RunKey, ids::log_name};
 use cauce_ports::{Clock, Compute, ComputeError, Objects, RunningTask, TaskFailure, TaskRunner};
 use launch::Launch;
-use program::{Ending, Program};
+use program::{Ending, Limits, Program};
 use report::Stopped;
 use request::{Identity, Request};
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ pub struct TaskDefinition {
     pub source: Source,
     /// Variables that hold secrets, with their references (`secret:erp/password`).
     pub secrets: BTreeMap<String, String>,
-    /// Time between SIGTERM and SIGKILL.
+    /// Time between SIGTERM and SIGKILL, where a request does not say its task's own.
     pub stop_timeout_seconds: u32,
 }
 
@@ -235,6 +235,7 @@ impl<O: Objects, C: Clock + Clone + Send + 'static> Processes<O, C> {
         ));
         let program = Program::start(launch, &request.token, setup, &log_file).map_err(not_started)?;
         let pid = program.id();
+        let stop_timeout_seconds = request.stop_timeout_seconds.unwrap_or(definition.stop_timeout_seconds);
         let record = Record {
             token: request.token.clone(),
             pid,
@@ -244,7 +245,7 @@ impl<O: Objects, C: Clock + Clone + Send + 'static> Processes<O, C> {
             task: identity.task.clone(),
             index: identity.index,
             attempt: identity.attempt,
-            stop_timeout_seconds: definition.stop_timeout_seconds,
+            stop_timeout_seconds,
             container: program.container().cloned(),
         };
         // Dropping the program here ends it: one that could not be found again must not run.
@@ -263,9 +264,12 @@ impl<O: Objects, C: Clock + Clone + Send + 'static> Processes<O, C> {
             started_at: self.clock.now(),
             pid,
         };
-        let patience = Duration::from_secs(definition.stop_timeout_seconds.into());
+        let limits = Limits {
+            runs: request.timeout_seconds.map(Duration::from_secs),
+            stops: Duration::from_secs(stop_timeout_seconds.into()),
+        };
         tokio::spawn(async move {
-            let ending = program.run(stopping, patience).await;
+            let ending = program.run(stopping, limits).await;
             let ended = watching.to_the_end(ending);
             // Nobody may be left who wants to know.
             tell.send_replace(Some(Arc::new(ended)));

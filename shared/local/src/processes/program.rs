@@ -14,6 +14,7 @@ use super::log::Log;
 use super::redact::Redactor;
 use super::report::{CANNOT_PULL, CANNOT_START, RESOURCE_INIT, SIGNAL_BASE, cannot_exec};
 use super::survivors;
+use cauce_model::FailureClass;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::future::pending;
@@ -61,9 +62,18 @@ pub(super) struct Program {
     token: String,
 }
 
+/// How much time a program has.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// To run; for ever without.
+    pub(super) runs: Option<Duration>,
+    /// Between SIGTERM and SIGKILL.
+    pub(super) stops: Duration,
+}
+
 /// How a program ended.
 pub(super) struct Ending {
-    /// The exit code, or 128 and the signal's number.
+    /// The exit code, 128 and the signal's number, or that of one that was over its time.
     pub(super) code: i32,
     /// Why it was stopped, when it was.
     pub(super) stopped: Option<String>,
@@ -135,23 +145,25 @@ impl Program {
         self.launch.container.as_ref()
     }
 
-    /// Runs it to its end. `stop` tells when to stop it, and why; when nobody is left to tell, it is
-    /// stopped as well.
+    /// Runs it to its end, which comes soon after its time is over. `stop` tells when to stop it before, and why; when
+    /// nobody is left to tell, it is stopped as well.
     pub(super) async fn run(
         mut self,
         mut stop: watch::Receiver<Option<String>>,
-        stop_timeout: Duration,
+        limits: Limits,
     ) -> io::Result<Ending> {
         // Listens before it looks: an end between the two is not missed.
         let mut children = signal(SignalKind::child())?;
         let mut stopped: Option<String> = None;
+        let mut time = limits.runs.map(sleep);
         let mut patience: Option<Pin<Box<Sleep>>> = None;
+        let mut is_over_time = false;
         let mut open = true;
         while !self.has_ended()? {
             tokio::select! {
                 biased;
                 _ = children.recv() => {}
-                changed = stop.changed(), if stopped.is_none() => {
+                changed = stop.changed(), if stopped.is_none() && !is_over_time => {
                     let reason = stop.borrow_and_update().clone();
                     stopped = match changed {
                         Ok(()) => reason,
@@ -159,13 +171,15 @@ impl Program {
                     };
                     if stopped.is_some() {
                         self.signal_group(Signal::TERM);
-                        #[expect(
-                            clippy::disallowed_methods,
-                            reason = "a real program gets this much real time to stop"
-                        )]
-                        let sleep = tokio::time::sleep(stop_timeout);
-                        patience = Some(Box::pin(sleep));
+                        time = None;
+                        patience = Some(sleep(limits.stops));
                     }
+                }
+                () = elapsed(&mut time) => {
+                    time = None;
+                    is_over_time = true;
+                    self.signal_group(Signal::TERM);
+                    patience = Some(sleep(limits.stops));
                 }
                 () = elapsed(&mut patience) => {
                     patience = None;
@@ -179,6 +193,8 @@ impl Program {
         }
         self.signal_group(Signal::KILL);
         let code = exit_code(self.reap()?);
+        // Whatever it made of the signal: what it did not do in time is not done.
+        let code = if is_over_time { FailureClass::OVER_TIME_CODE } else { code };
         if open && self.read_rest() != Pipe::Closed {
             // Somebody still holds the pipe: dying, or gone from the group.
             survivors::kill_marked(&self.state, &self.token);
@@ -322,8 +338,13 @@ enum Pipe {
     Full,
 }
 
-async fn elapsed(patience: &mut Option<Pin<Box<Sleep>>>) {
-    match patience {
+#[expect(clippy::disallowed_methods, reason = "a real program gets this much real time to run, and to stop")]
+fn sleep(duration: Duration) -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep(duration))
+}
+
+async fn elapsed(sleep: &mut Option<Pin<Box<Sleep>>>) {
+    match sleep {
         Some(sleep) => sleep.await,
         None => pending().await,
     }

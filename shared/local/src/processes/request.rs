@@ -15,6 +15,10 @@ pub(super) struct Request {
     pub(super) command: Vec<String>,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) identity: Identity,
+    /// How long the program may run, in seconds; for ever without.
+    pub(super) timeout_seconds: Option<u64>,
+    /// Time between SIGTERM and SIGKILL; what its definition says without.
+    pub(super) stop_timeout_seconds: Option<u32>,
 }
 
 /// Which attempt of which task of which run a program is.
@@ -56,6 +60,8 @@ impl Request {
         let overrides = &request["Overrides"]["ContainerOverrides"][0];
         let environment = environment(&overrides["Environment"])?;
         let identity = identity(&environment)?;
+        let timeout_seconds = number(&environment, "CAUCE_TIMEOUT_SECONDS")?;
+        let stop_timeout_seconds = number(&environment, "CAUCE_STOP_TIMEOUT_SECONDS")?;
         let token = match &request["ClientToken"] {
             Json::String(token) if is_file_name(token) => token.clone(),
             // The token names files here: one that cannot is replaced by its hash.
@@ -68,6 +74,8 @@ impl Request {
             command: command(&overrides["Command"])?,
             environment,
             identity,
+            timeout_seconds,
+            stop_timeout_seconds,
         })
     }
 }
@@ -114,13 +122,21 @@ fn environment(value: &Json) -> Result<BTreeMap<String, String>, TaskFailure> {
     Ok(environment)
 }
 
+/// A number of the environment, if it is there.
+fn number<T: std::str::FromStr>(
+    environment: &BTreeMap<String, String>,
+    name: &str,
+) -> Result<Option<T>, TaskFailure> {
+    let parse = |value: &String| {
+        value.parse().map_err(|_| refused(format!("{name} is not a number that can be used: '{value}'")))
+    };
+    environment.get(name).filter(|value| !value.is_empty()).map(parse).transpose()
+}
+
 /// Which attempt an environment belongs to.
 pub(super) fn identity(environment: &BTreeMap<String, String>) -> Result<Identity, TaskFailure> {
     let text = |name: &str| {
         environment.get(name).ok_or_else(|| refused(format!("{name} is not in the environment")))
-    };
-    let number = |name: &str, value: &str| {
-        value.parse::<u32>().map_err(|_| refused(format!("{name} is not a number: '{value}'")))
     };
     let (pipeline, run_id, task) = (text("CAUCE_PIPELINE")?, text("CAUCE_RUN_ID")?, text("CAUCE_TASK")?);
     // They become names of folders.
@@ -133,12 +149,9 @@ pub(super) fn identity(environment: &BTreeMap<String, String>) -> Result<Identit
         run: RunRef { pipeline: pipeline.clone(), run_id: run_id.clone() },
         run_key: RunKey::new(pipeline, run_id),
         task: task.clone(),
-        index: environment
-            .get("CAUCE_INDEX")
-            .filter(|index| !index.is_empty())
-            .map(|index| number("CAUCE_INDEX", index))
-            .transpose()?,
-        attempt: number("CAUCE_ATTEMPT", text("CAUCE_ATTEMPT")?)?,
+        index: number(environment, "CAUCE_INDEX")?,
+        attempt: number(environment, "CAUCE_ATTEMPT")?
+            .ok_or_else(|| refused("CAUCE_ATTEMPT is not in the environment"))?,
     })
 }
 
