@@ -93,6 +93,12 @@ fn a_limit_gives_a_start_at_once_then_an_hour_later_and_says_so() {
         (&2.into(), &shown["limits"][0]["next_start"])
     );
     project.cauce(&["limits", "take", "slow", "--timeout", "90000", "--no-wait"]).exits(0);
+    // Who wants more than the limit gives takes nothing either.
+    let before = project.cauce(&["limits", "--json"]).exits(0).json();
+    project.cauce(&["limits", "take", "slow", "--tokens", "1000000", "--no-wait"]).exits(2).says(
+        "nothing is taken: 1000000 tokens are asked for, and the rate limit 'slow' gives 1 at once at most",
+    );
+    assert_eq!(project.cauce(&["limits", "--json"]).exits(0).json(), before);
     project.cauce(&["limits", "take", "fast"]).exits(2).says("there is no rate limit 'fast'");
     project.cauce(&["limits", "take", "slow", "--tokens", "0"]).exits(2).says("0");
 }

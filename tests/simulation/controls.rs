@@ -9,7 +9,7 @@ use cauce_local::memory::MemoryTable;
 use cauce_model::control::{BreakerRecord, IdempotencyRecord, breaker_item, idempotency_item};
 use cauce_model::record::Record;
 use cauce_model::{Instant, Json, RunKey, TriggerKind};
-use cauce_ports::Table;
+use cauce_ports::{Clock as _, Table};
 use cauce_spec::Project;
 use cauce_testkit::faulty::{Faults, Faulty, Rates};
 use serde_json::json;
@@ -94,6 +94,34 @@ pub(crate) fn most_within(stretch: f64, times: &mut [f64]) -> usize {
     times.sort_by(f64::total_cmp);
     let within = |from: &f64| times.iter().filter(|at| *from <= **at && **at < from + stretch).count();
     times.iter().map(within).max().unwrap_or(0)
+}
+
+#[test]
+fn one_that_wants_more_than_a_rate_limit_gives_at_once_fails_and_costs_nobody_anything() {
+    let wants = |name: &str, tokens: u32| {
+        let (generous, problems) =
+            cauce_spec::check_project(PROJECT.replace("sec: {tokens: 10", "sec: {tokens: 100").as_bytes());
+        let yaml = format!(
+            "pipeline: {name}\ntasks: {{call: {{container: {{image: x, command: [run]}}, pools: {{one: 1}}, \
+             rate_limit: {{name: sec, tokens: {tokens}}}}}}}\n"
+        );
+        compiled_in(&yaml, &generous.unwrap_or_else(|| panic!("{problems:?}")))
+    };
+    // The limit has become smaller since they were compiled.
+    let (greedy, modest) = (wants("greedy", 11), wants("modest", 10));
+    let host = world(&[&greedy, &modest], script(json!({"call": 1}), json!({})), &Faults::none());
+    let ended = all(&host, runs(&greedy, 0..1), &Faults::none(), Rates::default());
+    let call = &ended[0].tasks["call"];
+    assert_eq!((call.status.as_str(), call.attempts.len()), ("failed", 0), "{:?}", ended[0].reasons());
+    let reason = call.reason.as_deref().unwrap_or_default();
+    assert!(
+        reason.contains("asks for 11 tokens of the rate limit 'sec', which gives 10 at once"),
+        "{reason}"
+    );
+    let asked_at = seconds(host.world().clock.now());
+    let ended = all(&host, runs(&modest, 0..1), &Faults::none(), Rates::default());
+    assert_eq!(ended[0].run.status.as_str(), "success", "{:?}", ended[0].reasons());
+    assert_eq!(seconds(ended[0].ran[0].started_at), asked_at);
 }
 
 #[test]

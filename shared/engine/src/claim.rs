@@ -5,7 +5,7 @@
 use crate::command::{Decision, Effect};
 use crate::context::{Renderer, Unrendered};
 use crate::ending::Case;
-use crate::rate::{self, Turn};
+use crate::rate::{self, NoTurn, Turn};
 use crate::slots::{self, Grant, Holder, Request, Want};
 use crate::stop::Stop;
 use crate::{View, breaker, idempotency};
@@ -120,12 +120,19 @@ pub(crate) fn claim(
             Some(start) => start,
             None => match rate::take(&used.name, used.tokens, None, view, case.now)? {
                 // Whoever waits as long as it takes always has its tokens taken.
-                Some(Turn { at, .. }) => at,
-                None => {
+                Ok(Turn { at, .. }) => at,
+                Err(NoTurn::Unknown) => {
                     return Ok(Claim::Never(Unrendered(format!(
                         "the rate limit '{}' is not known here: declare it under rate_limits in cauce.yaml, and \
                          deploy that",
                         used.name
+                    ))));
+                }
+                Err(NoTurn::TooMany { most }) => {
+                    return Ok(Claim::Never(Unrendered(format!(
+                        "it asks for {} tokens of the rate limit '{}', which gives {most} at once at most: ask for \
+                         fewer, or let it give more",
+                        used.tokens, used.name
                     ))));
                 }
             },
