@@ -453,6 +453,21 @@ fn a_rerun_and_a_backfill_execute_again_and_say_why() {
 }
 
 #[test]
+fn a_text_that_is_too_long_for_a_lock_or_a_key_is_told_with_its_length_and_the_bound() {
+    let yaml = "pipeline: long\nparams: {x: {type: string}}\ntasks:\n  \
+                locks: {container: {image: x, command: [run]}, lock: \"{{ params.x }}\"}\n  \
+                claims: {container: {image: x, command: [run]}, idempotency: \"{{ params.x }}\"}\n";
+    let compiled = compiled_in(yaml, &project());
+    let host = world(&[&compiled], script(json!({}), json!({})), &Faults::none());
+    let trigger = day(&compiled, "r", json!({"x": "é".repeat(600)}));
+    let ended = all(&host, vec![trigger], &Faults::none(), Rates::default()).remove(0);
+    let reason = |task: &str| ended.tasks[task].reason.clone().unwrap_or_default();
+    let told = "{{ params.x }} renders to a text of 1200 bytes; the text of a";
+    assert_eq!(reason("locks"), format!("lock: {told} lock has at most 512"));
+    assert_eq!(reason("claims"), format!("idempotency: {told} key has at most 1024"));
+}
+
+#[test]
 fn a_claim_whose_owner_failed_stands_in_nobodys_way_and_an_empty_key_is_no_key() {
     let compiled = once("fail");
     let fails = script(json!({"put": 5}), json!({"put": [1]}));
