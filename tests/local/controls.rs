@@ -134,6 +134,32 @@ fn a_request_is_done_once_and_again_once_its_key_is_cleared() {
 }
 
 #[test]
+fn a_key_is_claimed_while_its_task_is_under_way_and_free_once_that_has_failed() {
+    let project = project(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+tasks:
+  load:
+    container: {image: host, command: [sh, -c, "echo ready > ready; read word < hold; exit 1"]}
+    retry: {retries: 0}
+    idempotency: b1
+"#,
+    );
+    let (ready, hold) = (project.fifo("ready"), project.fifo("hold"));
+    let state = || project.cauce(&["idempotency", "--json"]).exits(0).json()["keys"][0]["state"].clone();
+    let run = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    ready.hear();
+    assert_eq!(state(), "claimed");
+    project.cauce(&["idempotency", "show", "p/load/b1"]).exits(0).shows("no result yet");
+    hold.say("go");
+    run.answer().exits(1);
+    assert_eq!(state(), "free");
+    let shown = project.cauce(&["idempotency", "show", "p/load/b1"]).exits(0);
+    shown.shows("its task ended without a result, so the next request under it runs");
+}
+
+#[test]
 fn a_program_inside_a_task_takes_tokens_by_the_entrypoint() {
     let project = project(
         "pipeline: p\ndefaults: {retry: {retries: 0}}\ntasks:\n  \

@@ -268,17 +268,20 @@ fn named(text: &str) -> Result<(&str, &str, &str), Failure> {
     }
 }
 
-fn state(record: &IdempotencyRecord, now: Instant) -> &'static str {
-    match &record.result {
-        None => "claimed",
+/// What a key is at a moment.
+async fn state(record: &IdempotencyRecord, store: &Store, now: Instant) -> Result<&'static str, Failure> {
+    Ok(match &record.result {
+        None if store.is_under_way(&record.holder).await? => "claimed",
+        // Who claimed it has ended without a result: the next one runs.
+        None => "free",
         Some(result) if now < result.until => "done",
         Some(_) => "over",
-    }
+    })
 }
 
-fn document(name: &str, record: &IdempotencyRecord, now: Instant) -> Json {
+fn document(name: &str, record: &IdempotencyRecord, state: &str) -> Json {
     json!({
-        "key": name, "state": state(record, now), "run": record.run, "claimed_at": record.claimed_at,
+        "key": name, "state": state, "run": record.run, "claimed_at": record.claimed_at,
         "why": record.why, "result": record.result,
     })
 }
@@ -295,14 +298,19 @@ fn show_key(text: &str, context: &Context) -> Result<Exit, Failure> {
         .help("'cauce idempotency' lists those that are"));
     };
     let record = IdempotencyRecord::from_item(&item)?;
+    let state = context.block_on(state(&record, &store, now))?;
     if context.json {
-        context.output.json(&document(text, &record, now))?;
+        context.output.json(&document(text, &record, state))?;
         return Ok(Exit::Good);
     }
     let again = record.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
     let mut lines =
         vec![format!("{text} was claimed by {} at {}{again}", record.run, time::moment(record.claimed_at))];
     lines.push(match &record.result {
+        None if state == "free" => format!(
+            "its task ended without a result, so the next request under it runs; 'cauce why {}' says how it ended",
+            record.run
+        ),
         None => format!("no result yet; 'cauce why {}' says how its task stands", record.run),
         Some(result) => {
             let counts = if now < result.until { "counts until" } else { "counted until" };
@@ -347,14 +355,15 @@ fn list(args: &IdempotencyArgs, context: &Context) -> Result<Exit, Failure> {
             }
             let name = format!("{pipeline}/{task}/{key}");
             let until = record.result.as_ref().map(|result| time::moment(result.until)).unwrap_or_default();
+            let state = context.block_on(state(&record, &store, now))?;
             table.row([
                 name.as_str().into(),
-                state(&record, now).into(),
+                state.into(),
                 record.run.as_str().into(),
                 time::moment(record.claimed_at).into(),
                 until.into(),
             ]);
-            documents.push(document(&name, &record, now));
+            documents.push(document(&name, &record, state));
         }
     }
     let nothing = format!("no idempotency key was claimed since {}", time::moment(since));
