@@ -103,6 +103,31 @@ fn a_limit_gives_a_start_at_once_then_an_hour_later_and_says_so() {
     project.cauce(&["limits", "take", "slow", "--tokens", "0"]).exits(2).says("0");
 }
 
+#[test]
+fn what_is_shown_is_what_the_project_says_now() {
+    let project = project(
+        "pipeline: p\nschedule: \"0 6 * * *\"\ntasks:\n  \
+         holds: {container: {image: host, command: [sh, -c, \"echo ready > ready; read word < hold\"]}, \
+         pools: {db: 1, old: 1}, breaker: erp, rate_limit: slow}\n",
+    );
+    project.write("cauce.yaml", format!("{CAUCE_YAML}pools: {{db: 4, old: 4}}\n"));
+    let (ready, hold) = (project.fifo("ready"), project.fifo("hold"));
+    let run = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    ready.hear();
+    let changed = CAUCE_YAML.replace("threshold: 2", "threshold: 7").replace("tokens: 1", "tokens: 5");
+    project.write("cauce.yaml", format!("{changed}pools: {{db: 3}}\n"));
+    project.cauce(&["breakers"]).exits(0).shows("of 7 in 3600 s");
+    project.cauce(&["limits"]).exits(0).shows("5 in 3600 s");
+    let pools = || project.cauce(&["pools", "--json"]).exits(0).json()["pools"].clone();
+    assert_eq!((&pools()[0]["pool"], &pools()[0]["slots"]), (&"db".into(), &3.into()));
+    // One that is held is shown as long as it is, although the project does not name it any more.
+    project.cauce(&["pools"]).exits(0).shows("4, not in cauce.yaml");
+    hold.say("go");
+    run.answer().exits(0);
+    project.cauce(&["pools", "old"]).exits(2).says("there is no pool 'old'");
+    assert_eq!(pools().as_array().map(Vec::len), Some(1));
+}
+
 const ONCE: &str = r#"
 pipeline: p
 params: {batch: {type: string, default: b1}}

@@ -103,6 +103,12 @@ async fn stored(store: Option<&Store>, key: &Key) -> Result<Option<Item>, Failur
     }
 }
 
+/// Whether cauce.yaml counts as it is now: here every command that carries something out tells the store of it, there
+/// the newest deployment has.
+fn is_here(store: Option<&Store>) -> bool {
+    store.is_none_or(|store| store.state().is_some())
+}
+
 fn show_breakers(context: &Context) -> Result<Exit, Failure> {
     let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
     let store = Store::open(context)?;
@@ -111,10 +117,13 @@ fn show_breakers(context: &Context) -> Result<Exit, Failure> {
     let mut documents = Vec::new();
     for (name, declared) in &folder.project.breakers {
         let item = context.block_on(stored(store.as_ref(), &breaker_item(name.as_str())))?;
-        let record = match item {
+        let mut record = match item {
             Some(item) => BreakerRecord::from_item(&item)?,
             None => BreakerRecord::new(declared.settings()),
         };
+        if is_here(store.as_ref()) {
+            record.settings = declared.settings();
+        }
         let state = State::of(&record, now);
         let open = record.open.as_ref();
         let until = open.map(|open| match open.until {
@@ -228,7 +237,8 @@ fn show_limits(context: &Context) -> Result<Exit, Failure> {
     for (name, declared) in &folder.project.rate_limits {
         let item = context.block_on(stored(store.as_ref(), &rate_item(name.as_str())))?;
         let stored = item.as_ref().and_then(rate::read);
-        let settings = stored.as_ref().map_or(declared.settings(), |found| found.settings);
+        let settings = stored.as_ref().filter(|_| !is_here(store.as_ref()));
+        let settings = settings.map_or(declared.settings(), |found| found.settings);
         let ahead = settings.interval_micros().saturating_mul(i64::from(settings.burst) - 1);
         let next = stored.as_ref().map_or(now, |found| found.idle_at.plus_micros(-ahead).max(now));
         let taken = stored.map_or(0, |found| found.taken);
