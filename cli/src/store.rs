@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use cauce_driver::look::{self, LATEST, Named, Pool, RunTasks, texts};
 use cauce_driver::{look_datasets, plan_uri};
+use cauce_engine::status::is_under_way;
 use cauce_engine::{Prepared, slots};
 use cauce_local::clock::SystemClock;
 use cauce_local::objects::FolderObjects;
@@ -377,6 +378,21 @@ impl Store {
         let Some(item) = item else { return Ok(None) };
         let record = TaskRecord::from_item(&item)?;
         Ok(record.attempts.iter().find(|a| a.number == *attempt).map(|attempt| attempt.started_at))
+    }
+
+    /// Whether the task run of a holder's name is under way.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn is_under_way(&self, name: &str) -> Result<bool, Failure> {
+        let holder = slots::Holder::parse(name);
+        let Some(slots::Holder { run_key, generation, attempt: Some((task, index, _)) }) = holder else {
+            return Ok(false);
+        };
+        let run = self.table.get(&run_item(&run_key)).await?;
+        let task = self.table.get(&task_item(&run_key, &task, index)).await?;
+        let (Some(run), Some(task)) = (run, task) else { return Ok(false) };
+        Ok(is_under_way(generation, &RunRecord::from_item(&run)?, &TaskRecord::from_item(&task)?))
     }
 
     /// The run that an item of a holder's name belongs to.

@@ -136,9 +136,12 @@ pub(crate) fn mark(
     let mut entry = entry(now, "mark", Some(by), &run);
     entry.task = Some(task.to_owned());
     entry.detail = json!({"status": status, "before": effective(&run, index, Some(before))});
+    // What is said of its end later does not make it last longer.
+    let ended_at = before.ended_at.filter(|_| before.status.is_terminal()).unwrap_or(now);
     let mut case = Case { run: &run, prepared: &prepared, task: index, loaded, now };
-    let mut writes = case.end(status, Some(reason)).writes;
-    writes.push(entry.write());
+    case.end(status, Some(reason));
+    case.record().ended_at = Some(ended_at);
+    let writes = vec![case.write(), entry.write()];
     // Nothing waits at its gates: the run is over. Only the record changes.
     Ok(Decision { writes, reply, ..Decision::default() })
 }

@@ -32,14 +32,12 @@ pub fn next(
     now: Instant,
 ) -> Next {
     let class = failure.class;
-    if class == FailureClass::Exit
-        && failure.exit_code.is_some_and(|code| plan.skip_on_exit_code.contains(&code))
-    {
+    // The program's own word: it ended by itself, and nobody says why it was killed where its code tells so.
+    let ended_with = failure.exit_code.filter(|_| matches!(class, FailureClass::Exit | FailureClass::Killed));
+    if ended_with.is_some_and(|code| plan.skip_on_exit_code.contains(&code)) {
         return Next::Skip;
     }
-    if class == FailureClass::Exit
-        && failure.exit_code.is_some_and(|code| plan.final_exit_codes.contains(&code))
-    {
+    if ended_with.is_some_and(|code| plan.final_exit_codes.contains(&code)) {
         return Next::Fail;
     }
     let wanted =
@@ -224,6 +222,22 @@ mod tests {
         };
         assert_eq!(after(2), Next::Fail);
         assert_eq!(after(3), Next::Retry { seconds: 10 });
+    }
+
+    #[test]
+    fn an_exit_code_skips_whatever_its_class_is_where_the_program_ended_by_itself() {
+        let with = RetryPlan { skip_on_exit_code: vec![99, 137], ..plan(3) };
+        let after = |class, code| {
+            let failure = Failure { exit_code: Some(code), ..Failure::new(class, "") };
+            next(&with, &RunKey::new("p", "r"), &record(&[class]), &failure, NOW)
+        };
+        assert_eq!(after(FailureClass::Exit, 99), Next::Skip);
+        assert_eq!(after(FailureClass::Killed, 137), Next::Skip);
+        let again = Next::Retry { seconds: 10 };
+        assert_eq!(after(FailureClass::Exit, 3), again);
+        assert_eq!(after(FailureClass::OutOfMemory, 137), again);
+        assert_eq!(after(FailureClass::Timeout, 137), again);
+        assert_eq!(after(FailureClass::UserInitiated, 137), again);
     }
 
     #[test]
