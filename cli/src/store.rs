@@ -28,7 +28,7 @@ use cauce_model::record::{
     PipelineRecord, Record, RunRecord, TASK_PREFIX, TaskRecord, run_item, run_partition, task_item,
 };
 use cauce_model::streak::{StreakRecord, streak_item};
-use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunRef};
+use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunRef, TaskStatus};
 use cauce_ports::{Objects, Table};
 
 use crate::context::Context;
@@ -465,6 +465,21 @@ impl RunView {
     /// The run's status as people see it.
     pub(crate) fn status(&self) -> String {
         if self.is_interrupted() { "interrupted".to_owned() } else { self.run.status.to_string() }
+    }
+
+    /// Whether the run ended before anything was decided about a task.
+    pub(crate) fn did_not_run(&self, task: u32) -> bool {
+        self.run.status.is_terminal() && self.status_of(task) == TaskStatus::Waiting
+    }
+
+    /// A task's status as people see it.
+    pub(crate) fn task_status(&self, task: u32) -> &'static str {
+        if self.did_not_run(task) { "did not run" } else { self.status_of(task).as_str() }
+    }
+
+    /// Whether the run ended before anything was decided about any of its tasks.
+    pub(crate) fn never_began(&self) -> bool {
+        (0..).zip(self.each()).all(|(task, _)| self.did_not_run(task))
     }
 
     /// The task of a name, or near names.

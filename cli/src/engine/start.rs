@@ -271,10 +271,14 @@ pub(crate) async fn conclude(store: &Store, names: &[RunRef], context: &Context)
         }
         if names.len() == 1 {
             context.output.table(&tasks(&view))?;
-            if let Some(message) = message.filter(|_| !good) {
+            if let Some(message) = message {
                 context.output.talk(&format!("{name} {status}: {message}"));
                 let env = context.env_option();
-                context.output.talk(&format!("why: cauce why {name}{env}; again: cauce rerun {name}{env}"));
+                if !good || view.never_began() {
+                    context
+                        .output
+                        .talk(&format!("why: cauce why {name}{env}; again: cauce rerun {name}{env}"));
+                }
             }
         }
     }
