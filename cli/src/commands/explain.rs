@@ -195,7 +195,7 @@ fn of_class(class: FailureClass) -> (&'static str, &'static str) {
             "Lower `max_active_tasks` or `max_concurrency`, or ask AWS for a higher rate.",
         ),
         FailureClass::ImageMissing => (
-            "The image does not exist; on one machine, the program was not found.",
+            "The image does not exist; on one machine, the task's program was not found, or may not be executed.",
             "Check the image's name and tag in cauce.yaml; on one machine, its `local` command and PATH.",
         ),
         FailureClass::ImagePull => (
@@ -217,8 +217,10 @@ fn of_class(class: FailureClass) -> (&'static str, &'static str) {
         ),
         FailureClass::Exit => (
             "The program ended with an exit code other than 0.",
-            "`cauce logs RUN TASK` shows what it printed; `cauce show RUN` the exit code. 127 on one machine: the \
-             program was not found; 128 and more: it was ended by signal 128 less.",
+            "`cauce logs RUN TASK` shows what it printed; `cauce show RUN` the exit code. 128 and more: it was ended by \
+             signal 128 less. 127 and 126 are a shell's words for a command in its script: 127, there is none of that \
+             name on the task's PATH; 126, it is there and may not be executed. On AWS `cauce-run` ends with 127 too, \
+             when the task's own program cannot be started; on one machine that is the class `image_missing`.",
         ),
         FailureClass::Timeout => (
             "The attempt took longer than `timeout`, and was stopped.",
@@ -271,6 +273,15 @@ mod tests {
         for name in runs.chain(classes).chain(TaskStatus::ALL.into_iter().map(TaskStatus::as_str)) {
             assert!(word(name).is_some_and(|(_, text)| text.len() > 30), "{name}");
         }
+    }
+
+    #[test]
+    fn a_command_that_a_shell_does_not_find_is_not_a_program_that_cannot_be_started() {
+        let (_, exit) = word("exit").unwrap();
+        assert!(exit.contains("127 and 126 are a shell's words"), "{exit}");
+        assert!(exit.contains("on one machine that is the class `image_missing`"), "{exit}");
+        let (_, missing) = word("image_missing").unwrap();
+        assert!(missing.contains("was not found, or may not be executed"), "{missing}");
     }
 
     #[test]
