@@ -95,6 +95,23 @@ fn state_dir(context: &Context) -> PathBuf {
     context.state_dir_of(root)
 }
 
+/// Opens a state folder, and tells of one that was not whole.
+///
+/// # Errors
+/// A folder of a newer version, one of another program, or one that is not permitted.
+pub(crate) fn open_state(root: &Path, context: &Context) -> Result<StateDir, Failure> {
+    let lost = StateDir::not_whole(root);
+    let state = StateDir::open(root)?;
+    if let Some(lost) = lost {
+        context.output.talk(&format!(
+            "warning: the state folder was not whole: {} was missing or empty, and is written again; look whether \
+             anything else is missing, and restore that from a copy",
+            shown(&lost, context)
+        ));
+    }
+    Ok(state)
+}
+
 impl Store {
     /// Opens the store that the context names, if there is one.
     ///
@@ -105,10 +122,10 @@ impl Store {
             return Ok(Some(Self::there(&there)));
         }
         let root = state_dir(context);
-        if !root.join("format").exists() {
+        if !StateDir::exists(&root) {
             return Ok(None);
         }
-        let state = StateDir::open(&root)?;
+        let state = open_state(&root, context)?;
         if !state.table().exists() {
             return Ok(None);
         }
@@ -500,8 +517,10 @@ impl RunView {
 
 /// That nothing has run here, and where was looked.
 pub(crate) fn nothing_yet(context: &Context) -> Failure {
-    let place = shown(&state_dir(context), context);
-    Failure::bad_input(format!("no runs yet: there is no state in {place}")).help(
+    let root = state_dir(context);
+    let place = shown(&root, context);
+    let missing = if StateDir::exists(&root) { "table.sqlite" } else { "state" };
+    Failure::bad_input(format!("no runs yet: there is no {missing} in {place}")).help(
         "start one with 'cauce run FILE'; state lies beside cauce.yaml, go to that folder or name it with --state-dir",
     )
 }
