@@ -132,6 +132,7 @@ fn a_program_inside_a_task_takes_tokens_by_the_entrypoint() {
     let project = project(
         "pipeline: p\ndefaults: {retry: {retries: 0}}\ntasks:\n  \
          calls: {container: {image: host, command: [cauce-run, limits, take, slow]}}\n  \
+         script: {needs: [calls], container: {image: host, command: [sh, -c, 'cauce-run limits take slow --timeout 60 || test $? = 1']}}\n  \
          hasty: {needs: [calls], container: {image: host, command: [cauce-run, limits, take, slow, --timeout, '60']}}\n",
     );
     project.cauce(&["run", "p.yaml", "--logical-date", DAY]).exits(1);
@@ -139,6 +140,7 @@ fn a_program_inside_a_task_takes_tokens_by_the_entrypoint() {
     log.shows("nothing is taken: the limit 'slow' has its next start at");
     let run = project.cauce(&["show", &format!("p/{DAY}"), "--json"]).exits(0).json();
     assert_eq!(run["tasks"]["calls"]["status"], "success", "{run}");
+    assert_eq!(run["tasks"]["script"]["status"], "success", "a script finds it too: {run}");
     assert_eq!(run["tasks"]["hasty"]["attempts"][0]["exit_code"], 1, "{run}");
     let limits = project.cauce(&["limits", "--json"]).exits(0).json();
     assert_eq!(limits["limits"][0]["taken"], 1, "who cannot wait takes nothing: {limits}");
