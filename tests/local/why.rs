@@ -140,6 +140,38 @@ fn what_of_a_run_that_went_well_is_said_is_true() {
 }
 
 #[test]
+fn a_failure_leads_to_what_tells_more() {
+    let project = Project::of(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+defaults: {retry: {retries: 0}}
+tasks:
+  each: {map: {over: [a, b, c]}, container: {image: host, command: [sh, -c, "test {{ item }} = a"]}}
+  call: {breaker: api, container: {image: host, command: ["false"]}}
+  again: {needs: [call], trigger_rule: all_done, breaker: {name: api, on_open: fail}, container: {image: host, command: ["true"]}}
+"#,
+    );
+    project.write(
+        "cauce.yaml",
+        "images:\n  host: {local: []}\nbreakers: {api: {threshold: 1, window: 10m, reset_after: 5m}}\n",
+    );
+    project.run().exits(1);
+    let each = why(&project, &["each"]).shows("items that failed: 1, 2\n");
+    let each = each.shows("of item 1, attempt 1 ended with class exit: exit code 1\n");
+    each.shows("'cauce logs p/2026-01-05 each --item 1' shows what it printed");
+    why(&project, &["again"])
+        .shows("dependency: the breaker 'api' is open")
+        .shows("'cauce explain dependency'");
+    project.cauce(&["logs", "p/@latest", "call", "--attempt", "4"]).exits(2).says("its only attempt is 1");
+    let no_task = project.cauce(&["mark", "p/@latest", "zzzzzz", "failed"]).exits(2);
+    no_task.says("has no task 'zzzzzz'").says("its tasks are each, call, again");
+    for word in ["interrupted", "did not run"] {
+        project.cauce(&["explain", word]).exits(0).shows(&format!("# {word}: a status"));
+    }
+}
+
+#[test]
 fn attempts_that_never_started_are_counted_apart_and_none_follows_while_nobody_runs_it() {
     let project = Project::of(
         r#"

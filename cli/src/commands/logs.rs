@@ -156,8 +156,12 @@ pub(super) fn no_log(view: &RunView, args: &LogsArgs) -> Result<Failure, Failure
         (Some(number), Some(record)) if !record.attempts.is_empty() => {
             let made: Vec<String> =
                 record.attempts.iter().map(|attempt| attempt.number.to_string()).collect();
-            Failure::bad_input(format!("{name} of {run} has no attempt {number}"))
-                .help(format!("its attempts are {}", made.join(", ")))
+            Failure::bad_input(format!("{name} of {run} has no attempt {number}")).help(
+                match made.as_slice() {
+                    [only] => format!("its only attempt is {only}"),
+                    _ => format!("its attempts are {}", made.join(", ")),
+                },
+            )
         }
         _ if plan.kind.machine() != Some("container") => {
             Failure::bad_input(format!("{name} starts no program, so it has no log"))

@@ -12,7 +12,7 @@ use cauce_local::clock::SystemClock;
 use cauce_model::control::{BreakerRecord, HeldBackBy, HeldBackRecord, OpenRecord, breaker_item};
 use cauce_model::plan::{DeadlineAction, OnTimeout, TaskIndex, TaskKind, TaskPlan};
 use cauce_model::record::{ApprovalRecord, Record, TaskRecord, gate_item};
-use cauce_model::{Instant, RunStatus, TaskStatus};
+use cauce_model::{FailureClass, Instant, RunStatus, TaskStatus};
 use cauce_ports::{Clock, Table};
 use serde_json::{Map, json};
 
@@ -512,6 +512,15 @@ fn running(
     }
 }
 
+/// The numbers of items, cut after a few.
+fn shown_numbers(items: &[u32]) -> String {
+    let mut shown: Vec<String> = items.iter().take(NAMED_MAX).map(u32::to_string).collect();
+    if items.len() > NAMED_MAX {
+        shown.push(format!("{} more", items.len() - NAMED_MAX));
+    }
+    shown.join(", ")
+}
+
 /// The items that do not run: in line, each pool by itself, and between two attempts.
 fn waiting_items(items: &[TaskRecord], is_interrupted: bool) -> Vec<String> {
     let mut in_line: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
@@ -520,16 +529,9 @@ fn waiting_items(items: &[TaskRecord], is_interrupted: bool) -> Vec<String> {
             in_line.entry(pool).or_default().extend(item.index);
         }
     }
-    let numbers = |items: &[u32]| {
-        let mut shown: Vec<String> = items.iter().take(NAMED_MAX).map(u32::to_string).collect();
-        if items.len() > NAMED_MAX {
-            shown.push(format!("{} more", items.len() - NAMED_MAX));
-        }
-        shown.join(", ")
-    };
     let mut lines: Vec<String> = in_line
         .iter()
-        .map(|(pool, items)| format!("items that wait for {}: {}", pool_words(pool), numbers(items)))
+        .map(|(pool, items)| format!("items that wait for {}: {}", pool_words(pool), shown_numbers(items)))
         .collect();
     let pausing = items.iter().filter(|item| item.status == TaskStatus::Retrying);
     let pausing: Vec<(&TaskRecord, Instant)> =
@@ -541,7 +543,7 @@ fn waiting_items(items: &[TaskRecord], is_interrupted: bool) -> Vec<String> {
             true => format!("once the run is resumed, the first not before {at}"),
             false => format!("the first at {at}"),
         };
-        lines.push(format!("items that failed and are tried again: {}, {when}", numbers(&items)));
+        lines.push(format!("items that failed and are tried again: {}, {when}", shown_numbers(&items)));
     }
     lines
 }
@@ -599,11 +601,22 @@ fn retrying(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, becaus
 
 fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
     add_last_failure(record, because);
-    let bad =
-        view.items.get(&plan.name).into_iter().flatten().filter(|item| item.status == TaskStatus::Failed);
-    let bad: Vec<String> = bad.filter_map(|item| item.index).map(|index| index.to_string()).collect();
+    let items = view.items.get(&plan.name).map(Vec::as_slice).unwrap_or_default();
+    let bad: Vec<&TaskRecord> = items.iter().filter(|item| item.status == TaskStatus::Failed).collect();
     if !bad.is_empty() {
-        because.push(format!("items that failed: {}", bad.join(", ")));
+        let numbers: Vec<u32> = bad.iter().filter_map(|item| item.index).collect();
+        because.push(format!("items that failed: {}", shown_numbers(&numbers)));
+    }
+    if let Some((item, index)) = bad.first().and_then(|item| Some((*item, item.index?))) {
+        because.extend(last_failure(Some(item)).map(|failure| format!("of item {index}, {failure}")));
+        if let Some(class) = item.attempts.last().and_then(|attempt| attempt.class) {
+            because.push(format!("'cauce explain {class}' tells what to do"));
+        }
+        if item.attempts.last().is_some_and(|attempt| attempt.log.is_some()) {
+            let (run, env) = (&view.run.run, &view.env_option);
+            because
+                .push(format!("'cauce logs {run} {} --item {index}{env}' shows what it printed", plan.name));
+        }
     }
     if record.is_some_and(|record| record.allowed_failure) {
         because.push("allow_failure: it counts as success below it and for the run".to_owned());
@@ -614,11 +627,18 @@ fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because:
         because.push(format!("it started the run {run}; 'cauce why {run}{env}' goes on from there"));
     } else if let Some(class) = record.and_then(|record| record.attempts.last()?.class) {
         because.push(format!("'cauce explain {class}' tells what to do"));
+    } else if let Some(class) = record.and_then(class_of_reason) {
+        because.push(format!("'cauce explain {class}' tells what to do"));
     }
     if record.and_then(|record| record.attempts.last()).is_some_and(|attempt| attempt.log.is_some()) {
         let (run, env) = (&view.run.run, &view.env_option);
         because.push(format!("'cauce logs {run} {}{env}' shows what it printed", plan.name));
     }
+}
+
+/// The class with which the reason of a task begins that failed without an attempt.
+fn class_of_reason(record: &TaskRecord) -> Option<FailureClass> {
+    FailureClass::parse(record.reason.as_deref()?.split_once(": ")?.0)
 }
 
 /// What became of the failure of a task that has a fallback.

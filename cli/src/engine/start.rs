@@ -87,7 +87,10 @@ pub(crate) fn check_task(plan: &Plan, task: Option<&str>) -> Result<(), Failure>
     let failure = Failure::bad_input(format!("the pipeline {} has no task '{task}'", plan.pipeline));
     Err(match crate::suggest::nearest(task, plan.tasks.iter().map(|t| t.name.as_str())) {
         Some(near) => failure.help(format!("did you mean '{near}'?")),
-        None => failure,
+        None => {
+            let known: Vec<&str> = plan.tasks.iter().map(|task| task.name.as_str()).collect();
+            failure.help(format!("its tasks are {}", known.join(", ")))
+        }
     })
 }
 
