@@ -49,7 +49,11 @@ fn a_breaker_opens_after_its_failures_and_a_person_resets_it() {
     project.cauce(&["breakers", "reset", "erp"]).exits(0).says("closed");
     project.cauce(&["run", "p.yaml", "--logical-date", "2026-01-08"]).exits(0);
     project.cauce(&["audit"]).exits(0).shows("reset_breaker");
-    project.cauce(&["breakers", "reset", "epr"]).exits(2).says("there is no breaker 'epr'");
+    project
+        .cauce(&["breakers", "reset", "epr"])
+        .exits(2)
+        .says("there is no breaker 'epr'")
+        .says("'cauce breakers' lists");
 }
 
 #[test]
@@ -93,7 +97,11 @@ fn a_limit_gives_a_start_at_once_then_an_hour_later_and_says_so() {
         (&2.into(), &shown["limits"][0]["next_start"])
     );
     project.cauce(&["limits", "take", "slow", "--timeout", "90000", "--no-wait"]).exits(0);
-    project.cauce(&["limits", "take", "fast"]).exits(2).says("there is no rate limit 'fast'");
+    project
+        .cauce(&["limits", "take", "fast"])
+        .exits(2)
+        .says("there is no rate limit 'fast'")
+        .says("'cauce limits' lists");
     project.cauce(&["limits", "take", "slow", "--tokens", "0"]).exits(2).says("0");
 }
 
