@@ -49,7 +49,11 @@ fn a_breaker_opens_after_its_failures_and_a_person_resets_it() {
     project.cauce(&["breakers", "reset", "erp"]).exits(0).says("closed");
     project.cauce(&["run", "p.yaml", "--logical-date", "2026-01-08"]).exits(0);
     project.cauce(&["audit"]).exits(0).shows("reset_breaker");
-    project.cauce(&["breakers", "reset", "epr"]).exits(2).says("there is no breaker 'epr'");
+    project
+        .cauce(&["breakers", "reset", "epr"])
+        .exits(2)
+        .says("there is no breaker 'epr'")
+        .says("'cauce breakers' lists");
 }
 
 #[test]
@@ -99,7 +103,11 @@ fn a_limit_gives_a_start_at_once_then_an_hour_later_and_says_so() {
         "nothing is taken: 1000000 tokens are asked for, and the rate limit 'slow' gives 1 at once at most",
     );
     assert_eq!(project.cauce(&["limits", "--json"]).exits(0).json(), before);
-    project.cauce(&["limits", "take", "fast"]).exits(2).says("there is no rate limit 'fast'");
+    project
+        .cauce(&["limits", "take", "fast"])
+        .exits(2)
+        .says("there is no rate limit 'fast'")
+        .says("'cauce limits' lists");
     project.cauce(&["limits", "take", "slow", "--tokens", "0"]).exits(2).says("0");
 }
 
@@ -189,6 +197,7 @@ fn a_program_inside_a_task_takes_tokens_by_the_entrypoint() {
     let project = project(
         "pipeline: p\ndefaults: {retry: {retries: 0}}\ntasks:\n  \
          calls: {container: {image: host, command: [cauce-run, limits, take, slow]}}\n  \
+         script: {needs: [calls], container: {image: host, command: [sh, -c, 'cauce-run limits take slow --timeout 60 || test $? = 1']}}\n  \
          hasty: {needs: [calls], container: {image: host, command: [cauce-run, limits, take, slow, --timeout, '60']}}\n",
     );
     project.cauce(&["run", "p.yaml", "--logical-date", DAY]).exits(1);
@@ -196,6 +205,7 @@ fn a_program_inside_a_task_takes_tokens_by_the_entrypoint() {
     log.shows("nothing is taken: the limit 'slow' has its next start at");
     let run = project.cauce(&["show", &format!("p/{DAY}"), "--json"]).exits(0).json();
     assert_eq!(run["tasks"]["calls"]["status"], "success", "{run}");
+    assert_eq!(run["tasks"]["script"]["status"], "success", "a script finds it too: {run}");
     assert_eq!(run["tasks"]["hasty"]["attempts"][0]["exit_code"], 1, "{run}");
     let limits = project.cauce(&["limits", "--json"]).exits(0).json();
     assert_eq!(limits["limits"][0]["taken"], 1, "who cannot wait takes nothing: {limits}");

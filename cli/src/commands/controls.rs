@@ -72,7 +72,8 @@ fn set(name: &str, open: bool, context: &Context) -> Result<Exit, Failure> {
     let actor = actor(context)?;
     let told = context.block_on(async {
         let by = Some(actor.by(context).await?);
-        actor.execute(&Command::SetBreaker { breaker: name.to_owned(), open, by }).await
+        let told = actor.execute(&Command::SetBreaker { breaker: name.to_owned(), open, by }).await;
+        told.map_err(|failure| listed(failure, "breakers"))
     })?;
     if context.json {
         context.output.json(&told)?;
@@ -93,6 +94,14 @@ fn actor(context: &Context) -> Result<Actor, Failure> {
         context.block_on(actor.execute(&define))?;
     }
     Ok(actor)
+}
+
+/// The refusal of a name that nothing has, with where the names are.
+fn listed(failure: Failure, command: &str) -> Failure {
+    if failure.exit == Exit::BadInput && failure.message.starts_with("there is no ") {
+        return failure.help(format!("'cauce {command}' lists them; they are declared in cauce.yaml"));
+    }
+    failure
 }
 
 /// A thing of the project file, with what the store has under its key, where there is a store.
@@ -204,7 +213,7 @@ fn take(args: &TakeArgs, context: &Context) -> Result<Exit, Failure> {
     let command =
         Command::Take { limit: args.name.clone(), tokens: args.tokens, within_seconds: args.timeout };
     let told = context.block_on(async {
-        let told = actor.execute(&command).await?;
+        let told = actor.execute(&command).await.map_err(|failure| listed(failure, "limits"))?;
         let micros = told["wait_micros"].as_u64().unwrap_or_default();
         if !args.no_wait && told["taken"] == true {
             #[expect(

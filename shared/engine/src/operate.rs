@@ -2,7 +2,7 @@
 
 use crate::command::{Command, Decision, Effect, ExecutionEnd, Finish, Outcome, Pause, Reply};
 use crate::ending::{Case, notice};
-use crate::status::{effective, load_run, load_task, task_records};
+use crate::status::{effective, load_run, load_task, marked, task_records};
 use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
 use crate::{Settings, View, close, consumers, streak, ticks};
@@ -127,7 +127,7 @@ pub(crate) fn mark(
     let loaded = load_task(view, run_key, run.generation, task, None)?;
     let status = if success { TaskStatus::Success } else { TaskStatus::Failed };
     let reply = Reply::Ok(json!({"status": status}));
-    let reason = format!("marked as {status} by {by}");
+    let reason = marked(status, by);
     let before = &loaded.record;
     let is_repeat = before.generation == run.generation && before.status == status;
     if is_repeat && before.reason.as_ref() == Some(&reason) {

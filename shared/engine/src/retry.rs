@@ -45,20 +45,8 @@ pub fn next(
     if class.is_final() || !wanted {
         return Next::Fail;
     }
-    // A failure is charged to the platform's budget when the program never started, or may be
-    // started again after an interruption; otherwise to the user's, so that `retries: 0` means
-    // started at most once.
-    let to_platform =
-        |class: FailureClass| class.never_started() || class.is_infrastructure() && plan.restartable;
-    let charged = record
-        .attempts
-        .iter()
-        .skip(record.settled_attempts as usize)
-        .filter_map(|attempt| attempt.class)
-        .filter(|past| to_platform(*past) == to_platform(class))
-        .count() as u32;
-    let budget = if to_platform(class) { plan.infrastructure_retries } else { plan.retries };
-    if charged > budget {
+    let Budget { charged, retries, .. } = budget(plan, record, class);
+    if charged > retries {
         return Next::Fail;
     }
     let seconds = delay(plan, run_key, record, charged);
@@ -87,6 +75,34 @@ pub(crate) fn after_interruption(
             Some(format!("{what}, and its retries allow no further attempt: `cauce rerun` makes one"))
         }
     }
+}
+
+/// What the failures of a task run are charged to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Budget {
+    /// How many failures of this generation were charged to it.
+    pub charged: u32,
+    /// So many of them are followed by another attempt.
+    pub retries: u32,
+    /// Whether it is the platform's, which `retries` of the file does not bound.
+    pub is_platform: bool,
+}
+
+/// What a failure of a class is charged to: the platform's budget when the program never started, or may be
+/// started again after an interruption; otherwise the user's, so that `retries: 0` means started at most once.
+pub fn budget(plan: &RetryPlan, record: &TaskRecord, class: FailureClass) -> Budget {
+    let to_platform =
+        |class: FailureClass| class.never_started() || class.is_infrastructure() && plan.restartable;
+    let is_platform = to_platform(class);
+    let charged = record
+        .attempts
+        .iter()
+        .skip(record.settled_attempts as usize)
+        .filter_map(|attempt| attempt.class)
+        .filter(|past| to_platform(*past) == is_platform)
+        .count() as u32;
+    let retries = if is_platform { plan.infrastructure_retries } else { plan.retries };
+    Budget { charged, retries, is_platform }
 }
 
 /// Why an attempt after the first one of this generation may not begin at `moment` any more.

@@ -70,6 +70,16 @@ pub fn effective(run: &RunRecord, task: TaskIndex, record: Option<&TaskRecord>) 
     }
 }
 
+/// The reason of a task of which a person said how it ended.
+pub(crate) fn marked(status: TaskStatus, by: &str) -> String {
+    format!("marked as {status} by {by}")
+}
+
+/// Who said how a task ended, where a person did.
+pub fn marked_by(record: &TaskRecord) -> Option<&str> {
+    record.reason.as_deref()?.strip_prefix(marked(record.status, "").as_str())
+}
+
 /// The status as rules count it: an excused failure is a success.
 pub fn counted(status: TaskStatus, allow_failure: bool) -> TaskStatus {
     if allow_failure && matches!(status, TaskStatus::Failed | TaskStatus::UpstreamFailed) {
