@@ -721,6 +721,7 @@ mod tests {
             item_since: BTreeMap::new(),
             items_of: None,
             stands_since: None,
+            revived: false,
             only: None,
             cancel: None,
             teardown: None,
