@@ -61,7 +61,7 @@ impl Tone {
             "failed" | "upstream_failed" | "cancelled" => Self::Bad,
             "running" => Self::Busy,
             "retrying" | "queued" | "interrupted" => Self::Warn,
-            "skipped" | "waiting" => Self::Faint,
+            "skipped" | "waiting" | "did not run" => Self::Faint,
             _ => Self::Plain,
         }
     }

@@ -25,9 +25,8 @@ fn page() -> String {
 
 fn describe(command: &clap::Command, parent: &str, out: &mut String) {
     let name = format!("{parent} {}", command.get_name());
-    let does_something =
-        named(command).any(|option| !option.is_global_set()) || command.get_positionals().next().is_some();
-    if does_something || !command.has_subcommands() {
+    // A group whose subcommand has to be named is no command of its own.
+    if !command.is_subcommand_required_set() {
         describe_itself(command, &name, out);
     }
     for below in command.get_subcommands() {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use cauce_driver::look::{self, LATEST, Named, Pool, RunTasks, texts};
 use cauce_driver::{look_datasets, plan_uri};
+use cauce_engine::status::is_under_way;
 use cauce_engine::{Prepared, slots};
 use cauce_local::clock::SystemClock;
 use cauce_local::objects::FolderObjects;
@@ -28,7 +29,7 @@ use cauce_model::record::{
     PipelineRecord, Record, RunRecord, TASK_PREFIX, TaskRecord, run_item, run_partition, task_item,
 };
 use cauce_model::streak::{StreakRecord, streak_item};
-use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunRef};
+use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunRef, TaskStatus};
 use cauce_ports::{Objects, Table};
 
 use crate::context::Context;
@@ -95,6 +96,23 @@ fn state_dir(context: &Context) -> PathBuf {
     context.state_dir_of(root)
 }
 
+/// Opens a state folder, and tells of one that was not whole.
+///
+/// # Errors
+/// A folder of a newer version, one of another program, or one that is not permitted.
+pub(crate) fn open_state(root: &Path, context: &Context) -> Result<StateDir, Failure> {
+    let lost = StateDir::not_whole(root);
+    let state = StateDir::open(root)?;
+    if let Some(lost) = lost {
+        context.output.talk(&format!(
+            "warning: the state folder was not whole: {} was missing or empty, and is written again; look whether \
+             anything else is missing, and restore that from a copy",
+            shown(&lost, context)
+        ));
+    }
+    Ok(state)
+}
+
 impl Store {
     /// Opens the store that the context names, if there is one.
     ///
@@ -105,10 +123,10 @@ impl Store {
             return Ok(Some(Self::there(&there)));
         }
         let root = state_dir(context);
-        if !root.join("format").exists() {
+        if !StateDir::exists(&root) {
             return Ok(None);
         }
-        let state = StateDir::open(&root)?;
+        let state = open_state(&root, context)?;
         if !state.table().exists() {
             return Ok(None);
         }
@@ -379,6 +397,21 @@ impl Store {
         Ok(record.attempts.iter().find(|a| a.number == *attempt).map(|attempt| attempt.started_at))
     }
 
+    /// Whether the task run of a holder's name is under way.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn is_under_way(&self, name: &str) -> Result<bool, Failure> {
+        let holder = slots::Holder::parse(name);
+        let Some(slots::Holder { run_key, generation, attempt: Some((task, index, _)) }) = holder else {
+            return Ok(false);
+        };
+        let run = self.table.get(&run_item(&run_key)).await?;
+        let task = self.table.get(&task_item(&run_key, &task, index)).await?;
+        let (Some(run), Some(task)) = (run, task) else { return Ok(false) };
+        Ok(is_under_way(generation, &RunRecord::from_item(&run)?, &TaskRecord::from_item(&task)?))
+    }
+
     /// The run that an item of a holder's name belongs to.
     ///
     /// # Errors
@@ -467,6 +500,21 @@ impl RunView {
         if self.is_interrupted() { "interrupted".to_owned() } else { self.run.status.to_string() }
     }
 
+    /// Whether the run ended before anything was decided about a task.
+    pub(crate) fn did_not_run(&self, task: u32) -> bool {
+        self.run.status.is_terminal() && self.status_of(task) == TaskStatus::Waiting
+    }
+
+    /// A task's status as people see it.
+    pub(crate) fn task_status(&self, task: u32) -> &'static str {
+        if self.did_not_run(task) { "did not run" } else { self.status_of(task).as_str() }
+    }
+
+    /// Whether the run ended before anything was decided about any of its tasks.
+    pub(crate) fn never_began(&self) -> bool {
+        (0..).zip(self.each()).all(|(task, _)| self.did_not_run(task))
+    }
+
     /// The task of a name, or near names.
     ///
     /// # Errors
@@ -485,8 +533,10 @@ impl RunView {
 
 /// That nothing has run here, and where was looked.
 pub(crate) fn nothing_yet(context: &Context) -> Failure {
-    let place = shown(&state_dir(context), context);
-    Failure::bad_input(format!("no runs yet: there is no state in {place}")).help(
+    let root = state_dir(context);
+    let place = shown(&root, context);
+    let missing = if StateDir::exists(&root) { "table.sqlite" } else { "state" };
+    Failure::bad_input(format!("no runs yet: there is no {missing} in {place}")).help(
         "start one with 'cauce run FILE'; state lies beside cauce.yaml, go to that folder or name it with --state-dir",
     )
 }

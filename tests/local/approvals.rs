@@ -134,3 +134,28 @@ fn a_simulation_answers_as_its_files_say() {
     }
     assert!(project.lines("mail.jsonl").is_empty(), "a simulation tells nobody");
 }
+
+#[test]
+fn a_simulation_answers_as_the_outcome_says() {
+    let project = Project::of(
+        r#"
+pipeline: p
+tasks:
+  ask: {approval: {message: "ship?", on_reject: continue}}
+  ship: {needs: [ask], if: "{{ outputs.ask.decision == 'approved' }}", pass: {}}
+"#,
+    );
+    let simulate = |outcome: &str| {
+        project.write("o.json", format!("{{\"ask\": {outcome}}}"));
+        project.cauce(&["simulate", "p.yaml", "--outcomes", "o.json"])
+    };
+    for no in
+        [r#""failed""#, r#""rejected""#, r#"{"status": "failed"}"#, r#"{"output": {"decision": "rejected"}}"#]
+    {
+        simulate(no).exits(0).shows("rejected by simulation").shows("is false");
+    }
+    simulate(r#"{"output": {"decision": "approved"}}"#).exits(0).shows("approved by simulation");
+    for wrong in [r#"{"output": {"decision": "no"}}"#, r#"{"output": {"by": "ana"}}"#] {
+        simulate(wrong).exits(2).says("the approval 'ask' has no outcome");
+    }
+}

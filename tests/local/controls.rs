@@ -49,7 +49,11 @@ fn a_breaker_opens_after_its_failures_and_a_person_resets_it() {
     project.cauce(&["breakers", "reset", "erp"]).exits(0).says("closed");
     project.cauce(&["run", "p.yaml", "--logical-date", "2026-01-08"]).exits(0);
     project.cauce(&["audit"]).exits(0).shows("reset_breaker");
-    project.cauce(&["breakers", "reset", "epr"]).exits(2).says("there is no breaker 'epr'");
+    project
+        .cauce(&["breakers", "reset", "epr"])
+        .exits(2)
+        .says("there is no breaker 'epr'")
+        .says("'cauce breakers' lists");
 }
 
 #[test]
@@ -93,8 +97,43 @@ fn a_limit_gives_a_start_at_once_then_an_hour_later_and_says_so() {
         (&2.into(), &shown["limits"][0]["next_start"])
     );
     project.cauce(&["limits", "take", "slow", "--timeout", "90000", "--no-wait"]).exits(0);
-    project.cauce(&["limits", "take", "fast"]).exits(2).says("there is no rate limit 'fast'");
+    // Who wants more than the limit gives takes nothing either.
+    let before = project.cauce(&["limits", "--json"]).exits(0).json();
+    project.cauce(&["limits", "take", "slow", "--tokens", "1000000", "--no-wait"]).exits(2).says(
+        "nothing is taken: 1000000 tokens are asked for, and the rate limit 'slow' gives 1 at once at most",
+    );
+    assert_eq!(project.cauce(&["limits", "--json"]).exits(0).json(), before);
+    project
+        .cauce(&["limits", "take", "fast"])
+        .exits(2)
+        .says("there is no rate limit 'fast'")
+        .says("'cauce limits' lists");
     project.cauce(&["limits", "take", "slow", "--tokens", "0"]).exits(2).says("0");
+}
+
+#[test]
+fn what_is_shown_is_what_the_project_says_now() {
+    let project = project(
+        "pipeline: p\nschedule: \"0 6 * * *\"\ntasks:\n  \
+         holds: {container: {image: host, command: [sh, -c, \"echo ready > ready; read word < hold\"]}, \
+         pools: {db: 1, old: 1}, breaker: erp, rate_limit: slow}\n",
+    );
+    project.write("cauce.yaml", format!("{CAUCE_YAML}pools: {{db: 4, old: 4}}\n"));
+    let (ready, hold) = (project.fifo("ready"), project.fifo("hold"));
+    let run = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    ready.hear();
+    let changed = CAUCE_YAML.replace("threshold: 2", "threshold: 7").replace("tokens: 1", "tokens: 5");
+    project.write("cauce.yaml", format!("{changed}pools: {{db: 3}}\n"));
+    project.cauce(&["breakers"]).exits(0).shows("of 7 in 3600 s");
+    project.cauce(&["limits"]).exits(0).shows("5 in 3600 s");
+    let pools = || project.cauce(&["pools", "--json"]).exits(0).json()["pools"].clone();
+    assert_eq!((&pools()[0]["pool"], &pools()[0]["slots"]), (&"db".into(), &3.into()));
+    // One that is held is shown as long as it is, although the project does not name it any more.
+    project.cauce(&["pools"]).exits(0).shows("4, not in cauce.yaml");
+    hold.say("go");
+    run.answer().exits(0);
+    project.cauce(&["pools", "old"]).exits(2).says("there is no pool 'old'");
+    assert_eq!(pools().as_array().map(Vec::len), Some(1));
 }
 
 const ONCE: &str = r#"
@@ -128,10 +167,37 @@ fn a_request_is_done_once_and_again_once_its_key_is_cleared() {
 }
 
 #[test]
+fn a_key_is_claimed_while_its_task_is_under_way_and_free_once_that_has_failed() {
+    let project = project(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+tasks:
+  load:
+    container: {image: host, command: [sh, -c, "echo ready > ready; read word < hold; exit 1"]}
+    retry: {retries: 0}
+    idempotency: b1
+"#,
+    );
+    let (ready, hold) = (project.fifo("ready"), project.fifo("hold"));
+    let state = || project.cauce(&["idempotency", "--json"]).exits(0).json()["keys"][0]["state"].clone();
+    let run = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    ready.hear();
+    assert_eq!(state(), "claimed");
+    project.cauce(&["idempotency", "show", "p/load/b1"]).exits(0).shows("no result yet");
+    hold.say("go");
+    run.answer().exits(1);
+    assert_eq!(state(), "free");
+    let shown = project.cauce(&["idempotency", "show", "p/load/b1"]).exits(0);
+    shown.shows("its task ended without a result, so the next request under it runs");
+}
+
+#[test]
 fn a_program_inside_a_task_takes_tokens_by_the_entrypoint() {
     let project = project(
         "pipeline: p\ndefaults: {retry: {retries: 0}}\ntasks:\n  \
          calls: {container: {image: host, command: [cauce-run, limits, take, slow]}}\n  \
+         script: {needs: [calls], container: {image: host, command: [sh, -c, 'cauce-run limits take slow --timeout 60 || test $? = 1']}}\n  \
          hasty: {needs: [calls], container: {image: host, command: [cauce-run, limits, take, slow, --timeout, '60']}}\n",
     );
     project.cauce(&["run", "p.yaml", "--logical-date", DAY]).exits(1);
@@ -139,6 +205,7 @@ fn a_program_inside_a_task_takes_tokens_by_the_entrypoint() {
     log.shows("nothing is taken: the limit 'slow' has its next start at");
     let run = project.cauce(&["show", &format!("p/{DAY}"), "--json"]).exits(0).json();
     assert_eq!(run["tasks"]["calls"]["status"], "success", "{run}");
+    assert_eq!(run["tasks"]["script"]["status"], "success", "a script finds it too: {run}");
     assert_eq!(run["tasks"]["hasty"]["attempts"][0]["exit_code"], 1, "{run}");
     let limits = project.cauce(&["limits", "--json"]).exits(0).json();
     assert_eq!(limits["limits"][0]["taken"], 1, "who cannot wait takes nothing: {limits}");

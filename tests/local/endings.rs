@@ -32,6 +32,27 @@ tasks:
 }
 
 #[test]
+fn exit_codes_that_skip_do_so_also_where_they_look_like_a_kill() {
+    let project = Project::of(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+defaults: {retry: {retries: 0, skip_on_exit_code: [99, 137]}}
+tasks:
+  nothing: {container: {image: host, command: [sh, -c, "exit 99"]}}
+  killed: {container: {image: host, command: [sh, -c, "exit 137"]}}
+  by_signal: {container: {image: host, command: [sh, -c, "kill -9 $$"]}}
+  other: {container: {image: host, command: [sh, -c, "exit 98"]}, allow_failure: true}
+"#,
+    );
+    project.run().exits(0);
+    let tasks = &project.show("p")["tasks"];
+    let status = |name: &str| tasks[name]["status"].clone();
+    let told = ["nothing", "killed", "by_signal", "other"].map(status);
+    assert_eq!(json!(told), json!(["skipped", "skipped", "skipped", "failed"]));
+}
+
+#[test]
 fn a_failed_run_says_what_failed_and_goes_on_from_there() {
     let project = Project::of(
         r#"

@@ -94,6 +94,100 @@ fn definitions_that_were_cut_off_are_told_with_their_file() {
     assert_eq!(project.lines("ran").len(), 1, "nothing was started");
 }
 
+/// A project whose run was left by its engine, and the file of its definitions, cut off.
+fn interrupted(tasks: &str) -> (Project, PathBuf) {
+    let project = Project::of(&format!("pipeline: p\ntasks:\n{tasks}"));
+    let ready = project.fifo("ready");
+    let mut run = project.start(&["run", "p.yaml", "--logical-date", "2026-01-05"]);
+    ready.hear();
+    run.hears("hold running");
+    run.signal(rustix::process::Signal::KILL);
+    run.answer();
+    let deployment = document(&project, "deployments");
+    let bytes = fs::read(&deployment).unwrap();
+    fs::write(&deployment, &bytes[..100]).unwrap();
+    (project, deployment)
+}
+
+const HOLD: &str =
+    "  hold: {container: {image: host, command: [sh, -c, 'echo ready > ready; exec sleep 1000']}}\n";
+
+const RENTED: &str = "  rent: {setup: true, container: {image: host, command: [\"true\"]}}
+  hold: {needs: [rent], container: {image: host, command: [sh, -c, 'echo ready > ready; exec sleep 1000']}}
+  give_back: {teardown_of: [rent], container: {image: host, command: [sh, -c, 'echo back >> ran']}}\n";
+
+#[test]
+fn definitions_that_were_cut_off_are_written_anew_by_any_run_of_the_same_file() {
+    let (project, deployment) = interrupted(HOLD);
+    let run = ["run", "p.yaml", "--logical-date", "2026-01-05"];
+    project.cauce(&["resume", "p/@latest"]).exits(3).says("start a run of the pipeline's file as it was");
+    project.cauce(&run).exits(2).says("cauce resume p/2026-01-05");
+    let whole = fs::read(&deployment).unwrap();
+    assert!(whole.len() > 100 && whole.ends_with(b"}"));
+    // A bit that leaves it readable: the file says better.
+    let mut flipped = whole.clone();
+    let at = flipped.windows(8).position(|found| found == b"timeout_").unwrap();
+    flipped[at] ^= 1;
+    fs::write(&deployment, flipped).unwrap();
+    project.cauce(&run).exits(2);
+    assert_eq!(fs::read(&deployment).unwrap(), whole);
+    project.cauce(&["cancel", "p/@latest"]).exits(0).says("p/2026-01-05 is cancelled");
+}
+
+#[test]
+fn a_run_is_cancelled_although_its_definitions_were_cut_off() {
+    let (project, _) = interrupted(RENTED);
+    project.cauce(&["cancel", "p/@latest"]).exits(0).says("p/2026-01-05 is cancelled");
+    assert_eq!(project.lines("ran"), ["back"], "what its file says takes away what it has set up");
+    // The file is another one by now: what the cancel needs of it is in the plan, unless it has to run something.
+    let (project, again) = interrupted(HOLD);
+    project.write("p.yaml", "pipeline: p\ntasks: {other: {pass: {}}}\n");
+    let name = again.file_name().unwrap().to_str().unwrap();
+    let told = project.cauce(&["cancel", "p/@latest"]).exits(0).says("p/2026-01-05 is cancelled");
+    told.says("warning: ").says(name).says("is damaged");
+    let (project, again) = interrupted(RENTED);
+    project.write("p.yaml", "pipeline: p\ntasks: {other: {pass: {}}}\n");
+    let name = again.file_name().unwrap().to_str().unwrap();
+    project.cauce(&["cancel", "p/@latest"]).exits(3).says(name).says("restore it from a copy");
+}
+
+#[test]
+fn a_folder_that_is_not_whole_is_told_and_its_runs_are_there() {
+    let project = ended();
+    let format = project.path(".cauce/format");
+    let warning = "the state folder was not whole: .cauce/format was missing or empty, and is written again";
+    for command in [["show", "p/@latest"], ["why", "p/@latest"], ["runs", "--json"]] {
+        fs::remove_file(&format).unwrap();
+        project.cauce(&command).exits(0).says(warning).shows("2026-01-05");
+        let again = project.cauce(&command).exits(0);
+        assert!(!again.talk.contains("not whole"), "{}", again.talk);
+        fs::write(&format, "").unwrap();
+        project.cauce(&command).exits(0).says(warning);
+    }
+    fs::remove_file(&format).unwrap();
+    project.run().exits(1).says(warning);
+    fs::write(&format, "x").unwrap();
+    project.cauce(&["runs"]).exits(2).says(".cauce/format does not hold the number of a format");
+}
+
+#[test]
+fn a_store_that_is_empty_or_gone_without_its_log_is_told_as_what_it_is() {
+    let project = ended();
+    let table = project.path(".cauce/table.sqlite");
+    let bytes = fs::read(&table).unwrap();
+    fs::write(&table, "").unwrap();
+    for command in [&["runs"][..], &["run", "p.yaml"]] {
+        let told = project.cauce(command).exits(3).says("table.sqlite: it is empty");
+        told.says("restore the file from a copy, or move it away");
+    }
+    fs::remove_file(&table).unwrap();
+    fs::write(project.path(".cauce/table.sqlite-wal"), "frames").unwrap();
+    project.run().exits(3).says("table.sqlite is gone").says("table.sqlite-wal, which belongs to it");
+    assert!(!table.exists(), "no other store takes what the log holds");
+    fs::write(&table, bytes).unwrap();
+    project.cauce(&["runs"]).exits(0).shows("p/2026-01-05");
+}
+
 #[test]
 fn an_output_that_was_cut_off_fails_the_task_that_reads_it_and_names_the_file() {
     let project = ended();

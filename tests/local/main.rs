@@ -28,3 +28,4 @@ mod twice;
 mod unruly;
 mod up;
 mod ventas;
+mod why;

@@ -394,3 +394,50 @@ tasks:
     let _ = told.says("critical path: load -> flaky -> done").says("p/2026-01-07 is success");
     project.cauce(&["report", "p", "q/2026-01-06"]).exits(2).says("is no run of 'p'");
 }
+
+#[test]
+fn a_rerun_of_a_run_of_one_task_runs_what_did_not_run_because_of_it() {
+    let project = Project::of(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+tasks:
+  first: {container: {image: host, command: [sh, -c, "echo first >> ran"]}}
+  other: {container: {image: host, command: [sh, -c, "echo other >> ran"]}}
+  never: {if: "{{ params.x }}", container: {image: host, command: [sh, -c, "echo never >> ran"]}}
+  last: {needs: [first], container: {image: host, command: [sh, -c, "echo last >> ran"]}}
+params: {x: {type: boolean, default: false}}
+"#,
+    );
+    project.cauce(&["run", "p.yaml", "--logical-date", DAY, "--only", "other"]).exits(0);
+    assert_eq!(project.lines("ran"), ["other"]);
+    project.cauce(&["rerun", &format!("p/{DAY}")]).exits(0);
+    let mut ran = project.lines("ran");
+    assert_eq!(ran.iter().filter(|task| *task != "other").collect::<Vec<_>>(), ["first", "last"]);
+    assert_eq!(ran.len(), 3, "other has run, and is kept");
+    // What its own condition skipped stays so, also where another one ran alone beside it.
+    project.cauce(&["rerun", &format!("p/{DAY}"), "--only", "other"]).exits(0);
+    project.cauce(&["rerun", &format!("p/{DAY}")]).exits(0);
+    ran = project.lines("ran");
+    assert_eq!(ran[3..], ["other"]);
+}
+
+#[test]
+fn a_mark_keeps_when_the_task_ended() {
+    let project = Project::of(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+tasks:
+  broken: {container: {image: host, command: ["false"]}, retry: {retries: 0}}
+"#,
+    );
+    project.run().exits(1);
+    let ended_at = || project.show("p")["tasks"]["broken"]["ended_at"].clone();
+    let before = ended_at();
+    assert!(before.is_string(), "{before}");
+    project.cauce(&["mark", &format!("p/{DAY}"), "broken", "success"]).exits(0);
+    let shown = project.show("p");
+    assert_eq!(shown["tasks"]["broken"]["status"], "success");
+    assert_eq!(ended_at(), before);
+}

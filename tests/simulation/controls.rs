@@ -9,7 +9,7 @@ use cauce_local::memory::MemoryTable;
 use cauce_model::control::{BreakerRecord, IdempotencyRecord, breaker_item, idempotency_item};
 use cauce_model::record::Record;
 use cauce_model::{Instant, Json, RunKey, TriggerKind};
-use cauce_ports::Table;
+use cauce_ports::{Clock as _, Table};
 use cauce_spec::Project;
 use cauce_testkit::faulty::{Faults, Faulty, Rates};
 use serde_json::json;
@@ -94,6 +94,34 @@ pub(crate) fn most_within(stretch: f64, times: &mut [f64]) -> usize {
     times.sort_by(f64::total_cmp);
     let within = |from: &f64| times.iter().filter(|at| *from <= **at && **at < from + stretch).count();
     times.iter().map(within).max().unwrap_or(0)
+}
+
+#[test]
+fn one_that_wants_more_than_a_rate_limit_gives_at_once_fails_and_costs_nobody_anything() {
+    let wants = |name: &str, tokens: u32| {
+        let (generous, problems) =
+            cauce_spec::check_project(PROJECT.replace("sec: {tokens: 10", "sec: {tokens: 100").as_bytes());
+        let yaml = format!(
+            "pipeline: {name}\ntasks: {{call: {{container: {{image: x, command: [run]}}, pools: {{one: 1}}, \
+             rate_limit: {{name: sec, tokens: {tokens}}}}}}}\n"
+        );
+        compiled_in(&yaml, &generous.unwrap_or_else(|| panic!("{problems:?}")))
+    };
+    // The limit has become smaller since they were compiled.
+    let (greedy, modest) = (wants("greedy", 11), wants("modest", 10));
+    let host = world(&[&greedy, &modest], script(json!({"call": 1}), json!({})), &Faults::none());
+    let ended = all(&host, runs(&greedy, 0..1), &Faults::none(), Rates::default());
+    let call = &ended[0].tasks["call"];
+    assert_eq!((call.status.as_str(), call.attempts.len()), ("failed", 0), "{:?}", ended[0].reasons());
+    let reason = call.reason.as_deref().unwrap_or_default();
+    assert!(
+        reason.contains("asks for 11 tokens of the rate limit 'sec', which gives 10 at once"),
+        "{reason}"
+    );
+    let asked_at = seconds(host.world().clock.now());
+    let ended = all(&host, runs(&modest, 0..1), &Faults::none(), Rates::default());
+    assert_eq!(ended[0].run.status.as_str(), "success", "{:?}", ended[0].reasons());
+    assert_eq!(seconds(ended[0].ran[0].started_at), asked_at);
 }
 
 #[test]
@@ -422,6 +450,21 @@ fn a_rerun_and_a_backfill_execute_again_and_say_why() {
         assert_eq!(record.why.as_deref(), why);
         assert!(record.result.is_some());
     }
+}
+
+#[test]
+fn a_text_that_is_too_long_for_a_lock_or_a_key_is_told_with_its_length_and_the_bound() {
+    let yaml = "pipeline: long\nparams: {x: {type: string}}\ntasks:\n  \
+                locks: {container: {image: x, command: [run]}, lock: \"{{ params.x }}\"}\n  \
+                claims: {container: {image: x, command: [run]}, idempotency: \"{{ params.x }}\"}\n";
+    let compiled = compiled_in(yaml, &project());
+    let host = world(&[&compiled], script(json!({}), json!({})), &Faults::none());
+    let trigger = day(&compiled, "r", json!({"x": "é".repeat(600)}));
+    let ended = all(&host, vec![trigger], &Faults::none(), Rates::default()).remove(0);
+    let reason = |task: &str| ended.tasks[task].reason.clone().unwrap_or_default();
+    let told = "{{ params.x }} renders to a text of 1200 bytes; the text of a";
+    assert_eq!(reason("locks"), format!("lock: {told} lock has at most 512"));
+    assert_eq!(reason("claims"), format!("idempotency: {told} key has at most 1024"));
 }
 
 #[test]

@@ -107,6 +107,29 @@ fn one_that_needs_more_than_is_free_is_passed_until_the_starvation_bound_and_not
 }
 
 #[test]
+fn one_that_wants_more_than_a_pool_has_since_another_process_made_it_smaller_fails_soon() {
+    for (held, lasts, told_by) in [(3, 100, 20), (1, 10, 40)] {
+        let table = MemoryTable::new();
+        let scene = Scene::on(table.clone(), 0, held + 1, json!({"small": lasts, "big": 10}));
+        for number in 0..held {
+            scene.comes(0, "small", &format!("held{number}"));
+        }
+        let big = scene.comes(1, "big", "big");
+        pass(&scene.host, 5);
+        assert_eq!(scene.task(&big).status, TaskStatus::Queued);
+        // Nobody there has the token of the one that waits here.
+        let _other = Scene::on(table, 5, 1, json!({}));
+        pass(&scene.host, told_by);
+        let told = scene.task(&big);
+        assert_eq!(told.status, TaskStatus::Failed, "{held} were held");
+        let reason = told.reason.unwrap_or_default();
+        assert!(reason.contains("asks for 2 slots of the pool 'sftp', which has 1"), "{reason}");
+        assert!(settle(&scene.host));
+        assert_eq!(taken(&scene.host), 0);
+    }
+}
+
+#[test]
 fn a_pool_that_shrinks_below_its_holders_grants_nobody_until_it_fits() {
     let scene = Scene::new(3, json!({"small": 10, "big": 10}));
     let held = [0, 1, 2].map(|second| scene.comes(second, "small", &format!("held{second}")));

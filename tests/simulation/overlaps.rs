@@ -73,7 +73,7 @@ fn a_run_that_finds_another_is_skipped_and_says_so_but_not_one_that_somebody_ask
     assert_eq!(statuses(&ended), [Success, Skipped, Success]);
     assert!(ended[1].tasks.is_empty());
     let message = ended[1].run.message.as_deref().unwrap();
-    assert_eq!(message, "1 runs of p were let in when it came (max_active_runs), and overlap is skip");
+    assert_eq!(message, "1 run of p was let in when it came (max_active_runs), and overlap is skip");
     // The one that was skipped is asked for once more: its next generation waits like any other.
     let again = Trigger { params: None, existing: Existing::Next(Again::All), ..by_hand(&compiled, "r1") };
     let runs = vec![(0, by_hand(&compiled, "r2")), (10, by_hand(&compiled, "r1")), (20, again)];

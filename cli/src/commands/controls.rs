@@ -72,7 +72,8 @@ fn set(name: &str, open: bool, context: &Context) -> Result<Exit, Failure> {
     let actor = actor(context)?;
     let told = context.block_on(async {
         let by = Some(actor.by(context).await?);
-        actor.execute(&Command::SetBreaker { breaker: name.to_owned(), open, by }).await
+        let told = actor.execute(&Command::SetBreaker { breaker: name.to_owned(), open, by }).await;
+        told.map_err(|failure| listed(failure, "breakers"))
     })?;
     if context.json {
         context.output.json(&told)?;
@@ -95,12 +96,26 @@ fn actor(context: &Context) -> Result<Actor, Failure> {
     Ok(actor)
 }
 
+/// The refusal of a name that nothing has, with where the names are.
+fn listed(failure: Failure, command: &str) -> Failure {
+    if failure.exit == Exit::BadInput && failure.message.starts_with("there is no ") {
+        return failure.help(format!("'cauce {command}' lists them; they are declared in cauce.yaml"));
+    }
+    failure
+}
+
 /// A thing of the project file, with what the store has under its key, where there is a store.
 async fn stored(store: Option<&Store>, key: &Key) -> Result<Option<Item>, Failure> {
     match store {
         Some(store) => Ok(store.table().get(key).await?),
         None => Ok(None),
     }
+}
+
+/// Whether cauce.yaml counts as it is now: here every command that carries something out tells the store of it, there
+/// the newest deployment has.
+fn is_here(store: Option<&Store>) -> bool {
+    store.is_none_or(|store| store.state().is_some())
 }
 
 fn show_breakers(context: &Context) -> Result<Exit, Failure> {
@@ -111,10 +126,13 @@ fn show_breakers(context: &Context) -> Result<Exit, Failure> {
     let mut documents = Vec::new();
     for (name, declared) in &folder.project.breakers {
         let item = context.block_on(stored(store.as_ref(), &breaker_item(name.as_str())))?;
-        let record = match item {
+        let mut record = match item {
             Some(item) => BreakerRecord::from_item(&item)?,
             None => BreakerRecord::new(declared.settings()),
         };
+        if is_here(store.as_ref()) {
+            record.settings = declared.settings();
+        }
         let state = State::of(&record, now);
         let open = record.open.as_ref();
         let until = open.map(|open| match open.until {
@@ -195,7 +213,7 @@ fn take(args: &TakeArgs, context: &Context) -> Result<Exit, Failure> {
     let command =
         Command::Take { limit: args.name.clone(), tokens: args.tokens, within_seconds: args.timeout };
     let told = context.block_on(async {
-        let told = actor.execute(&command).await?;
+        let told = actor.execute(&command).await.map_err(|failure| listed(failure, "limits"))?;
         let micros = told["wait_micros"].as_u64().unwrap_or_default();
         if !args.no_wait && told["taken"] == true {
             #[expect(
@@ -228,7 +246,8 @@ fn show_limits(context: &Context) -> Result<Exit, Failure> {
     for (name, declared) in &folder.project.rate_limits {
         let item = context.block_on(stored(store.as_ref(), &rate_item(name.as_str())))?;
         let stored = item.as_ref().and_then(rate::read);
-        let settings = stored.as_ref().map_or(declared.settings(), |found| found.settings);
+        let settings = stored.as_ref().filter(|_| !is_here(store.as_ref()));
+        let settings = settings.map_or(declared.settings(), |found| found.settings);
         let ahead = settings.interval_micros().saturating_mul(i64::from(settings.burst) - 1);
         let next = stored.as_ref().map_or(now, |found| found.idle_at.plus_micros(-ahead).max(now));
         let taken = stored.map_or(0, |found| found.taken);
@@ -268,17 +287,20 @@ fn named(text: &str) -> Result<(&str, &str, &str), Failure> {
     }
 }
 
-fn state(record: &IdempotencyRecord, now: Instant) -> &'static str {
-    match &record.result {
-        None => "claimed",
+/// What a key is at a moment.
+async fn state(record: &IdempotencyRecord, store: &Store, now: Instant) -> Result<&'static str, Failure> {
+    Ok(match &record.result {
+        None if store.is_under_way(&record.holder).await? => "claimed",
+        // Who claimed it has ended without a result: the next one runs.
+        None => "free",
         Some(result) if now < result.until => "done",
         Some(_) => "over",
-    }
+    })
 }
 
-fn document(name: &str, record: &IdempotencyRecord, now: Instant) -> Json {
+fn document(name: &str, record: &IdempotencyRecord, state: &str) -> Json {
     json!({
-        "key": name, "state": state(record, now), "run": record.run, "claimed_at": record.claimed_at,
+        "key": name, "state": state, "run": record.run, "claimed_at": record.claimed_at,
         "why": record.why, "result": record.result,
     })
 }
@@ -295,14 +317,19 @@ fn show_key(text: &str, context: &Context) -> Result<Exit, Failure> {
         .help("'cauce idempotency' lists those that are"));
     };
     let record = IdempotencyRecord::from_item(&item)?;
+    let state = context.block_on(state(&record, &store, now))?;
     if context.json {
-        context.output.json(&document(text, &record, now))?;
+        context.output.json(&document(text, &record, state))?;
         return Ok(Exit::Good);
     }
     let again = record.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
     let mut lines =
         vec![format!("{text} was claimed by {} at {}{again}", record.run, time::moment(record.claimed_at))];
     lines.push(match &record.result {
+        None if state == "free" => format!(
+            "its task ended without a result, so the next request under it runs; 'cauce why {}' says how it ended",
+            record.run
+        ),
         None => format!("no result yet; 'cauce why {}' says how its task stands", record.run),
         Some(result) => {
             let counts = if now < result.until { "counts until" } else { "counted until" };
@@ -347,14 +374,15 @@ fn list(args: &IdempotencyArgs, context: &Context) -> Result<Exit, Failure> {
             }
             let name = format!("{pipeline}/{task}/{key}");
             let until = record.result.as_ref().map(|result| time::moment(result.until)).unwrap_or_default();
+            let state = context.block_on(state(&record, &store, now))?;
             table.row([
                 name.as_str().into(),
-                state(&record, now).into(),
+                state.into(),
                 record.run.as_str().into(),
                 time::moment(record.claimed_at).into(),
                 until.into(),
             ]);
-            documents.push(document(&name, &record, now));
+            documents.push(document(&name, &record, state));
         }
     }
     let nothing = format!("no idempotency key was claimed since {}", time::moment(since));

@@ -83,7 +83,10 @@ pub(crate) fn explain(args: &ExplainArgs, context: &Context) -> Result<Exit, Fai
         let failure = Failure::bad_input(format!("there is no code, status or failure class '{asked}'"));
         return Err(match nearest(asked, known()) {
             Some(near) => failure.help(format!("did you mean {}?", neighbours(near))),
-            None => failure.help("codes look like C204; 'cauce check' prints them in brackets"),
+            None => failure.help(
+                "codes look like C204, 'cauce check' prints them in brackets; statuses and classes are those of 'cauce show' \
+                 and 'cauce why', such as upstream_failed and out_of_memory",
+            ),
         });
     };
     if context.json {
@@ -107,7 +110,8 @@ fn page(asked: &str) -> Option<(&'static str, String)> {
 fn known() -> impl Iterator<Item = &'static str> {
     let classes = FailureClass::ALL.into_iter().map(FailureClass::as_str);
     let statuses = TaskStatus::ALL.into_iter().map(TaskStatus::as_str);
-    PAGES.iter().map(|(code, _)| *code).chain(classes).chain(statuses)
+    let shown = SHOWN.iter().map(|(shown, _)| *shown);
+    PAGES.iter().map(|(code, _)| *code).chain(classes).chain(statuses).chain(shown)
 }
 
 /// A code together with those beside it, for somebody who misread a digit; a word alone.
@@ -125,6 +129,9 @@ fn word(asked: &str) -> Option<(&'static str, String)> {
     if let Some(status) = TaskStatus::parse(asked) {
         return Some((status.as_str(), format!("# {status}: a status\n\n{}\n", of_status(status))));
     }
+    if let Some((shown, text)) = SHOWN.iter().find(|(shown, _)| *shown == asked) {
+        return Some((shown, format!("# {shown}: a status\n\n{text}\n")));
+    }
     let class = FailureClass::parse(asked)?;
     let (what, then) = of_class(class);
     let retried = if class.is_final() {
@@ -136,6 +143,20 @@ fn word(asked: &str) -> Option<(&'static str, String)> {
     };
     Some((class.as_str(), format!("# {class}: a failure class\n\n{what} {retried}\n\n{then}\n")))
 }
+
+/// Statuses that people see, and no record has.
+const SHOWN: [(&str, &str); 2] = [
+    (
+        "interrupted",
+        "The run is under way by its record, and the process that ran it on this machine is gone. `cauce resume RUN` goes on and \
+         keeps what succeeded; `cauce cancel RUN` ends it.",
+    ),
+    (
+        "did not run",
+        "The run ended before anything was decided about the task: it was never let in, or was ended before. `cauce why RUN` \
+         tells the reason, `cauce rerun RUN` runs it.",
+    ),
+];
 
 fn of_status(status: TaskStatus) -> &'static str {
     match status {
@@ -195,7 +216,7 @@ fn of_class(class: FailureClass) -> (&'static str, &'static str) {
             "Lower `max_active_tasks` or `max_concurrency`, or ask AWS for a higher rate.",
         ),
         FailureClass::ImageMissing => (
-            "The image does not exist; on one machine, the program was not found.",
+            "The image does not exist; on one machine, the task's program was not found, or may not be executed.",
             "Check the image's name and tag in cauce.yaml; on one machine, its `local` command and PATH.",
         ),
         FailureClass::ImagePull => (
@@ -217,8 +238,10 @@ fn of_class(class: FailureClass) -> (&'static str, &'static str) {
         ),
         FailureClass::Exit => (
             "The program ended with an exit code other than 0.",
-            "`cauce logs RUN TASK` shows what it printed; `cauce show RUN` the exit code. 127 on one machine: the \
-             program was not found; 128 and more: it was ended by signal 128 less.",
+            "`cauce logs RUN TASK` shows what it printed; `cauce show RUN` the exit code. 128 and more: it was ended by \
+             signal 128 less. 127 and 126 are a shell's words for a command in its script: 127, there is none of that \
+             name on the task's PATH; 126, it is there and may not be executed. On AWS `cauce-run` ends with 127 too, \
+             when the task's own program cannot be started; on one machine that is the class `image_missing`.",
         ),
         FailureClass::Timeout => (
             "The attempt took longer than `timeout`, and was stopped.",
@@ -268,9 +291,21 @@ mod tests {
         let runs = [RunStatus::Queued, RunStatus::Running, RunStatus::Success, RunStatus::Failed];
         let runs = runs.into_iter().chain([RunStatus::Skipped, RunStatus::Cancelled]).map(RunStatus::as_str);
         let classes = FailureClass::ALL.into_iter().map(FailureClass::as_str);
-        for name in runs.chain(classes).chain(TaskStatus::ALL.into_iter().map(TaskStatus::as_str)) {
+        let shown = SHOWN.iter().map(|(shown, _)| *shown);
+        for name in
+            runs.chain(shown).chain(classes).chain(TaskStatus::ALL.into_iter().map(TaskStatus::as_str))
+        {
             assert!(word(name).is_some_and(|(_, text)| text.len() > 30), "{name}");
         }
+    }
+
+    #[test]
+    fn a_command_that_a_shell_does_not_find_is_not_a_program_that_cannot_be_started() {
+        let (_, exit) = word("exit").unwrap();
+        assert!(exit.contains("127 and 126 are a shell's words"), "{exit}");
+        assert!(exit.contains("on one machine that is the class `image_missing`"), "{exit}");
+        let (_, missing) = word("image_missing").unwrap();
+        assert!(missing.contains("was not found, or may not be executed"), "{missing}");
     }
 
     #[test]

@@ -103,6 +103,9 @@ pub(super) fn record<'a>(view: &'a RunView, args: &LogsArgs) -> Result<Option<&'
         }
         (None, Some(_)) => {
             let count = view.items.get(&args.task).map_or(0, Vec::len);
+            if count == 0 {
+                return Ok(view.tasks.get(&args.task));
+            }
             Err(Failure::bad_input(format!("{} is mapped: each of its {count} items has a log", args.task))
                 .help("name one with --item N, from 0"))
         }
@@ -153,17 +156,36 @@ pub(super) fn no_log(view: &RunView, args: &LogsArgs) -> Result<Failure, Failure
         (Some(number), Some(record)) if !record.attempts.is_empty() => {
             let made: Vec<String> =
                 record.attempts.iter().map(|attempt| attempt.number.to_string()).collect();
-            Failure::bad_input(format!("{name} of {run} has no attempt {number}"))
-                .help(format!("its attempts are {}", made.join(", ")))
+            Failure::bad_input(format!("{name} of {run} has no attempt {number}")).help(
+                match made.as_slice() {
+                    [only] => format!("its only attempt is {only}"),
+                    _ => format!("its attempts are {}", made.join(", ")),
+                },
+            )
         }
         _ if plan.kind.machine() != Some("container") => {
             Failure::bad_input(format!("{name} starts no program, so it has no log"))
                 .help(format!("'cauce why {run} {}{env}' tells what came of it", args.task))
         }
-        _ => Failure::bad_input(format!(
-            "{name} of {run} has not printed anything: it is {}",
-            view.status_of(index)
-        ))
-        .help(format!("'cauce why {run} {}{env}' tells why", args.task)),
+        (_, record) => {
+            let items = view.tasks.get(&args.task).and_then(|task| task.item_count);
+            if let (Some(item), Some(items), None) = (args.item, items, record)
+                && item >= items
+            {
+                let failure = Failure::bad_input(format!("{} of {run} has no item {item}", args.task));
+                return Ok(failure.help(match items {
+                    0 => "it has none".to_owned(),
+                    1 => "its only item is 0".to_owned(),
+                    _ => format!("its items are 0 to {}", items - 1),
+                }));
+            }
+            let how = match record.filter(|record| record.index.is_some()) {
+                Some(item) => format!("is {}", item.status),
+                None if view.did_not_run(index) => "did not run".to_owned(),
+                None => format!("is {}", view.status_of(index)),
+            };
+            Failure::bad_input(format!("{name} of {run} has not printed anything: it {how}"))
+                .help(format!("'cauce why {run} {}{env}' tells why", args.task))
+        }
     })
 }

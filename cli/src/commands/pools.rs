@@ -33,11 +33,16 @@ pub(crate) fn pools(args: &PoolsArgs, context: &Context) -> Result<Exit, Failure
             Some(store) => context.block_on(store.pool(&name))?,
             None => None,
         };
+        // Locks, and limits of pipelines, are no pools of the project. What is deployed elsewhere need not be what
+        // the file says by now.
+        let is_here = store.as_ref().is_none_or(|store| store.state().is_some());
+        let is_gone = is_here && !name.contains(':') && declared(&name).is_none();
         let pool = match (stored, declared(&name)) {
-            // What the file says counts from the next run on: it is the store that decides.
-            (Some(pool), _) => pool,
+            // The next run tells the store.
+            (Some(pool), Some(slots)) if is_here => Pool { slots, ..pool },
+            (Some(pool), _) if !is_gone || !pool.holders.is_empty() || !pool.line.is_empty() => pool,
             (None, Some(slots)) => Pool { slots, used: 0, holders: Vec::new(), line: Vec::new() },
-            (None, None) => {
+            (Some(_) | None, _) => {
                 return Err(Failure::bad_input(format!("there is no pool '{name}'"))
                     .help("pools are declared in cauce.yaml; 'cauce pools' lists them and those in use"));
             }
@@ -46,7 +51,8 @@ pub(crate) fn pools(args: &PoolsArgs, context: &Context) -> Result<Exit, Failure
         table.row([
             name.as_str().into(),
             pool.used.to_string().into(),
-            pool.slots.to_string().into(),
+            if is_gone { format!("{}, not in cauce.yaml", pool.slots) } else { pool.slots.to_string() }
+                .into(),
             "".into(),
             "".into(),
             "".into(),

@@ -2,6 +2,7 @@
 
 use cauce_engine::status::made_good;
 use cauce_model::TaskStatus;
+use cauce_model::plan::{TaskIndex, TaskPlan};
 use cauce_model::record::TaskRecord;
 
 use super::runs::spent;
@@ -49,7 +50,10 @@ pub(crate) fn tell(view: &RunView, store: &Store, context: &Context) -> Result<(
         fact("params", run.params.to_string());
     }
     fact("started", run.started_at.map(time::moment).unwrap_or_default());
-    fact("took", spent(run));
+    if !view.is_interrupted() {
+        // Nobody knows until when it went on.
+        fact("took", spent(run));
+    }
     if let Some(state) = store.state() {
         let logs = state.logs().join(&run.run.pipeline).join(&run.run.run_id);
         fact("logs", logs.display().to_string());
@@ -85,10 +89,10 @@ pub(crate) fn tasks(view: &RunView) -> Table {
         let attempts = record.map_or(0, |record| record.attempts.len());
         table.row([
             plan.name.as_str().into(),
-            Cell::status(format!("{status}{allowed}")),
+            Cell::status(format!("{}{allowed}", view.task_status(index))),
             if attempts == 0 { "".into() } else { attempts.to_string().into() },
             took.unwrap_or_default().into(),
-            note(view, plan, status, record).into(),
+            note(view, plan, index, record).into(),
         ]);
         // Items that went well are counted; the others are named.
         for item in view.items.get(&plan.name).into_iter().flatten() {
@@ -107,12 +111,12 @@ pub(crate) fn tasks(view: &RunView) -> Table {
     table
 }
 
-fn note(
-    view: &RunView,
-    plan: &cauce_model::plan::TaskPlan,
-    status: TaskStatus,
-    record: Option<&TaskRecord>,
-) -> String {
+fn note(view: &RunView, plan: &TaskPlan, task: TaskIndex, record: Option<&TaskRecord>) -> String {
+    let status = view.status_of(task);
+    if view.did_not_run(task) {
+        // The run says why, once for all of them.
+        return String::new();
+    }
     if status == TaskStatus::Waiting {
         let open = plan.needs.iter().filter(|up| !view.status_of(**up).is_terminal());
         let names: Vec<&str> = open.map(|up| view.prepared.task(*up).name.as_str()).collect();

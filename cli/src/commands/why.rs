@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 
 use cauce_driver::look::Pool;
+use cauce_engine::retry::{self, Budget};
 use cauce_engine::rules::{self, Tally, Verdict};
-use cauce_engine::{retry, slots, status};
+use cauce_engine::{slots, status};
 use cauce_local::clock::SystemClock;
 use cauce_model::control::{BreakerRecord, HeldBackBy, HeldBackRecord, OpenRecord, breaker_item};
 use cauce_model::plan::{DeadlineAction, OnTimeout, TaskIndex, TaskKind, TaskPlan};
 use cauce_model::record::{ApprovalRecord, Record, TaskRecord, gate_item};
-use cauce_model::{Instant, RunStatus, TaskStatus};
+use cauce_model::{FailureClass, Instant, RunStatus, TaskStatus};
 use cauce_ports::{Clock, Table};
 use serde_json::{Map, json};
 
@@ -41,8 +42,11 @@ pub(crate) fn why(args: &WhyArgs, context: &Context) -> Result<Exit, Failure> {
         for (index, (plan, status, record)) in (0..).zip(view.each()) {
             let wanted = match asked {
                 Some(asked) => asked == index,
-                // What went well needs no reason.
-                None => status != TaskStatus::Success && !is_behind(&view, plan, status),
+                // What went well needs no reason, and of what the run never came to, the run tells it.
+                None => {
+                    let is_plain = status == TaskStatus::Success || view.did_not_run(index);
+                    !is_plain && !is_behind(&view, plan, status)
+                }
             };
             if wanted {
                 let because = of_task(&view, &store, index, record, &context.env_option()).await?;
@@ -77,7 +81,12 @@ pub(crate) fn why(args: &WhyArgs, context: &Context) -> Result<Exit, Failure> {
                 paragraph(&heading(&view.run.run.to_string(), &view.status()), &of_run, context)?;
             }
             for (task, status, because) in &of_tasks {
-                paragraph(&heading(task, status.as_str()), because, context)?;
+                let did_not_run = view.run.status.is_terminal() && *status == TaskStatus::Waiting;
+                let heading = match did_not_run {
+                    true => format!("{} did not run", paint(task, Tone::Strong, colour)),
+                    false => heading(task, status.as_str()),
+                };
+                paragraph(&heading, because, context)?;
             }
         }
         Ok(Exit::Good)
@@ -134,12 +143,35 @@ async fn of_run(view: &RunView, store: &Store) -> Result<Vec<String>, Failure> {
                 because.push(format!("it is being cancelled: {}", cancel.reason));
             }
         }
-        RunStatus::Failed | RunStatus::Cancelled => because.push(format!(
-            "'cauce rerun {}{}' runs again what did not succeed, and what is below it",
-            run.run, view.env_option
-        )),
+        RunStatus::Failed | RunStatus::Cancelled | RunStatus::Skipped if view.never_began() => {
+            because.push(format!(
+                "none of its tasks ran; 'cauce rerun {}{}' runs them",
+                run.run, view.env_option
+            ));
+        }
+        RunStatus::Failed | RunStatus::Cancelled => {
+            because.extend(marks(view));
+            because.push(rerun(view));
+        }
         RunStatus::Skipped => because.push("all its tasks were skipped".to_owned()),
-        RunStatus::Success => because.push("no task that counts failed".to_owned()),
+        RunStatus::Success => {
+            let marks = marks(view);
+            let failed = view.each().any(|(_, status, record)| {
+                status == TaskStatus::Failed && record.and_then(status::marked_by).is_some()
+            });
+            because.push(match failed {
+                true => "no task that counts had failed when it ended".to_owned(),
+                false => "no task that counts failed".to_owned(),
+            });
+            because.extend(marks);
+            if failed {
+                because.push(rerun(view));
+            }
+        }
+    }
+    if run.status.is_terminal() {
+        // Nobody looks at its deadline any more.
+        return Ok(because);
     }
     if let (Some(at), Some(deadline)) = (run.deadline_at, &view.prepared.plan.deadline) {
         let then = match deadline.action {
@@ -149,6 +181,30 @@ async fn of_run(view: &RunView, store: &Store) -> Result<Vec<String>, Failure> {
         because.push(format!("its deadline is {}; {then}", time::moment(at)));
     }
     Ok(because)
+}
+
+fn rerun(view: &RunView) -> String {
+    let (run, env) = (&view.run.run, &view.env_option);
+    format!("'cauce rerun {run}{env}' runs again what did not succeed, and what is below it")
+}
+
+/// What people said of its tasks after the present generation had ended.
+fn marks(view: &RunView) -> Vec<String> {
+    let marks = view.each().filter_map(|(plan, status, record)| {
+        let record = record.filter(|record| record.generation == view.run.generation)?;
+        let by = status::marked_by(record)?;
+        let at = record.ended_at.map(|at| format!(", at {}", time::moment(at))).unwrap_or_default();
+        Some(format!(
+            "{} was marked as {status} by {by}{at}: the run's own status stays as it was",
+            plan.name
+        ))
+    });
+    let mut marks: Vec<String> = marks.collect();
+    if marks.len() > NAMED_MAX {
+        let more = marks.split_off(NAMED_MAX).len();
+        marks.push(format!("{} more were marked", count(more as u64, "task")));
+    }
+    marks
 }
 
 /// How many tasks have ended, of how many.
@@ -168,11 +224,15 @@ async fn of_task(
     let task_status = view.status_of(index);
     let current = record.filter(|_| task_status != TaskStatus::Waiting);
     let mut because: Vec<String> = current.and_then(|record| record.reason.clone()).into_iter().collect();
+    let is_marked = current.is_some_and(|record| status::marked_by(record).is_some());
+    if let Some(at) = current.filter(|_| is_marked).and_then(|record| record.ended_at) {
+        because = because.into_iter().map(|said| format!("{said}, at {}", time::moment(at))).collect();
+    }
     match task_status {
         TaskStatus::Waiting => waiting(view, store, plan, &mut because).await?,
         TaskStatus::Queued => queued(view, store, plan, record, &mut because).await?,
         TaskStatus::Running => running(view, plan, record, env, &mut because),
-        TaskStatus::Retrying => retrying(plan, record, &mut because),
+        TaskStatus::Retrying => retrying(view, plan, record, &mut because),
         TaskStatus::Failed => {
             failed(view, plan, record, &mut because);
             fallback(view, index, &mut because);
@@ -189,8 +249,17 @@ async fn of_task(
         }
         TaskStatus::Success => {
             let attempts = record.map_or(0, |record| record.attempts.len());
-            if attempts > 0 {
+            if is_marked {
+                because.extend(last_failure(record));
+            } else if attempts > 0 {
                 because.push(format!("it succeeded with attempt {attempts}"));
+            } else if let Some(items) = record.and_then(|record| record.item_count) {
+                if because.is_empty() {
+                    because.push(match items {
+                        1 => "its only item succeeded".to_owned(),
+                        _ => format!("all its {items} items succeeded"),
+                    });
+                }
             } else if because.is_empty() {
                 because.push("it did what it had to without starting a program".to_owned());
             }
@@ -229,6 +298,14 @@ async fn waiting(
         because.push("its run has not been let in yet".to_owned());
         return Ok(());
     }
+    if view.run.status.is_terminal() {
+        let ended = format!("its run was {} before anything was decided about it", view.run.status);
+        because.push(match &view.run.message {
+            Some(message) => format!("{ended}: {message}"),
+            None => ended,
+        });
+        return Ok(());
+    }
     if let Some(only) = view.run.only.as_ref().filter(|only| **only != plan.name) {
         because.push(format!("this generation runs {only} alone"));
         return Ok(());
@@ -259,9 +336,6 @@ async fn waiting(
             }
             None => format!("its gate is closed: none of {} has arrived", gate.waits.len()),
         });
-    }
-    if view.run.status.is_terminal() {
-        because.push("its run ended before it was decided".to_owned());
     }
     Ok(())
 }
@@ -412,7 +486,7 @@ fn running(
         let ended = items.iter().filter(|item| item.status.is_terminal()).count();
         let total = record.and_then(|record| record.item_count).unwrap_or(items.len() as u32);
         because.push(format!("{ended} of {total} items have ended"));
-        because.extend(waiting_items(items));
+        because.extend(waiting_items(items, view.is_interrupted()));
     }
     if let Some(run) = record.and_then(|record| record.started_run.as_ref()) {
         let env = &view.env_option;
@@ -438,35 +512,38 @@ fn running(
     }
 }
 
+/// The numbers of items, cut after a few.
+fn shown_numbers(items: &[u32]) -> String {
+    let mut shown: Vec<String> = items.iter().take(NAMED_MAX).map(u32::to_string).collect();
+    if items.len() > NAMED_MAX {
+        shown.push(format!("{} more", items.len() - NAMED_MAX));
+    }
+    shown.join(", ")
+}
+
 /// The items that do not run: in line, each pool by itself, and between two attempts.
-fn waiting_items(items: &[TaskRecord]) -> Vec<String> {
+fn waiting_items(items: &[TaskRecord], is_interrupted: bool) -> Vec<String> {
     let mut in_line: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for item in items.iter().filter(|item| item.status == TaskStatus::Queued) {
         for pool in &item.waits_for {
             in_line.entry(pool).or_default().extend(item.index);
         }
     }
-    let numbers = |items: &[u32]| {
-        let mut shown: Vec<String> = items.iter().take(NAMED_MAX).map(u32::to_string).collect();
-        if items.len() > NAMED_MAX {
-            shown.push(format!("{} more", items.len() - NAMED_MAX));
-        }
-        shown.join(", ")
-    };
     let mut lines: Vec<String> = in_line
         .iter()
-        .map(|(pool, items)| format!("items that wait for {}: {}", pool_words(pool), numbers(items)))
+        .map(|(pool, items)| format!("items that wait for {}: {}", pool_words(pool), shown_numbers(items)))
         .collect();
     let pausing = items.iter().filter(|item| item.status == TaskStatus::Retrying);
     let pausing: Vec<(&TaskRecord, Instant)> =
         pausing.filter_map(|item| Some((item, item.retry_at?))).collect();
     if let Some(next) = pausing.iter().map(|(_, at)| *at).min() {
         let items: Vec<u32> = pausing.iter().filter_map(|(item, _)| item.index).collect();
-        lines.push(format!(
-            "items that failed and are tried again: {}, the first at {}",
-            numbers(&items),
-            time::moment(next)
-        ));
+        let at = time::moment(next);
+        let when = match is_interrupted {
+            true => format!("once the run is resumed, the first not before {at}"),
+            false => format!("the first at {at}"),
+        };
+        lines.push(format!("items that failed and are tried again: {}, {when}", shown_numbers(&items)));
     }
     lines
 }
@@ -491,9 +568,11 @@ fn add_last_failure(record: Option<&TaskRecord>, because: &mut Vec<String>) {
     }
 }
 
-fn retrying(plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
+fn retrying(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
     add_last_failure(record, because);
-    if let Some(at) = record.and_then(|record| record.retry_at) {
+    if view.is_interrupted() {
+        because.push("its next attempt starts when the run is resumed".to_owned());
+    } else if let Some(at) = record.and_then(|record| record.retry_at) {
         let left = at.micros_since(SystemClock.now());
         let left = if left > 0 { format!("in {}", time::duration(left)) } else { "now".to_owned() };
         because.push(format!("the next attempt starts {left}, at {}", time::moment(at)));
@@ -502,8 +581,16 @@ fn retrying(plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<Stri
         because.push(format!("it will have {size}"));
     }
     if let Some(record) = record {
-        let used = record.attempts.len().saturating_sub(record.settled_attempts as usize);
-        because.push(format!("it has had {} of {}", count(used as u64, "attempt"), plan.retry.retries + 1));
+        if let Some(class) = record.attempts.last().and_then(|attempt| attempt.class) {
+            let Budget { charged, retries, is_platform } = retry::budget(&plan.retry, record, class);
+            because.push(match is_platform {
+                false => format!("it has had {} of {}", count(u64::from(charged), "attempt"), retries + 1),
+                true => format!(
+                    "such a failure uses up none of its retries; it has had {charged}, and {} end the task",
+                    retries + 1
+                ),
+            });
+        }
         let first = record.attempts.get(record.settled_attempts as usize);
         if let Some((first, longest)) = first.zip(plan.retry.max_duration_seconds) {
             let until = first.started_at.plus_seconds(longest);
@@ -514,11 +601,22 @@ fn retrying(plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<Stri
 
 fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
     add_last_failure(record, because);
-    let bad =
-        view.items.get(&plan.name).into_iter().flatten().filter(|item| item.status == TaskStatus::Failed);
-    let bad: Vec<String> = bad.filter_map(|item| item.index).map(|index| index.to_string()).collect();
+    let items = view.items.get(&plan.name).map(Vec::as_slice).unwrap_or_default();
+    let bad: Vec<&TaskRecord> = items.iter().filter(|item| item.status == TaskStatus::Failed).collect();
     if !bad.is_empty() {
-        because.push(format!("items that failed: {}", bad.join(", ")));
+        let numbers: Vec<u32> = bad.iter().filter_map(|item| item.index).collect();
+        because.push(format!("items that failed: {}", shown_numbers(&numbers)));
+    }
+    if let Some((item, index)) = bad.first().and_then(|item| Some((*item, item.index?))) {
+        because.extend(last_failure(Some(item)).map(|failure| format!("of item {index}, {failure}")));
+        if let Some(class) = item.attempts.last().and_then(|attempt| attempt.class) {
+            because.push(format!("'cauce explain {class}' tells what to do"));
+        }
+        if item.attempts.last().is_some_and(|attempt| attempt.log.is_some()) {
+            let (run, env) = (&view.run.run, &view.env_option);
+            because
+                .push(format!("'cauce logs {run} {} --item {index}{env}' shows what it printed", plan.name));
+        }
     }
     if record.is_some_and(|record| record.allowed_failure) {
         because.push("allow_failure: it counts as success below it and for the run".to_owned());
@@ -529,11 +627,18 @@ fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because:
         because.push(format!("it started the run {run}; 'cauce why {run}{env}' goes on from there"));
     } else if let Some(class) = record.and_then(|record| record.attempts.last()?.class) {
         because.push(format!("'cauce explain {class}' tells what to do"));
+    } else if let Some(class) = record.and_then(class_of_reason) {
+        because.push(format!("'cauce explain {class}' tells what to do"));
     }
     if record.and_then(|record| record.attempts.last()).is_some_and(|attempt| attempt.log.is_some()) {
         let (run, env) = (&view.run.run, &view.env_option);
         because.push(format!("'cauce logs {run} {}{env}' shows what it printed", plan.name));
     }
+}
+
+/// The class with which the reason of a task begins that failed without an attempt.
+fn class_of_reason(record: &TaskRecord) -> Option<FailureClass> {
+    FailureClass::parse(record.reason.as_deref()?.split_once(": ")?.0)
 }
 
 /// What became of the failure of a task that has a fallback.
@@ -574,6 +679,15 @@ fn above(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {
         matches!(view.status_of(*up), TaskStatus::Failed | TaskStatus::UpstreamFailed | TaskStatus::Cancelled)
     };
     let bad: Vec<TaskIndex> = plan.needs.iter().copied().filter(bad).collect();
+    if bad.is_empty() {
+        // Somebody has said since how they ended, or has run them again.
+        let (run, env) = (&view.run.run, &view.env_option);
+        because.push(format!(
+            "since then what it needs has ended otherwise: {}; 'cauce rerun {run}{env}' runs it",
+            named(view, &plan.needs)
+        ));
+        return;
+    }
     because.push(format!("its rule, {}, cannot be met after {}", plan.rule, named(view, &bad)));
     // The first cause is what has to be mended.
     let mut roots: Vec<TaskIndex> = Vec::new();

@@ -25,6 +25,7 @@ use crate::context::Context;
 use crate::engine::world::{Machine, Watch};
 use crate::error::Failure;
 use crate::project::{ProjectFolder, find_pipeline};
+use crate::store::open_state;
 
 /// The bound of one attempt's log, in bytes. What a task prints beyond it is cut out of the middle.
 const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -148,8 +149,8 @@ fn assembled(
     watch: Watch,
     visits: Option<RefCell<Vec<RunKey>>>,
 ) -> Result<Local, Failure> {
-    let state =
-        StateDir::open(std::path::absolute(&folder.state_dir).unwrap_or_else(|_| folder.state_dir.clone()))?;
+    let root = std::path::absolute(&folder.state_dir).unwrap_or_else(|_| folder.state_dir.clone());
+    let state = open_state(&root, context)?;
     let clock = SystemClock;
     let table = SqliteTable::open(&state.table(), clock)?;
     let objects = FolderObjects::durable(state.objects(), &folder.root);

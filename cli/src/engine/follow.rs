@@ -7,7 +7,7 @@ use cauce_driver::look::summary;
 use cauce_model::TaskStatus;
 use cauce_model::ids::RunRef;
 use cauce_model::plan::Plan;
-use cauce_model::record::PipelineRecord;
+use cauce_model::record::{PipelineRecord, TaskRecord};
 use serde_json::json;
 
 use crate::context::Context;
@@ -93,6 +93,13 @@ async fn follow(store: &Store, names: &[RunRef], plan: &Plan, context: &Context)
     Ok(Exit::Interrupted)
 }
 
+/// Task runs in the order of what became of them last.
+fn in_order<'a>(tasks: impl Iterator<Item = &'a TaskRecord>) -> Vec<&'a TaskRecord> {
+    let mut tasks: Vec<&TaskRecord> = tasks.collect();
+    tasks.sort_by_key(|task| task.ended_at.or(task.started_at).or(task.queued_at));
+    tasks
+}
+
 async fn look_until_ended(store: &Store, names: &[RunRef], progress: &Watching) -> Result<(), Failure> {
     let mut interval = tokio::time::interval(LOOK_EVERY);
     let mut seen: BTreeMap<(String, Option<u32>), (TaskStatus, usize)> = BTreeMap::new();
@@ -108,7 +115,7 @@ async fn look_until_ended(store: &Store, names: &[RunRef], progress: &Watching) 
                 let generation = view.run.generation;
                 let items = view.items.values().flatten();
                 let current = view.tasks.values().chain(items).filter(|task| task.generation == generation);
-                for task in current {
+                for task in in_order(current) {
                     let now = (task.status, task.attempts.len());
                     if seen.insert((task.task.clone(), task.index), now) != Some(now) {
                         progress.tell(task);
@@ -125,4 +132,22 @@ async fn look_until_ended(store: &Store, names: &[RunRef], progress: &Watching) 
         left = open;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cauce_model::Instant;
+
+    #[test]
+    fn what_was_seen_at_one_look_is_told_in_the_order_in_which_it_happened() {
+        let record = |name: &str, started: i64, ended: Option<i64>| TaskRecord {
+            started_at: Some(Instant::from_micros(started)),
+            ended_at: ended.map(Instant::from_micros),
+            ..TaskRecord::new(name.to_owned(), None, 1)
+        };
+        let tasks = [record("above", 3, None), record("below", 2, Some(4)), record("fetch", 1, Some(2))];
+        let names: Vec<&str> = in_order(tasks.iter()).iter().map(|task| task.task.as_str()).collect();
+        assert_eq!(names, ["fetch", "above", "below"]);
+    }
 }

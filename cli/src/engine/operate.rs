@@ -2,6 +2,7 @@
 
 use cauce_engine::Command;
 use cauce_engine::command::{Approve, ExecutionEnd, Observed};
+use cauce_host::Deployment;
 use cauce_host::service::Letter;
 use cauce_local::state::StateError;
 use cauce_model::ids::RunRef;
@@ -10,10 +11,10 @@ use cauce_model::record::RunRecord;
 use crate::args::{AnswerArgs, CancelArgs, MarkArgs, MarkAs};
 use crate::context::Context;
 use crate::engine::actor::Actor;
-use crate::engine::assemble::Local;
+use crate::engine::assemble::{Local, deployment};
 use crate::engine::start::{check_task, drive, resolve};
 use crate::error::{Exit, Failure};
-use crate::project::ProjectFolder;
+use crate::project::{ProjectFolder, compiled};
 use crate::store::Store;
 use crate::time;
 
@@ -29,7 +30,7 @@ pub(crate) fn cancel(args: &CancelArgs, context: &Context) -> Result<Exit, Failu
         let reason = args.reason.clone().unwrap_or_else(|| format!("cancelled by {by}"));
         let command = Command::Cancel { run_key: name.key(), reason, by: Some(by) };
         let said = match &actor {
-            Actor::Here(local) => cancel_here(&actor, local, &name, &run, &command).await?,
+            Actor::Here(local) => cancel_here(&actor, local, &name, &run, &command, context).await?,
             Actor::There(_) => {
                 actor.execute(&command).await?;
                 let env = context.env_option();
@@ -47,6 +48,7 @@ async fn cancel_here(
     name: &RunRef,
     run: &RunRecord,
     command: &Command,
+    context: &Context,
 ) -> Result<String, Failure> {
     let key = name.key();
     let is_driven = match local.claim(name) {
@@ -58,8 +60,9 @@ async fn cancel_here(
         let survivors = local.host.world().processes.end_survivors(&key).await;
         survivors.map_err(|error| Failure::from_error(&error))?;
     }
-    let pinned = local.host.deployed(&name.pipeline, &run.version).await?;
-    local.host.load(&pinned).await?;
+    if let Some(pinned) = pinned(local, name, &run.version, context).await? {
+        local.host.load(&pinned).await?;
+    }
     actor.execute(command).await?;
     if is_driven {
         local.host.leave(&Letter::Run(key)).await?;
@@ -76,6 +79,35 @@ async fn cancel_here(
     drive(local, std::slice::from_ref(name), None).await?;
     let status = actor.find_run(&key).await?.map(|run| run.status.to_string()).unwrap_or_default();
     Ok(format!("{name} is {status}"))
+}
+
+/// The version of a run that is to end. Where its definitions are damaged, those of the pipeline's file, if that
+/// is still the same version; `None` where they are not needed to end it.
+async fn pinned(
+    local: &Local,
+    name: &RunRef,
+    version: &str,
+    context: &Context,
+) -> Result<Option<Deployment>, Failure> {
+    let damaged = match local.host.deployed(&name.pipeline, version).await {
+        Ok(pinned) => return Ok(Some(pinned)),
+        Err(damaged) => Failure::from(damaged),
+    };
+    let folder = ProjectFolder::around(&context.environment.current_dir, context)?;
+    for found in folder.pipelines()?.iter().filter(|found| found.name == name.pipeline) {
+        if let Some((_, compiled)) = compiled(&found.path, &folder, context)?
+            && compiled.version() == version
+        {
+            return Ok(Some(deployment(&compiled)?));
+        }
+    }
+    // Only what a cancel takes away again has to be run.
+    let plan = local.host.driver().plan(&name.pipeline, version).await?;
+    if plan.plan.tasks.iter().any(cauce_model::plan::TaskPlan::is_teardown) {
+        return Err(damaged);
+    }
+    context.output.talk(&format!("warning: {}", damaged.message));
+    Ok(None)
 }
 
 /// `cauce mark`

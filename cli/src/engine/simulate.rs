@@ -78,6 +78,20 @@ pub(crate) fn dry_run(
     Ok(if ended.is_good() { Exit::Good } else { Exit::RunFailed })
 }
 
+/// Whether the output of an approval's outcome is a yes. Of what it returns, `decision` alone can be said: who answered
+/// and when follows from the simulation.
+fn approves(task: &str, output: &Json) -> Result<bool, Failure> {
+    let fields = output.as_object();
+    let other = fields.and_then(|fields| fields.iter().find(|(name, _)| *name != "decision"));
+    match (fields, other, output.get("decision").map(Json::as_str)) {
+        (Some(_), None, None | Some(Some("approved"))) => Ok(true),
+        (Some(_), None, Some(Some("rejected"))) => Ok(false),
+        _ => Err(Failure::bad_input(format!("the approval '{task}' has no outcome {output}")).help(
+            "write {\"decision\": \"approved\"} or {\"decision\": \"rejected\"}; \"rejected\" and \"timeout\" are outcomes too",
+        )),
+    }
+}
+
 /// Adds what tasks of the kind `notify` say, before their ends: they deliver within their decision.
 fn tell_messages(lines: &mut Vec<Json>, notices: &[Notice]) {
     for notice in notices.iter().filter(|notice| notice.event == "message") {
@@ -260,17 +274,18 @@ impl Simulation {
         let arrivals: std::collections::BTreeMap<String, i64> = arrivals.collect();
         // The same of an approval's answer: a bad outcome is a no, or that nobody answers.
         let asked = loaded.compiled.plan.tasks.iter().filter(|t| matches!(t.kind, TaskKind::Approval(_)));
-        let answers = asked.filter_map(|task| {
+        let mut answers = std::collections::BTreeMap::new();
+        for task in asked {
             let approved = match script.outcomes.get(&task.name).and_then(|list| list.first()) {
-                None | Some(Ending::Success(_)) => true,
+                None => true,
+                Some(Ending::Success(output)) => approves(&task.name, output)?,
                 Some(Ending::Exit(_) | Ending::Class(FailureClass::Rejected)) => false,
-                Some(Ending::Class(_)) => return None,
+                Some(Ending::Class(_)) => continue,
             };
             let lasts = script.durations.get(&task.name).and_then(|list| list.first());
             let after_micros = lasts.copied().unwrap_or(0);
-            Some((task.name.clone(), ScriptedAnswer { after_micros, approved }))
-        });
-        let answers = answers.collect();
+            answers.insert(task.name.clone(), ScriptedAnswer { after_micros, approved });
+        }
         let mut script = script;
         for task in loaded.compiled.plan.tasks.iter().filter(|task| !task.returns.is_empty()) {
             let endings =

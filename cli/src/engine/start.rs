@@ -87,7 +87,10 @@ pub(crate) fn check_task(plan: &Plan, task: Option<&str>) -> Result<(), Failure>
     let failure = Failure::bad_input(format!("the pipeline {} has no task '{task}'", plan.pipeline));
     Err(match crate::suggest::nearest(task, plan.tasks.iter().map(|t| t.name.as_str())) {
         Some(near) => failure.help(format!("did you mean '{near}'?")),
-        None => failure,
+        None => {
+            let known: Vec<&str> = plan.tasks.iter().map(|task| task.name.as_str()).collect();
+            failure.help(format!("its tasks are {}", known.join(", ")))
+        }
     })
 }
 
@@ -271,10 +274,14 @@ pub(crate) async fn conclude(store: &Store, names: &[RunRef], context: &Context)
         }
         if names.len() == 1 {
             context.output.table(&tasks(&view))?;
-            if let Some(message) = message.filter(|_| !good) {
+            if let Some(message) = message {
                 context.output.talk(&format!("{name} {status}: {message}"));
                 let env = context.env_option();
-                context.output.talk(&format!("why: cauce why {name}{env}; again: cauce rerun {name}{env}"));
+                if !good || view.never_began() {
+                    context
+                        .output
+                        .talk(&format!("why: cauce why {name}{env}; again: cauce rerun {name}{env}"));
+                }
             }
         }
     }

@@ -5,7 +5,7 @@
 use crate::command::{Decision, Effect};
 use crate::context::{Renderer, Unrendered};
 use crate::ending::Case;
-use crate::rate::{self, Turn};
+use crate::rate::{self, NoTurn, Turn};
 use crate::slots::{self, Grant, Holder, Request, Want};
 use crate::stop::Stop;
 use crate::{View, breaker, idempotency};
@@ -120,12 +120,19 @@ pub(crate) fn claim(
             Some(start) => start,
             None => match rate::take(&used.name, used.tokens, None, view, case.now)? {
                 // Whoever waits as long as it takes always has its tokens taken.
-                Some(Turn { at, .. }) => at,
-                None => {
+                Ok(Turn { at, .. }) => at,
+                Err(NoTurn::Unknown) => {
                     return Ok(Claim::Never(Unrendered(format!(
                         "the rate limit '{}' is not known here: declare it under rate_limits in cauce.yaml, and \
                          deploy that",
                         used.name
+                    ))));
+                }
+                Err(NoTurn::TooMany { most }) => {
+                    return Ok(Claim::Never(Unrendered(format!(
+                        "it asks for {} tokens of the rate limit '{}', which gives {most} at once at most: ask for \
+                         fewer, or let it give more",
+                        used.tokens, used.name
                     ))));
                 }
             },
@@ -175,6 +182,23 @@ const BREAKER_PAUSE_SECONDS_MAX: u64 = 300;
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/state-wait.html>
 const WAIT_SECONDS_MAX: u64 = 86_400;
 
+/// Why what the template of a setting renders to is no name of a lock or a key: it is empty or too long.
+pub(crate) fn misnamed(
+    (setting, thing): (&str, &str),
+    (template, text): (&str, &str),
+    bytes_max: usize,
+) -> Option<Unrendered> {
+    let bytes = text.len();
+    let why = if text.trim().is_empty() {
+        format!("an empty text; a {thing} needs a name")
+    } else if bytes > bytes_max {
+        format!("a text of {bytes} bytes; the text of a {thing} has at most {bytes_max}")
+    } else {
+        return None;
+    };
+    Some(Unrendered(format!("{setting}: {template} renders to {why}")))
+}
+
 /// What is wanted, in order of the pools' names.
 fn wants(
     view: &View,
@@ -209,13 +233,8 @@ fn wants(
             Ok(name) => name,
             Err(error) => return Ok(Err(error)),
         };
-        if name.trim().is_empty() || name.len() > LOCK_BYTES_MAX {
-            let what = if name.trim().is_empty() {
-                "an empty text".to_owned()
-            } else {
-                format!("{} bytes, more than {LOCK_BYTES_MAX}", name.len())
-            };
-            return Ok(Err(Unrendered(format!("lock: {template} renders to {what}; a lock needs a name"))));
+        if let Some(error) = misnamed(("lock", "lock"), (template, &name), LOCK_BYTES_MAX) {
+            return Ok(Err(error));
         }
         wants.push(Want { pool: slots::lock_pool(&name), slots: 1, capacity: 1, says: true });
     }

@@ -2,7 +2,7 @@
 
 use crate::View;
 use crate::command::{Decision, Reply};
-use crate::rate::{self, Turn};
+use crate::rate::{self, NoTurn, Turn};
 use crate::stop::Stop;
 use cauce_model::control::{Controls, breaker_item, rate_item};
 use cauce_model::item::{Change, Cond, Step, When};
@@ -38,8 +38,17 @@ pub(crate) fn take(
 ) -> Result<Decision, Stop> {
     let latest = within_seconds.map(|seconds| now.plus_seconds(seconds));
     let (start, taken) = match rate::take(limit, tokens, latest, view, now)? {
-        Some(Turn { at, taken }) => (at, taken),
-        None => return Err(Stop::refuse(names::DENIED, format!("there is no rate limit '{limit}'"))),
+        Ok(Turn { at, taken }) => (at, taken),
+        Err(NoTurn::Unknown) => {
+            return Err(Stop::refuse(names::DENIED, format!("there is no rate limit '{limit}'")));
+        }
+        Err(NoTurn::TooMany { most }) => {
+            let why = format!(
+                "nothing is taken: {tokens} tokens are asked for, and the rate limit '{limit}' gives {most} at once \
+                 at most"
+            );
+            return Err(Stop::refuse(names::DENIED, why));
+        }
     };
     let wait_micros = start.micros_since(now).max(0);
     let told = json!({"limit": limit, "taken": taken, "start_at": start, "wait_micros": wait_micros});

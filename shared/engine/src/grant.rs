@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 #[derive(Clone, Copy)]
 pub(crate) enum Whom<'a> {
     /// Everybody's: all that is free is granted, and those are told whom somebody granted who may have died
-    /// before it told. The `whole` line: those who want more than there is are told too, and those who
+    /// before it told, and who wants more than there is. The `whole` line: those are all told, and those who
     /// wait no more lose their places. Otherwise a full pool costs one read, however many wait.
     All {
         /// To its end.
@@ -66,14 +66,21 @@ pub(crate) fn look(
         Whom::Joined(_) => 1,
         Whom::Gave(_, slots) => i64::from(slots),
     };
+    let free = capacity - number(item, USED);
+    // More are held than there are: it was made smaller, and who waits may want too much now.
+    let whole = match whom {
+        Whom::All { whole } => whole || free < 0,
+        Whom::Joined(_) | Whom::Gave(..) => false,
+    };
     let mut look = Look {
         pool,
         whom,
+        whole,
         item,
         view,
         now,
         capacity,
-        free: capacity - number(item, USED),
+        free,
         most,
         barred: false,
         overtaken: 0,
@@ -88,6 +95,8 @@ pub(crate) fn look(
 struct Look<'a> {
     pool: &'a str,
     whom: Whom<'a>,
+    /// Whether the line is looked at to its end.
+    whole: bool,
     /// The pool, as it was before anything else was read.
     item: &'a Item,
     view: &'a View,
@@ -105,10 +114,6 @@ struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    const fn is_whole(&self) -> bool {
-        matches!(self.whom, Whom::All { whole: true })
-    }
-
     /// Whether there is anything left to grant.
     fn is_open(&self) -> bool {
         self.free.min(self.most) > 0 && !self.barred
@@ -149,9 +154,9 @@ impl<'a> Look<'a> {
     fn walk(&mut self) -> Result<bool, Stop> {
         let partition = pool_item(self.pool).partition;
         let (mut after, mut waits, mut pages) = (None, false, 0);
-        while self.is_whole() || self.is_open() {
+        while self.whole || self.is_open() {
             let few = u32::try_from(self.free.max(0)).unwrap_or(PLACES_MAX).saturating_add(PLACES_BEYOND);
-            let limit = if self.is_whole() { PLACES_MAX } else { (few << pages.min(5)).min(PLACES_MAX) };
+            let limit = if self.whole { PLACES_MAX } else { (few << pages.min(5)).min(PLACES_MAX) };
             let (places, next) = self.view.page(partition.clone(), LINE.to_owned(), after.clone(), limit)?;
             waits |= self.page(places)?;
             let is_full = self.granted >= GRANTS_MAX || self.decision.writes.len() >= TRANSACTION_MAX;
@@ -237,7 +242,12 @@ impl<'a> Look<'a> {
     fn waiting(&mut self, places: &'a [Item]) -> Result<Vec<&'a Item>, Stop> {
         let stands = |place: &&Item| stands_for(place).is_some() && !is_granted(place, self.item);
         let waiting: Vec<&Item> = places.iter().filter(stands).collect();
-        if !self.is_whole() {
+        if !self.whole {
+            for place in &waiting {
+                if matches!(self.whom, Whom::All { .. }) && number(place, line::SLOTS) > self.capacity {
+                    self.call(place)?;
+                }
+            }
             return Ok(waiting);
         }
         self.want(&waiting)?;

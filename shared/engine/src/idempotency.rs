@@ -5,6 +5,7 @@
 //! mints the next one. A claim whose task run is over without a result stands in nobody's way.
 
 use crate::View;
+use crate::claim;
 use crate::command::{Decision, Reply};
 use crate::context::{Renderer, Unrendered};
 use crate::ending::Case;
@@ -162,12 +163,9 @@ fn request(
 ) -> Result<(String, String), Unrendered> {
     let key = renderer.text(&plan.key)?;
     let key = key.trim();
-    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
-        let what = match key.len() {
-            0 => "an empty text".to_owned(),
-            bytes => format!("{bytes} bytes, more than {IDEMPOTENCY_KEY_BYTES_MAX}"),
-        };
-        return Err(Unrendered(format!("idempotency: {} renders to {what}; a key needs a name", plan.key)));
+    if let Some(error) = claim::misnamed(("idempotency", "key"), (&plan.key, key), IDEMPOTENCY_KEY_BYTES_MAX)
+    {
+        return Err(error);
     }
     let kind = serde_json::to_value(&case.plan().kind)
         .map_err(|error| Unrendered(format!("the task cannot be written as JSON: {error}")))?;

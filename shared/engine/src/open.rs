@@ -86,10 +86,12 @@ pub(crate) fn decide(open: &Open, view: &View, settings: &Settings, now: Instant
         }
         Grant::Waits => match overlap(&run, &prepared) {
             Overlap::Skip => {
-                let reason = format!(
-                    "{} runs of {} were let in when it came (max_active_runs), and overlap is skip",
-                    prepared.plan.max_active_runs, run.run.pipeline
-                );
+                let (most, pipeline) = (prepared.plan.max_active_runs, &run.run.pipeline);
+                let before = match most {
+                    1 => format!("1 run of {pipeline} was"),
+                    _ => format!("{most} runs of {pipeline} were"),
+                };
+                let reason = format!("{before} let in when it came (max_active_runs), and overlap is skip");
                 run.status = RunStatus::Skipped;
                 run.ended_at = Some(now);
                 run.message = Some(reason.clone());

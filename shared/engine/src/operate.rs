@@ -2,7 +2,7 @@
 
 use crate::command::{Command, Decision, Effect, ExecutionEnd, Finish, Outcome, Pause, Reply};
 use crate::ending::{Case, notice};
-use crate::status::{effective, load_run, load_task, task_records};
+use crate::status::{effective, load_run, load_task, marked, task_records};
 use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
 use crate::{Settings, View, close, consumers, streak, ticks};
@@ -127,7 +127,7 @@ pub(crate) fn mark(
     let loaded = load_task(view, run_key, run.generation, task, None)?;
     let status = if success { TaskStatus::Success } else { TaskStatus::Failed };
     let reply = Reply::Ok(json!({"status": status}));
-    let reason = format!("marked as {status} by {by}");
+    let reason = marked(status, by);
     let before = &loaded.record;
     let is_repeat = before.generation == run.generation && before.status == status;
     if is_repeat && before.reason.as_ref() == Some(&reason) {
@@ -136,9 +136,12 @@ pub(crate) fn mark(
     let mut entry = entry(now, "mark", Some(by), &run);
     entry.task = Some(task.to_owned());
     entry.detail = json!({"status": status, "before": effective(&run, index, Some(before))});
+    // What is said of its end later does not make it last longer.
+    let ended_at = before.ended_at.filter(|_| before.status.is_terminal()).unwrap_or(now);
     let mut case = Case { run: &run, prepared: &prepared, task: index, loaded, now };
-    let mut writes = case.end(status, Some(reason)).writes;
-    writes.push(entry.write());
+    case.end(status, Some(reason));
+    case.record().ended_at = Some(ended_at);
+    let writes = vec![case.write(), entry.write()];
     // Nothing waits at its gates: the run is over. Only the record changes.
     Ok(Decision { writes, reply, ..Decision::default() })
 }

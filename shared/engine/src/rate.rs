@@ -46,16 +46,34 @@ pub(crate) struct Turn {
     pub(crate) taken: bool,
 }
 
-/// Takes tokens, where they may be used at `latest`. Nothing where there is no such limit.
+/// Why one gets no turn at all, however long it waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NoTurn {
+    /// There is no such limit.
+    Unknown,
+    /// It wants more than anybody may take at once.
+    TooMany {
+        /// So many.
+        most: u32,
+    },
+}
+
+/// Takes tokens, where they may be used at `latest`.
 pub(crate) fn take(
     limit: &str,
     tokens: u32,
     latest: Option<Instant>,
     view: &View,
     now: Instant,
-) -> Result<Option<Turn>, Stop> {
+) -> Result<Result<Turn, NoTurn>, Stop> {
     let key = rate_item(limit);
-    let Some(RateLimit { settings, .. }) = view.item(&key)?.and_then(read) else { return Ok(None) };
+    let Some(RateLimit { settings, .. }) = view.item(&key)?.and_then(read) else {
+        return Ok(Err(NoTurn::Unknown));
+    };
+    let most = settings.most_at_once();
+    if tokens > most {
+        return Ok(Err(NoTurn::TooMany { most }));
+    }
     let interval = settings.interval_micros();
     let cost = interval.saturating_mul(i64::from(tokens));
     // What an idle limit gives at once beyond the first.
@@ -79,7 +97,7 @@ pub(crate) fn take(
             },
         )?;
         if let Some(item) = busy {
-            return Ok(Some(Turn { at: starts(next_of(item).saturating_sub(cost)), taken: true }));
+            return Ok(Ok(Turn { at: starts(next_of(item).saturating_sub(cost)), taken: true }));
         }
         let next = Json::from(now.micros().saturating_add(cost));
         let idle = view.update(
@@ -89,7 +107,7 @@ pub(crate) fn take(
             When { all: vec![Cond::AtMost(NEXT.into(), now.micros())] },
         )?;
         if idle.is_some() {
-            return Ok(Some(Turn { at: now, taken: true }));
+            return Ok(Ok(Turn { at: now, taken: true }));
         }
         if let Some(bound) = bound {
             let late = view.update(
@@ -99,7 +117,7 @@ pub(crate) fn take(
                 When { all: vec![Cond::AtLeast(NEXT.into(), bound.saturating_add(1))] },
             )?;
             if let Some(item) = late {
-                return Ok(Some(Turn { at: starts(next_of(item)), taken: false }));
+                return Ok(Ok(Turn { at: starts(next_of(item)), taken: false }));
             }
         }
         look += 1;

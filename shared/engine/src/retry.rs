@@ -32,14 +32,12 @@ pub fn next(
     now: Instant,
 ) -> Next {
     let class = failure.class;
-    if class == FailureClass::Exit
-        && failure.exit_code.is_some_and(|code| plan.skip_on_exit_code.contains(&code))
-    {
+    // The program's own word: it ended by itself, and nobody says why it was killed where its code tells so.
+    let ended_with = failure.exit_code.filter(|_| matches!(class, FailureClass::Exit | FailureClass::Killed));
+    if ended_with.is_some_and(|code| plan.skip_on_exit_code.contains(&code)) {
         return Next::Skip;
     }
-    if class == FailureClass::Exit
-        && failure.exit_code.is_some_and(|code| plan.final_exit_codes.contains(&code))
-    {
+    if ended_with.is_some_and(|code| plan.final_exit_codes.contains(&code)) {
         return Next::Fail;
     }
     let wanted =
@@ -47,20 +45,8 @@ pub fn next(
     if class.is_final() || !wanted {
         return Next::Fail;
     }
-    // A failure is charged to the platform's budget when the program never started, or may be
-    // started again after an interruption; otherwise to the user's, so that `retries: 0` means
-    // started at most once.
-    let to_platform =
-        |class: FailureClass| class.never_started() || class.is_infrastructure() && plan.restartable;
-    let charged = record
-        .attempts
-        .iter()
-        .skip(record.settled_attempts as usize)
-        .filter_map(|attempt| attempt.class)
-        .filter(|past| to_platform(*past) == to_platform(class))
-        .count() as u32;
-    let budget = if to_platform(class) { plan.infrastructure_retries } else { plan.retries };
-    if charged > budget {
+    let Budget { charged, retries, .. } = budget(plan, record, class);
+    if charged > retries {
         return Next::Fail;
     }
     let seconds = delay(plan, run_key, record, charged);
@@ -89,6 +75,34 @@ pub(crate) fn after_interruption(
             Some(format!("{what}, and its retries allow no further attempt: `cauce rerun` makes one"))
         }
     }
+}
+
+/// What the failures of a task run are charged to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Budget {
+    /// How many failures of this generation were charged to it.
+    pub charged: u32,
+    /// So many of them are followed by another attempt.
+    pub retries: u32,
+    /// Whether it is the platform's, which `retries` of the file does not bound.
+    pub is_platform: bool,
+}
+
+/// What a failure of a class is charged to: the platform's budget when the program never started, or may be
+/// started again after an interruption; otherwise the user's, so that `retries: 0` means started at most once.
+pub fn budget(plan: &RetryPlan, record: &TaskRecord, class: FailureClass) -> Budget {
+    let to_platform =
+        |class: FailureClass| class.never_started() || class.is_infrastructure() && plan.restartable;
+    let is_platform = to_platform(class);
+    let charged = record
+        .attempts
+        .iter()
+        .skip(record.settled_attempts as usize)
+        .filter_map(|attempt| attempt.class)
+        .filter(|past| to_platform(*past) == is_platform)
+        .count() as u32;
+    let retries = if is_platform { plan.infrastructure_retries } else { plan.retries };
+    Budget { charged, retries, is_platform }
 }
 
 /// Why an attempt after the first one of this generation may not begin at `moment` any more.
@@ -224,6 +238,22 @@ mod tests {
         };
         assert_eq!(after(2), Next::Fail);
         assert_eq!(after(3), Next::Retry { seconds: 10 });
+    }
+
+    #[test]
+    fn an_exit_code_skips_whatever_its_class_is_where_the_program_ended_by_itself() {
+        let with = RetryPlan { skip_on_exit_code: vec![99, 137], ..plan(3) };
+        let after = |class, code| {
+            let failure = Failure { exit_code: Some(code), ..Failure::new(class, "") };
+            next(&with, &RunKey::new("p", "r"), &record(&[class]), &failure, NOW)
+        };
+        assert_eq!(after(FailureClass::Exit, 99), Next::Skip);
+        assert_eq!(after(FailureClass::Killed, 137), Next::Skip);
+        let again = Next::Retry { seconds: 10 };
+        assert_eq!(after(FailureClass::Exit, 3), again);
+        assert_eq!(after(FailureClass::OutOfMemory, 137), again);
+        assert_eq!(after(FailureClass::Timeout, 137), again);
+        assert_eq!(after(FailureClass::UserInitiated, 137), again);
     }
 
     #[test]

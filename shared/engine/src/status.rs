@@ -50,9 +50,14 @@ pub(crate) fn under_way(holder: &str, view: &View) -> Result<Option<TaskRecord>,
     view.want([run.clone(), task.clone()])?;
     let (Some(run), Some(task)) = (view.item(&run)?, view.item(&task)?) else { return Ok(None) };
     let (run, task) = (RunRecord::from_item(run)?, TaskRecord::from_item(task)?);
+    Ok(is_under_way(generation, &run, &task).then_some(task))
+}
+
+/// Whether a task run of a generation is under way, by the records of its run and of itself.
+pub fn is_under_way(generation: u32, run: &RunRecord, task: &TaskRecord) -> bool {
     let is_of_now = run.generation == generation && task.generation == generation;
     let is_over = run.status.is_terminal() || task.status.is_terminal();
-    Ok((is_of_now && !is_over).then_some(task))
+    is_of_now && !is_over
 }
 
 /// A task's status in the run's present generation: what that generation decided, or what an
@@ -63,6 +68,16 @@ pub fn effective(run: &RunRecord, task: TaskIndex, record: Option<&TaskRecord>) 
         Some(record) if record.status.is_terminal() && run.carries(task as usize) => record.status,
         _ => TaskStatus::Waiting,
     }
+}
+
+/// The reason of a task of which a person said how it ended.
+pub(crate) fn marked(status: TaskStatus, by: &str) -> String {
+    format!("marked as {status} by {by}")
+}
+
+/// Who said how a task ended, where a person did.
+pub fn marked_by(record: &TaskRecord) -> Option<&str> {
+    record.reason.as_deref()?.strip_prefix(marked(record.status, "").as_str())
 }
 
 /// The status as rules count it: an excused failure is a success.

@@ -493,12 +493,16 @@ fn carry(
 ) -> Kept {
     let mut status = vec![TaskStatus::Waiting; prepared.plan.tasks.len()];
     let mut branch_skipped = vec![false; status.len()];
+    let mut left_out = vec![false; status.len()];
     for record in records.iter().filter(|record| record.index.is_none()) {
         let (Some((index, _)), Some((place, _))) = (prepared.find(&record.task), before.find(&record.task))
         else {
             continue;
         };
         status[index as usize] = effective(run, place, Some(record));
+        // One that did not run because another one was to run alone: nothing of the pipeline has decided that.
+        left_out[index as usize] =
+            run.only.as_ref().is_some_and(|only| *only != record.task) && !run.carries(place as usize);
         for skipped in &record.skips {
             if let Some((skipped, _)) = prepared.find(skipped) {
                 branch_skipped[skipped as usize] = true;
@@ -534,10 +538,10 @@ fn carry(
         Some(Again::Failed) => {
             let bad: Vec<bool> = status
                 .iter()
-                .zip(&branch_skipped)
-                .map(|(status, branch)| match status {
+                .zip(branch_skipped.iter().zip(&left_out))
+                .map(|(status, (branch, left_out))| match status {
                     TaskStatus::Success => false,
-                    TaskStatus::Skipped => force && *branch,
+                    TaskStatus::Skipped => force && *branch || *left_out,
                     _ => true,
                 })
                 .collect();

@@ -132,10 +132,12 @@ impl<W: World + 'static> Host<W> {
             // What cannot be read now is written again, which is safe to repeat.
             Ok(_) | Err(_) => objects.put(&uri, &plan).await.map_err(|error| fatal(&error))?,
         }
+        // The same of the whole.
+        let bytes = serde_json::to_vec(deployment).map_err(|error| fatal(&error))?;
         let whole = deployment_uri(documents, &record.pipeline, &record.version);
-        if objects.list(&whole, 1).await.map_err(|error| fatal(&error))?.is_empty() {
-            let bytes = serde_json::to_vec(deployment).map_err(|error| fatal(&error))?;
-            objects.put(&whole, &bytes).await.map_err(|error| fatal(&error))?;
+        match objects.get(&whole, DEPLOYMENT_BYTES_MAX).await {
+            Ok(Some(kept)) if kept == bytes => {}
+            Ok(_) | Err(_) => objects.put(&whole, &bytes).await.map_err(|error| fatal(&error))?,
         }
         Ok(record)
     }
@@ -152,8 +154,8 @@ impl<W: World + 'static> Host<W> {
         let bytes = bytes.ok_or_else(|| fatal(format!("there is no {uri}")))?;
         serde_json::from_slice(&bytes).map_err(|error| {
             fatal(format!(
-                "{uri} is damaged ({error}); restore it from a copy, or remove it and start a run of the \
-                 pipeline's file, which writes it anew"
+                "{uri} is damaged ({error}); restore it from a copy, or start a run of the pipeline's file as it was \
+                 for this version, which writes it anew"
             ))
         })
     }

@@ -22,6 +22,12 @@ use std::path::{Path, PathBuf};
 /// The version of the layout above.
 const FORMAT: u32 = 1;
 
+/// The file that tells it.
+const FORMAT_FILE: &str = "format";
+
+/// The file of the store.
+const TABLE_FILE: &str = "table.sqlite";
+
 /// The folder's name.
 pub const STATE_DIR_NAME: &str = ".cauce";
 
@@ -101,14 +107,29 @@ pub struct StateDir {
 }
 
 impl StateDir {
+    /// Whether there is a state folder: one that tells its format, or one with a store.
+    pub fn exists(root: &Path) -> bool {
+        root.join(FORMAT_FILE).exists() || root.join(TABLE_FILE).exists()
+    }
+
+    /// The file that is missing from a folder that has a store, or is empty in it: [`Self::open`] writes it again,
+    /// and does not know what else was lost with it.
+    pub fn not_whole(root: &Path) -> Option<PathBuf> {
+        let format = root.join(FORMAT_FILE);
+        let is_whole = format.metadata().is_ok_and(|found| found.len() > 0);
+        (!is_whole && root.join(TABLE_FILE).exists()).then_some(format)
+    }
+
     /// Opens the folder, creating it when there is none.
     ///
     /// # Errors
     /// One that a newer version made, and whatever the file system refuses.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StateError> {
         let mut state = Self { root: root.into() };
-        let format = state.root.join("format");
+        let format = state.root.join(FORMAT_FILE);
         match fs::read_to_string(&format) {
+            // Its name outlived a crash of the machine, and what was written into it did not.
+            Ok(text) if text.is_empty() => state.create()?,
             Ok(text) => match text.trim().parse::<u32>() {
                 Ok(found) if found > FORMAT => {
                     return Err(StateError::NewerFormat { path: state.root, found });
@@ -138,7 +159,7 @@ impl StateDir {
         self.make_parts()?;
         let gitignore = self.root.join(".gitignore");
         fs::write(&gitignore, "*\n").map_err(failed("write", &gitignore))?;
-        let format = self.root.join("format");
+        let format = self.root.join(FORMAT_FILE);
         // Lost in a crash of the machine it is written again; the folder itself must stay, for what
         // is made durable in it.
         replace(&format, format!("{FORMAT}\n").as_bytes(), false).map_err(failed("write", &format))?;
@@ -155,7 +176,7 @@ impl StateDir {
 
     /// The store's file.
     pub fn table(&self) -> PathBuf {
-        self.root.join("table.sqlite")
+        self.root.join(TABLE_FILE)
     }
 
     /// The folder of objects.
@@ -317,6 +338,25 @@ mod tests {
         let state = StateDir::open(&root).unwrap();
         assert_eq!(fs::read_to_string(root.join(".gitignore")).unwrap(), "*\n");
         assert!(state.logs().is_dir() && state.running().is_dir() && state.objects().is_dir());
+    }
+
+    #[test]
+    fn a_folder_whose_format_is_lost_is_one_all_the_same_while_it_has_a_store() {
+        let temp = tempfile::tempdir().unwrap();
+        assert!(!StateDir::exists(temp.path()) && StateDir::not_whole(temp.path()).is_none());
+        let state = StateDir::open(temp.path()).unwrap();
+        assert!(StateDir::exists(temp.path()) && StateDir::not_whole(temp.path()).is_none());
+        fs::write(state.table(), "rows").unwrap();
+        let format = temp.path().join("format");
+        for lose in [|path: &Path| fs::remove_file(path), |path: &Path| fs::write(path, "")] {
+            lose(&format).unwrap();
+            assert!(StateDir::exists(temp.path()));
+            assert_eq!(StateDir::not_whole(temp.path()), Some(format.clone()));
+            StateDir::open(temp.path()).unwrap();
+            assert_eq!(fs::read_to_string(&format).unwrap(), "1\n");
+            assert!(StateDir::not_whole(temp.path()).is_none());
+        }
+        assert_eq!(fs::read_to_string(state.table()).unwrap(), "rows");
     }
 
     #[test]

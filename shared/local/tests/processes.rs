@@ -195,8 +195,23 @@ async fn the_environment_is_what_was_declared_and_no_more() {
         ]
     );
     assert_eq!(found["MODE"], "a b=c");
+    let bin = project.root().join("bin").display().to_string();
+    assert_eq!(found["PATH"], format!("/usr/bin:/bin:{bin}"), "behind all others");
     assert!(found["AWS_ENDPOINT_URL"].starts_with("http://127.0.0.1:"));
     assert_eq!(found["DB_PASSWORD"], "***");
+}
+
+#[tokio::test]
+async fn a_script_finds_what_is_beside_the_executable_last_and_once() {
+    let project = Project::new();
+    let bin = project.root().join("bin").display().to_string();
+    let command = ["/usr/bin/env"];
+    let theirs = [format!("/opt/theirs:{bin}"), "/opt/theirs".to_owned()];
+    for (path, number) in theirs.iter().zip(1..) {
+        project.programs.run(&request_with(&command, number, &[("PATH", path)])).await.unwrap();
+        let log = project.log_text(number);
+        assert!(log.lines().any(|line| line == format!("PATH=/opt/theirs:{bin}")), "{log}");
+    }
 }
 
 #[tokio::test]

@@ -106,6 +106,12 @@ impl RateSettings {
         let tokens = i64::from(self.tokens.max(1));
         per.saturating_add(tokens - 1) / tokens
     }
+
+    /// The most tokens that one may take: as many as come by in its time, or as it saves up. Who took more would
+    /// use them all at one moment, which is more than the limit lets through.
+    pub fn most_at_once(self) -> u32 {
+        self.tokens.max(self.burst)
+    }
 }
 
 /// What a project file says of its breakers and rate limits.

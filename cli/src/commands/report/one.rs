@@ -62,12 +62,12 @@ pub(super) async fn report(
     let mut table = Table::new([
         "TASK", "STATUS", "WAITED", "STARTED", "ENDED", "DURATION", "ATTEMPTS", "CLASSES", "USD", "CRITICAL",
     ]);
-    for (index, (task, status, record)) in view.each().enumerate() {
+    for (index, (task, _, record)) in view.each().enumerate() {
         let at = |at: Option<Instant>| at.map(|at| after(&view, at)).unwrap_or_default();
         let span = record.and_then(|record| Some(seconds(record.started_at?, record.ended_at?)));
         table.row([
             task.name.as_str().into(),
-            Cell::status(status.as_str()),
+            Cell::status(view.task_status(index as u32)),
             record.and_then(|record| waited(&view, task, record)).map(shown).unwrap_or_default().into(),
             at(record.and_then(|record| record.started_at)).into(),
             at(record.and_then(|record| record.ended_at)).into(),
@@ -79,17 +79,26 @@ pub(super) async fn report(
         ]);
     }
     context.output.table(&table)?;
-    context.output.talk(&format!(
-        "{} is {}, took {}; the times are counted from its start, {}",
-        view.run.run,
-        view.status(),
-        spent(&view.run),
-        view.run.started_at.map_or_else(|| "which is to come".to_owned(), time::moment)
-    ));
+    context.output.talk(&format!("{} is {}{}", view.run.run, view.status(), times(&view)));
     if !names.is_empty() {
         context.output.talk(&format!("critical path: {}", names.join(" -> ")));
     }
     Ok(Exit::Good)
+}
+
+/// How long the run took, and from when its table counts.
+fn times(view: &RunView) -> String {
+    let Some(started) = view.run.started_at.map(time::moment) else {
+        let began = if view.run.status.is_terminal() { "never began" } else { "has not begun yet" };
+        return format!("; it {began}");
+    };
+    let took = match view.run.status.is_terminal() {
+        true => format!(", took {}", spent(&view.run)),
+        // Nobody knows until when it went on.
+        false if view.is_interrupted() => String::new(),
+        false => format!(" for {}", spent(&view.run)),
+    };
+    format!("{took}; the times are counted from its start, {started}")
 }
 
 /// The tasks that made the run as long as it was, by position.

@@ -73,6 +73,8 @@ impl Launch {
                 let output_file = folder.join(format!("{}.output", request.token));
                 declared.insert(OUTPUT_FILE.to_owned(), output_file.display().to_string());
                 environment.extend(declared);
+                let path = environment.get("PATH").and_then(|path| with_programs(path, setup));
+                environment.extend(path.map(|path| ("PATH".to_owned(), path)));
                 let argv: Vec<String> = [argv_prefix.as_slice(), &request.command].concat();
                 let name = argv.first().ok_or_else(|| {
                     format!("{CANNOT_START}: no command: neither the task nor its image has one")
@@ -161,6 +163,19 @@ fn find_program(name: &str, setup: &Setup, path: Option<&String>) -> Option<Path
     }
     let beside = setup.programs.as_ref().map(|folder| folder.join(name));
     beside.filter(|file| is_executable(file)).or_else(|| on_path(name, path))
+}
+
+/// A PATH with the folder of the `cauce` executable behind all others: a script finds `cauce-run` there, as it
+/// does on AWS, and nothing else in place of a program of its own. Without a PATH the shell has one of its own,
+/// which stays.
+fn with_programs(path: &str, setup: &Setup) -> Option<String> {
+    let folder = setup.programs.as_ref()?;
+    let folders: Vec<PathBuf> = std::env::split_paths(path).collect();
+    if folders.contains(folder) {
+        return None;
+    }
+    // A folder whose name cannot stand in a PATH is left out.
+    std::env::join_paths(folders.iter().chain([folder])).ok()?.into_string().ok()
 }
 
 fn on_path(name: &str, path: Option<&String>) -> Option<PathBuf> {

@@ -9,7 +9,7 @@ use cauce_model::item::{IndexEntry, Item, Key};
 use cauce_ports::TableError;
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The format that this version reads and writes, kept in the file's `user_version`.
@@ -56,6 +56,14 @@ const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLI
 /// Opens the connection that writes, on a file that is made when there is none.
 pub(super) fn open(path: &Path) -> Result<Connection, TableError> {
     if !path.exists() {
+        if let Some(log) = orphan(path) {
+            return Err(TableError::Unusable(format!(
+                "{} is gone, and {}, which belongs to it, is still there; restore the one, or move the other away \
+                 to begin anew without its runs",
+                path.display(),
+                log.display()
+            )));
+        }
         create(path)?;
     }
     let try_open = || {
@@ -79,6 +87,9 @@ pub(super) fn open(path: &Path) -> Result<Connection, TableError> {
     let (connection, format, application, check) =
         try_open().map_err(|source| Failure::new(path, source).before_commit())?;
     let file = path.display();
+    if application == 0 && path.metadata().is_ok_and(|found| found.len() == 0) {
+        return Err(damaged(path, "it is empty"));
+    }
     if application != APPLICATION_ID {
         return Err(TableError::Unusable(format!(
             "{file} is a database of another program; move it away, or use another folder with --state-dir"
@@ -94,6 +105,16 @@ pub(super) fn open(path: &Path) -> Result<Connection, TableError> {
         return Err(damaged(path, &format!("it is damaged ({check})")));
     }
     Ok(connection)
+}
+
+/// SQLite's log of a file that is gone, which it would write into the next file of that name.
+/// <https://www.sqlite.org/howtocorrupt.html>, mispairing database files and hot journals.
+fn orphan(path: &Path) -> Option<PathBuf> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let log = PathBuf::from(log);
+    // In this order: another process that makes the file now makes its log after it.
+    (log.exists() && !path.exists()).then_some(log)
 }
 
 /// What SQLite says of a file in which it finds nothing wrong.

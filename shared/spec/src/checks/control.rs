@@ -44,6 +44,19 @@ pub(super) fn check(task: &DraftTask<'_>, project: &Project, reader: &mut Reader
     }
     if let Some(used) = &settings.rate_limit {
         named(task, "rate_limit", ("rate_limits", &used.name), project.rate_limits.keys(), reader);
+        if let Some(declared) = project.rate_limits.get(&used.name)
+            && used.tokens > declared.settings().most_at_once()
+        {
+            let (span, route) = task.place(&["rate_limit", "tokens"]);
+            let message = format!(
+                "the rate limit `{}` gives {} tokens at once at most, and {} are asked for",
+                used.name,
+                declared.settings().most_at_once(),
+                used.tokens
+            );
+            let help = "ask for fewer, or raise its `tokens` or its `burst` in cauce.yaml";
+            reader.report(Diagnostic::error(Code::OutOfRange, span, message).help(help).at(route));
+        }
     }
 }
 

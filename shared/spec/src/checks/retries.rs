@@ -26,6 +26,24 @@ pub(super) fn check(task: &DraftTask<'_>, reader: &mut Reader) {
             "keep it in one of the two".to_owned(),
         );
     }
+    let highest = highest_exit_code(&task.task.kind);
+    let codes = retry.skip_on_exit_code.iter().enumerate();
+    for (at, code) in codes.filter(|(_, code)| !(1..=highest).contains(*code)) {
+        let (span, route) = task.item(&["retry", "skip_on_exit_code"], at);
+        let (message, help) = match code {
+            0 => (
+                "an exit code of 0 is a success, which skips nothing".to_owned(),
+                "remove it; a task that may do nothing ends with a code of its own, such as 99".to_owned(),
+            ),
+            code => (
+                format!("{code} is no exit code of a failure"),
+                format!(
+                    "exit codes of programs are 1 to {EXIT_CODE_MAX}; those of `http` are statuses, up to {STATUS_MAX}"
+                ),
+            ),
+        };
+        reader.report(Diagnostic::error(Code::OutOfRange, span, message).help(help).at(route));
+    }
     let Some(growth) = &retry.on_oom else { return };
     let Some(memory) = memory(&task.task.kind) else {
         report(
@@ -70,6 +88,21 @@ pub(super) fn check(task: &DraftTask<'_>, reader: &mut Reader) {
             "without retries no attempt follows that could have more memory".to_owned(),
             "an attempt that ran out of memory uses up a retry: add `retries: 2`".to_owned(),
         );
+    }
+}
+
+/// The highest code that a program can end with.
+const EXIT_CODE_MAX: i32 = 255;
+
+/// The highest status that a web service answers.
+const STATUS_MAX: i32 = 599;
+
+/// The highest exit code of a task's failures. Those that run no program have what `defaults` say for others.
+const fn highest_exit_code(kind: &Kind) -> i32 {
+    match kind {
+        Kind::Http(_) => STATUS_MAX,
+        kind if kind.has_no_attempts() || matches!(kind, Kind::Pipeline(_)) => STATUS_MAX,
+        _ => EXIT_CODE_MAX,
     }
 }
 
