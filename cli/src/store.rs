@@ -96,6 +96,12 @@ fn state_dir(context: &Context) -> PathBuf {
     context.state_dir_of(root)
 }
 
+/// Whether cauce.yaml counts as it is now: here every command that carries something out tells the store of it, there
+/// the newest deployment has.
+pub(crate) fn is_here(store: Option<&Store>) -> bool {
+    store.is_none_or(|store| store.state().is_some())
+}
+
 /// Opens a state folder, and tells of one that was not whole.
 ///
 /// # Errors

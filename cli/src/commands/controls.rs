@@ -22,7 +22,7 @@ use crate::engine::Actor;
 use crate::error::{Exit, Failure};
 use crate::output::{Cell, Table, Tone};
 use crate::project::ProjectFolder;
-use crate::store::Store;
+use crate::store::{Store, is_here};
 use crate::time;
 
 /// What a breaker is at a moment.
@@ -110,12 +110,6 @@ async fn stored(store: Option<&Store>, key: &Key) -> Result<Option<Item>, Failur
         Some(store) => Ok(store.table().get(key).await?),
         None => Ok(None),
     }
-}
-
-/// Whether cauce.yaml counts as it is now: here every command that carries something out tells the store of it, there
-/// the newest deployment has.
-fn is_here(store: Option<&Store>) -> bool {
-    store.is_none_or(|store| store.state().is_some())
 }
 
 fn show_breakers(context: &Context) -> Result<Exit, Failure> {

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::output::Table;
 use crate::project::ProjectFolder;
-use crate::store::Store;
+use crate::store::{Store, is_here};
 use crate::time;
 
 pub(crate) fn pools(args: &PoolsArgs, context: &Context) -> Result<Exit, Failure> {
@@ -33,9 +33,8 @@ pub(crate) fn pools(args: &PoolsArgs, context: &Context) -> Result<Exit, Failure
             Some(store) => context.block_on(store.pool(&name))?,
             None => None,
         };
-        // Locks, and limits of pipelines, are no pools of the project. What is deployed elsewhere need not be what
-        // the file says by now.
-        let is_here = store.as_ref().is_none_or(|store| store.state().is_some());
+        // Locks, and limits of pipelines, are no pools of the project.
+        let is_here = is_here(store.as_ref());
         let is_gone = is_here && !name.contains(':') && declared(&name).is_none();
         let pool = match (stored, declared(&name)) {
             // The next run tells the store.
