@@ -15,6 +15,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("parameters that are wrong are refused by name", refused),
     ("the command line triggers, lists, explains and cancels", command_line),
     ("items of a map, and a run of another pipeline", nested),
+    ("a run that a task started ends with the task, and a run with the newer one", ended_with),
     ("two hundred runs at once, none lost", two_hundred),
 ];
 
@@ -155,6 +156,52 @@ fn nested(deployed: &Deployed) {
     assert_eq!(outputs, [2, 4, 6].map(|double| json!({"double": double})));
     assert_eq!(run["tasks"]["other"]["status"], "success");
     assert_eq!(deployed.executions("by_hand").iter().filter(|one| one["status"] == "RUNNING").count(), 0);
+}
+
+/// The newest run of the pipeline `inner`, once it works.
+fn working(deployed: &Deployed, before: usize) -> String {
+    until(deployed.api(), "work of inner", || {
+        let all = deployed.executions("inner");
+        let newest = all.first().filter(|_| all.len() > before)?["name"].as_str()?;
+        let run = format!("inner/{}", newest.strip_suffix("-g1")?);
+        let shown = deployed.show(&run)?;
+        (shown["tasks"]["works"]["status"] == "running").then_some(run)
+    })
+}
+
+fn ended_with(deployed: &Deployed) {
+    let cancelled = |run: &str| {
+        let run = deployed.run_ended(run);
+        let statuses = ["rent", "works", "give"].map(|task| run["tasks"][task]["status"].clone());
+        assert_eq!(run["status"], "cancelled", "{run}");
+        // In the generation that was cancelled: nobody has stopped it from outside.
+        assert_eq!(run["generation"], 1, "{run}");
+        assert_eq!(statuses, ["success", "cancelled", "success"].map(Json::from), "{run}");
+    };
+    deployed.start("outer", "first", &json!({}));
+    let inner = working(deployed, 0);
+    // The functions that let the newest in end what is before it.
+    deployed.start("outer", "second", &json!({}));
+    cancelled(&inner);
+    assert_eq!(deployed.run_ended("outer/first")["status"], "cancelled");
+    let inner = working(deployed, 1);
+    let cauce = |args: &[&str]| deployed.cloud().cauce(deployed.project(), args);
+    must("cauce cancel", &cauce(&["cancel", "outer/second", "--env", "dev"]));
+    cancelled(&inner);
+    assert_eq!(deployed.run_ended("outer/second")["status"], "cancelled");
+    // Over its time, and stopped from the console.
+    deployed.start("outer_late", "late", &json!({}));
+    let late = deployed.run_ended("outer_late/late");
+    assert_eq!(late["tasks"]["inner"]["attempts"][0]["class"], "timeout", "{late}");
+    deployed.start("outer", "stopped", &json!({}));
+    let inner = working(deployed, 3);
+    deployed.stop("outer", "stopped");
+    cancelled(&inner);
+    for execution in deployed.executions("inner") {
+        let name = execution["name"].as_str().unwrap();
+        let run = deployed.run_ended(&format!("inner/{}", name.strip_suffix("-g1").unwrap()));
+        assert_eq!(run["status"], "cancelled", "{run}");
+    }
 }
 
 fn two_hundred(deployed: &Deployed) {

@@ -133,3 +133,79 @@ tasks:
     assert_eq!(run["tasks"]["give"]["status"], "success");
     project.cauce(&["resume", "p/2026-01-05"]).exits(2).says("has ended");
 }
+
+/// A pipeline whose task starts another one's run, which rents something, works and gives it back.
+fn of_two() -> Project {
+    let project = Project::of(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+tasks:
+  other: {pipeline: {name: other, logical_date: "{{ ds }}"}}
+"#,
+    );
+    project.write(
+        "other.yaml",
+        r#"
+pipeline: other
+schedule: "0 6 * * *"
+tasks:
+  rent: {setup: true, container: {image: host, command: [sh, -c, "echo rent >> ran"]}}
+  held: {needs: [rent], container: {image: host, command: [sh, -c, "echo $$ > ready; read word < hold"]}}
+  give: {teardown_of: [rent], container: {image: host, command: [sh, -c, "echo give >> ran"]}}
+"#,
+    );
+    project
+}
+
+#[test]
+fn a_run_that_a_task_started_is_cancelled_with_its_own_or_by_its_name() {
+    for run in ["p/2026-01-05", "other/2026-01-05"] {
+        let project = of_two();
+        let (ready, _hold) = (project.fifo("ready"), project.fifo("hold"));
+        let engine = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+        let held = ready.hear();
+        project.cauce(&["cancel", run, "--reason", "not today"]).exits(0).says("being cancelled");
+        engine.answer().exits(1).says("not today");
+        assert!(!is_alive(&held));
+        assert_eq!(project.lines("ran"), ["rent", "give"], "{run}");
+        let other = project.show("other");
+        assert_eq!((&other["status"], &other["message"]), (&json!("cancelled"), &json!("not today")));
+        let wanted = if run.starts_with('p') { "cancelled" } else { "failed" };
+        assert_eq!(project.show("p")["status"], wanted);
+    }
+}
+
+#[test]
+fn a_run_that_waits_its_turn_for_a_task_is_cancelled_by_its_name() {
+    let project = of_two();
+    let (ready, hold) = (project.fifo("ready"), project.fifo("hold"));
+    project.write("other.yaml", project.read("other.yaml").replace("tasks:", "max_active_runs: 1\ntasks:"));
+    let first = project.start(&["run", "other.yaml", "--logical-date", "2026-01-04"]);
+    ready.hear();
+    let mut second = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    second.hears("other running");
+    project.cauce(&["cancel", "other/2026-01-05", "--reason", "not today"]).exits(0);
+    second.answer().exits(1).says("not today");
+    assert_eq!(project.show("p")["status"], "failed");
+    hold.say("go");
+    first.answer().exits(0);
+}
+
+#[test]
+fn an_interrupted_run_is_cancelled_with_what_its_tasks_have_started() {
+    let project = of_two();
+    let (ready, _hold) = (project.fifo("ready"), project.fifo("hold"));
+    let engine = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    let held = ready.hear();
+    engine.signal(Signal::KILL);
+    assert_eq!(engine.answer().exit, None, "it was killed");
+    project
+        .cauce(&["cancel", "p/2026-01-05", "--reason", "not today"])
+        .exits(0)
+        .says("p/2026-01-05 is cancelled");
+    assert!(!is_alive(&held), "what was under way is ended first");
+    assert_eq!(project.lines("ran"), ["rent", "give"]);
+    let other = project.show("other");
+    assert_eq!((&other["status"], &other["message"]), (&json!("cancelled"), &json!("not today")));
+}

@@ -115,7 +115,7 @@ fn a_program_that_goes_on_after_its_time_keeps_its_lock_until_it_has_ended() {
          [sh, stays.sh]}, timeout: 1s, stop_timeout: 2s, retry: {retries: 1, delay: 1s}}\n  after: {lock: one, container: {image: \
          host, command: [sh, after.sh]}}\n",
     );
-    project.write("stays.sh", &format!("{ALONE}trap '' TERM\nwhile :; do sleep 1; done\n"));
+    project.write("stays.sh", format!("{ALONE}trap '' TERM\nwhile :; do sleep 1; done\n"));
     project.write("after.sh", ALONE);
     project.run().exits(1);
     let tasks = project.show("p")["tasks"].take();

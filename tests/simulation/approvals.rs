@@ -180,7 +180,12 @@ fn the_first_answer_stands() {
 fn a_cancel_ends_the_wait_and_no_answer_comes_after_it() {
     let (host, key) = started(RELEASE, Script::default());
     pass(&host, 90);
-    let cancel = Command::Cancel { run_key: key.clone(), reason: "enough".into(), by: Some("ana".into()) };
+    let cancel = Command::Cancel {
+        run_key: key.clone(),
+        generation: None,
+        reason: "enough".into(),
+        by: Some("ana".into()),
+    };
     tell(&host, &cancel);
     refused(&host, &say(&key, true, "eva"), "is cancelled");
     assert!(settle(&host));
@@ -192,7 +197,12 @@ fn a_cancel_ends_the_wait_and_no_answer_comes_after_it() {
 
 /// A cancel whose giver died before the task was told of it.
 fn half_cancelled(host: &Sim, key: &RunKey) {
-    let cancel = Command::Cancel { run_key: key.clone(), reason: "enough".into(), by: Some("ana".into()) };
+    let cancel = Command::Cancel {
+        run_key: key.clone(),
+        generation: None,
+        reason: "enough".into(),
+        by: Some("ana".into()),
+    };
     for call in 1..100 {
         let faults = Faults::none();
         faults.crash_at(call, Moment::After);

@@ -24,7 +24,12 @@ tasks:
 ";
 
 fn cancel(key: &RunKey) -> Command {
-    Command::Cancel { run_key: key.clone(), reason: "enough".to_owned(), by: Some("ana".to_owned()) }
+    Command::Cancel {
+        run_key: key.clone(),
+        generation: None,
+        reason: "enough".to_owned(),
+        by: Some("ana".to_owned()),
+    }
 }
 
 fn mark(key: &RunKey, success: bool) -> Command {

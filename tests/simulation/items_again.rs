@@ -42,7 +42,12 @@ impl Story {
 
     fn cancel_at(&self, second: u64) {
         pass(&self.host, second);
-        let cancel = Command::Cancel { run_key: self.key.clone(), reason: "enough".into(), by: None };
+        let cancel = Command::Cancel {
+            run_key: self.key.clone(),
+            generation: None,
+            reason: "enough".into(),
+            by: None,
+        };
         tell(&self.host, &cancel);
     }
 

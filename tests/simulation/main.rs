@@ -26,6 +26,7 @@ mod lines;
 mod markers;
 mod matrix;
 mod model;
+mod nested;
 mod overlaps;
 mod policies;
 mod pools;

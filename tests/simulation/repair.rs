@@ -354,7 +354,10 @@ fn a_sweep_goes_on_where_its_budget_ended() {
 fn a_cancelled_run_ends_though_others_wait_at_gates() {
     let (host, key) = started(GATED, gated_durations());
     pass(&host, 2);
-    tell(&host, &Command::Cancel { run_key: key.clone(), reason: "enough".to_owned(), by: None });
+    tell(
+        &host,
+        &Command::Cancel { run_key: key.clone(), generation: None, reason: "enough".to_owned(), by: None },
+    );
     assert!(settle(&host), "alert hears at its gate that b was stopped");
     let ended = stand(&host, &key);
     assert_eq!(ended.statuses(), "a:success alert:cancelled b:cancelled c:cancelled");
@@ -379,7 +382,10 @@ fn the_log_of_a_program_that_was_stopped_is_known_by_its_event() {
     let before = log("b");
     event("b", 1);
     assert_eq!(log("b"), before, "a program under way is told of by its own execution");
-    tell(&host, &Command::Cancel { run_key: key.clone(), reason: "enough".to_owned(), by: None });
+    tell(
+        &host,
+        &Command::Cancel { run_key: key.clone(), generation: None, reason: "enough".to_owned(), by: None },
+    );
     assert!(settle(&host));
     event("b", 2);
     assert_eq!(log("b"), before, "there was no second attempt");

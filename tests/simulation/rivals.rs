@@ -179,7 +179,7 @@ fn key() -> RunKey {
 }
 
 fn cancel(by: &str) -> Command {
-    Command::Cancel { run_key: key(), reason: "enough".to_owned(), by: Some(by.to_owned()) }
+    Command::Cancel { run_key: key(), generation: None, reason: "enough".to_owned(), by: Some(by.to_owned()) }
 }
 
 fn mark(success: bool, by: &str) -> Command {

@@ -340,7 +340,8 @@ fn a_run_that_another_process_wrote_is_started_and_its_cancel_heeded() {
         clock.until(at("1997-01-06T00:31:02Z")).await;
         assert_eq!(disk.runs()[0].status, RunStatus::Running);
         assert_eq!(disk.runs()[0].generation, 1, "nothing of it had begun");
-        let cancel = Command::Cancel { run_key: key.clone(), reason: "enough".into(), by: None };
+        let cancel =
+            Command::Cancel { run_key: key.clone(), generation: None, reason: "enough".into(), by: None };
         other.execute(&cancel).await.unwrap();
         other.leave(&Letter::Run(key)).await.unwrap();
         clock.until(at("1997-01-06T00:31:05Z")).await;
@@ -371,7 +372,8 @@ fn a_letter_that_is_left_again_while_it_is_read_is_read_again() {
             other.leave(&Letter::Run(key.clone())).await.unwrap();
             faults.hold_at(faults.calls() + call);
             clock.until(at("1997-01-06T00:31:02.500Z")).await;
-            let cancel = Command::Cancel { run_key: key.clone(), reason: "enough".into(), by: None };
+            let cancel =
+                Command::Cancel { run_key: key.clone(), generation: None, reason: "enough".into(), by: None };
             other.execute(&cancel).await.unwrap();
             other.leave(&Letter::Run(key.clone())).await.unwrap();
             faults.release();

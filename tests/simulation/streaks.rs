@@ -127,7 +127,7 @@ fn a_success_ends_the_streak_and_a_skipped_or_cancelled_run_does_not() {
             let trigger = by_hand(&compiled(FRAGILE), "bad-cancelled");
             host.execute(&Command::Trigger(Box::new(trigger))).await.unwrap();
             let run_key = RunKey::new("fragile", "bad-cancelled");
-            let cancel = Command::Cancel { run_key, reason: "no".into(), by: None };
+            let cancel = Command::Cancel { run_key, generation: None, reason: "no".into(), by: None };
             host.execute(&cancel).await.unwrap();
             host.run(std::future::pending()).await.unwrap();
             assert_eq!(streak(table).await, ["bad-3", "bad-4"]);

@@ -71,7 +71,10 @@ fn a_failed_teardown_warns_and_fails_nothing() {
 fn a_cancelled_run_is_torn_down() {
     let (host, key) = started(CLUSTER, script(json!({"up": 1, "work": 50, "down": 2}), json!({})));
     pass(&host, 3);
-    tell(&host, &Command::Cancel { run_key: key.clone(), reason: "enough".to_owned(), by: None });
+    tell(
+        &host,
+        &Command::Cancel { run_key: key.clone(), generation: None, reason: "enough".to_owned(), by: None },
+    );
     assert!(settle(&host));
     let ended = stand(&host, &key);
     assert_eq!(ended.statuses(), "down:success more:cancelled up:success work:cancelled");
@@ -79,7 +82,10 @@ fn a_cancelled_run_is_torn_down() {
     // Cancelling while it is torn down stops no teardown.
     let (host, key) = started(CLUSTER, script(json!({"up": 1, "work": 1, "down": 20}), json!({})));
     pass(&host, 4);
-    tell(&host, &Command::Cancel { run_key: key.clone(), reason: "enough".to_owned(), by: None });
+    tell(
+        &host,
+        &Command::Cancel { run_key: key.clone(), generation: None, reason: "enough".to_owned(), by: None },
+    );
     assert!(settle(&host));
     let ended = stand(&host, &key);
     assert_eq!(

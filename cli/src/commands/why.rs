@@ -385,6 +385,11 @@ async fn held_back(held: &HeldBackRecord, store: &Store) -> Result<String, Failu
         HeldBackBy::Idempotency => {
             format!("{name} is doing the same request; it uses that result (idempotency)")
         }
+        HeldBackBy::OwnRun => {
+            format!(
+                "the run {name}, which it started, is being cancelled; it goes on with it when that has ended"
+            )
+        }
         HeldBackBy::Breaker => {
             let item = store.table().get(&breaker_item(name)).await?;
             let record = item.map(|item| BreakerRecord::from_item(&item)).transpose()?;

@@ -28,7 +28,7 @@ pub(crate) fn cancel(args: &CancelArgs, context: &Context) -> Result<Exit, Failu
     context.block_on(async {
         let by = actor.by(context).await?;
         let reason = args.reason.clone().unwrap_or_else(|| format!("cancelled by {by}"));
-        let command = Command::Cancel { run_key: name.key(), reason, by: Some(by) };
+        let command = Command::Cancel { run_key: name.key(), generation: None, reason, by: Some(by) };
         let said = match &actor {
             Actor::Here(local) => cancel_here(&actor, local, &name, &run, &command, context).await?,
             Actor::There(_) => {
@@ -51,17 +51,29 @@ async fn cancel_here(
     context: &Context,
 ) -> Result<String, Failure> {
     let key = name.key();
-    let is_driven = match local.claim(name) {
-        Ok(()) => false,
-        Err(StateError::Running { .. }) => true,
-        Err(error) => return Err(error.into()),
-    };
+    let is_driven = !is_left(local, name)?;
+    let mut left = Vec::new();
     if !is_driven {
-        let survivors = local.host.world().processes.end_survivors(&key).await;
+        left.push(run.clone());
+        // With it end the runs that its tasks have started: their engine was the same.
+        let mut next = 0;
+        while let Some(run) = left.get(next) {
+            for own in local.host.own_runs(&run.key()).await? {
+                if is_left(local, &own.run)? {
+                    left.push(own);
+                }
+            }
+            next += 1;
+        }
+    }
+    for run in &left {
+        let survivors = local.host.world().processes.end_survivors(&run.key()).await;
         survivors.map_err(|error| Failure::from_error(&error))?;
     }
-    if let Some(pinned) = pinned(local, name, &run.version, context).await? {
-        local.host.load(&pinned).await?;
+    for run in if is_driven { std::slice::from_ref(run) } else { &left } {
+        if let Some(pinned) = pinned(local, &run.run, &run.version, context).await? {
+            local.host.load(&pinned).await?;
+        }
     }
     actor.execute(command).await?;
     if is_driven {
@@ -69,16 +81,28 @@ async fn cancel_here(
         return Ok(format!("{name} is being cancelled by the process that runs it"));
     }
     // Nobody else closes a run whose engine is gone, or takes away what it has set up.
-    let gone = Observed::Run {
-        run_key: key.clone(),
-        generation: run.generation,
-        execution: run.execution.clone(),
-        end: ExecutionEnd::Aborted { cause: String::new() },
-    };
-    local.host.execute(&Command::Observed(Box::new(gone))).await?;
-    drive(local, std::slice::from_ref(name), None).await?;
+    for run in &left {
+        let gone = Observed::Run {
+            run_key: run.key(),
+            generation: run.generation,
+            execution: run.execution.clone(),
+            end: ExecutionEnd::Aborted { cause: String::new() },
+        };
+        local.host.execute(&Command::Observed(Box::new(gone))).await?;
+    }
+    let names: Vec<RunRef> = left.into_iter().map(|run| run.run).collect();
+    drive(local, &names, None).await?;
     let status = actor.find_run(&key).await?.map(|run| run.status.to_string()).unwrap_or_default();
     Ok(format!("{name} is {status}"))
+}
+
+/// Whether no process drives a run. Then it is this one's from now on.
+fn is_left(local: &Local, name: &RunRef) -> Result<bool, Failure> {
+    match local.claim(name) {
+        Ok(()) => Ok(true),
+        Err(StateError::Running { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The version of a run that is to end. Where its definitions are damaged, those of the pipeline's file, if that

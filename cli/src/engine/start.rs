@@ -142,7 +142,7 @@ pub(crate) async fn drive(
         biased;
         outcome = local.host.run(signalled()) => outcome,
         never = ticks(progress) => match never {},
-        never = heed_cancels(local, names) => match never {},
+        never = heed_cancels(local) => match never {},
     };
     // Also after a failure of the store: programs do not outlive their engine.
     if !matches!(outcome, Ok(Outcome::Reached)) {
@@ -184,20 +184,27 @@ async fn ticks(progress: Option<&Watching>) -> Infallible {
 /// How often an engine looks whether somebody asked for the end of one of its runs.
 const HEED: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Carries out what `cauce cancel` of another process has asked of these runs, for ever.
-async fn heed_cancels(local: &Local, names: &[RunRef]) -> Infallible {
+/// Carries out what `cauce cancel` of another process has asked of the runs under way here, for ever.
+async fn heed_cancels(local: &Local) -> Infallible {
     let mut interval = tokio::time::interval(HEED);
     let mut heeded = BTreeSet::new();
     loop {
         interval.tick().await;
-        for key in names.iter().map(RunRef::key) {
+        for key in local.host.driven() {
             // A store that cannot be read stops the run by itself; here it is only asked again.
             let Ok(Some(run)) = find_run(&local.host.world().table, &key).await else { continue };
             let is_due = !run.status.is_terminal() || run.awaits_refusal();
-            let Some(cancel) = run.cancel.filter(|_| is_due && !heeded.contains(&key)) else { continue };
-            let command = Command::Cancel { run_key: key.clone(), reason: cancel.reason, by: cancel.by };
+            let generation = run.generation;
+            let is_new = !heeded.contains(&(key.clone(), generation));
+            let Some(cancel) = run.cancel.filter(|_| is_due && is_new) else { continue };
+            let command = Command::Cancel {
+                run_key: key.clone(),
+                generation: Some(generation),
+                reason: cancel.reason,
+                by: cancel.by,
+            };
             if local.host.execute(&command).await.is_ok() {
-                heeded.insert(key);
+                heeded.insert((key, generation));
             }
         }
     }

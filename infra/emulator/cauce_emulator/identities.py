@@ -9,6 +9,10 @@ import secrets
 import threading
 from dataclasses import dataclass, field
 
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import iam
+
 CALLER = "caller"
 """The principal of a key that the emulator did not issue: the person or the test outside."""
 
@@ -44,6 +48,16 @@ def issue(principal: str, function: str | None = None) -> Identity:
     with _lock:
         _issued[key] = identity
     return identity
+
+
+def allows(role: str, action: str, resource: str) -> bool:
+    """Whether the policies of a role allow a call. A role that nobody made, as tests name them, may do all."""
+    account, name = get_account_id(), role.rsplit("/", 1)[-1]
+    if iam._roles.get_scoped(account, None, name) is None:
+        return True
+    asked = iam_evaluator.EvalContext(role, "AssumedRole", account, action, resource, get_region())
+    policies = iam_evaluator._gather_role_policies(name, account)
+    return iam_evaluator.evaluate(asked, policies).decision == "Allow"
 
 
 def find(key: str | None) -> Identity | None:

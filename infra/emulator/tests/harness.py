@@ -108,6 +108,10 @@ class Emulator:
             "x-amz-target": f"{prefix}.{operation}", "content-type": f"application/x-amz-json-{version}"}, service, key)
         return json.loads(answer or b"{}")
 
+    def iam(self, action: str, **parameters):
+        form = urllib.parse.urlencode({"Action": action, "Version": "2010-05-08", **parameters}).encode()
+        self.send("POST", "/", form, {"content-type": "application/x-www-form-urlencoded"}, "iam")
+
     def rest(self, service: str, method: str, path: str, body=None, headers: dict | None = None):
         _, _, answer = self.send(method, path, body, {"content-type": "application/json", **(headers or {})}, service)
         return json.loads(answer or b"null")

@@ -182,6 +182,28 @@ class Ends(unittest.TestCase):
         self.assertEqual(CLOUD.end(nested)["status"], "ABORTED")
         self.assertEqual(CLOUD.end(execution)["status"], "ABORTED")
 
+    def test_what_the_role_may_not_stop_goes_on(self):
+        child = CLOUD.machine("free-child", jsonata("A", A=token({"do": "silent"}, End=True)))
+        nested = child["stateMachineArn"].replace(":stateMachine:", ":execution:")
+        for number, (allowed, status) in enumerate([("states:Stop*", "ABORTED"), ("states:DescribeExecution", "RUNNING")]):
+            policy = {"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Action": allowed, "Resource": f"{nested}:*"}]}
+            role = f"free-parent-{number}-machine"
+            CLOUD.iam("CreateRole", RoleName=role, AssumeRolePolicyDocument="{}")
+            CLOUD.iam("PutRolePolicy", RoleName=role, PolicyName="p", PolicyDocument=json.dumps(policy))
+            parent = CLOUD.machine(f"free-parent-{number}", jsonata("A", A={
+                "Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "End": True,
+                "Arguments": {"StateMachineArn": child["stateMachineArn"], "Name": f"nested-{number}"}}))
+            execution = CLOUD.start(parent["stateMachineArn"])
+            self.assertTrue(CLOUD.control("GET", "calls", action="states:DescribeExecution", at_least=1,
+                                          resource=f"{nested}:nested-{number}"))
+            CLOUD.call("states", "StopExecution", executionArn=execution)
+            self.assertEqual(CLOUD.end(execution)["status"], "ABORTED")
+            described = CLOUD.call("states", "DescribeExecution", executionArn=f"{nested}:nested-{number}")
+            self.assertEqual(described["status"], status)
+            if status == "RUNNING":
+                CLOUD.call("states", "StopExecution", executionArn=f"{nested}:nested-{number}")
+
     def test_redrive_begins_where_it_failed(self):
         machine = CLOUD.machine("redrive", jsonata(
             "A", A={"Type": "Pass", "Assign": {"kept": 7}, "Next": "B"},

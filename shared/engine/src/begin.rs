@@ -262,14 +262,7 @@ fn fresh(
                 datasets::wrote(&mut case, &mut decision, view)?;
                 Ok(with_answer(begin, &case, decision))
             }
-            Ok(kinds::Look::Again { seconds, mut decision }) => {
-                decision.effects.push(Effect::Refuse {
-                    token: begin.token.clone(),
-                    error: names::WAIT,
-                    cause: json!({"seconds": seconds}).to_string(),
-                });
-                Ok(decision)
-            }
+            Ok(kinds::Look::Again { seconds, decision }) => Ok(look_again(begin, seconds, decision)),
         },
         kind => match kinds::inline(view, settings, &mut case, kind, &renderer)? {
             Err(error) => Ok(misconfigured(begin, case, error)),
@@ -535,6 +528,11 @@ fn hold_back(
     if *record != before || !decision.writes.is_empty() {
         decision.writes.push(case.write());
     }
+    look_again(begin, seconds, decision)
+}
+
+/// The machine pauses, and asks again.
+fn look_again(begin: &Begin, seconds: u64, mut decision: Decision) -> Decision {
     decision.effects.push(Effect::Refuse {
         token: begin.token.clone(),
         error: names::WAIT,
@@ -547,7 +545,7 @@ fn hold_back(
 fn provisions(kind: &TaskKind) -> bool {
     match kind {
         TaskKind::Call(call) => call.service.provisions(),
-        TaskKind::Approval(_) => false,
+        TaskKind::Approval(_) | TaskKind::Pipeline(_) => false,
         _ => true,
     }
 }

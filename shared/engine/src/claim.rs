@@ -1,5 +1,5 @@
-//! What an attempt asks before it starts, in this order: was it done before (idempotency), may it
-//! (breaker), is there room (pools, lock, `max_active_tasks`), and when (rate limit)? The limit is last, so
+//! What an attempt asks before it starts, in this order: is what it started before still ending (a task that starts
+//! runs), was it done before (idempotency), may it (breaker), is there room (pools, lock, `max_active_tasks`), and when (rate limit)? The limit is last, so
 //! that a start that was reserved is used when it comes; the breaker is asked again then.
 
 use crate::command::{Decision, Effect};
@@ -8,7 +8,7 @@ use crate::ending::Case;
 use crate::rate::{self, NoTurn, Turn};
 use crate::slots::{self, Grant, Holder, Request, Want};
 use crate::stop::Stop;
-use crate::{View, breaker, idempotency};
+use crate::{View, breaker, idempotency, kinds};
 use cauce_model::control::{HeldBackBy, HeldBackRecord, OnOpen};
 use cauce_model::plan::TaskKind;
 use cauce_model::{Instant, Json, TaskStatus, Write};
@@ -58,6 +58,11 @@ pub(crate) fn claim(
     let mut writes = Vec::new();
     // What is claimed here counts from the attempt's start; whoever waits has claimed nothing.
     let claimed_before = case.loaded.record.claim.clone();
+    if let Some(run) = kinds::ending_run(view, case)? {
+        let effects = let_go(&wants, &holder, case, view)?;
+        let (by, name) = (HeldBackBy::OwnRun, run.run.to_string());
+        return Ok(Claim::Later { by, name, until: None, writes: Vec::new(), effects });
+    }
     match idempotency::ask(case, item, renderer, view)? {
         idempotency::Asked::Runs(claim, write) => {
             case.record().claim = claim;

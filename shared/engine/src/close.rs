@@ -2,7 +2,7 @@
 //! who is told?
 
 use crate::command::{Again, Close, Decision, Effect, Reply};
-use crate::ending::{Case, notice};
+use crate::ending::{Case, abandoned, notice};
 use crate::slots;
 use crate::status::{Loaded, effective, load_run, made_good, task_records};
 use crate::stop::Stop;
@@ -310,6 +310,7 @@ pub(crate) fn again_after_close(run: &RunRecord, records: &[TaskRecord]) -> Vec<
     // Whoever looks at a line finds out that they are over who still stand in it.
     effects.extend(awaited.into_iter().map(|pool| slots::reclaim_lost(pool.clone())));
     for record in records {
+        effects.extend(abandoned(run, record));
         effects
             .extend(record.holds.iter().map(|hold| slots::give_back(&hold.pool, &hold.holder, hold.slots)));
         let key = task_item(&run.key(), &record.task, record.index);

@@ -120,6 +120,8 @@ pub enum Command {
     Cancel {
         /// Which.
         run_key: RunKey,
+        /// In which generation; whichever is the present one where it is absent.
+        generation: Option<u32>,
         /// Why, in words.
         reason: String,
         /// Who, as far as is known.

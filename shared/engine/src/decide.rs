@@ -41,8 +41,8 @@ pub fn decide(command: &Command, view: &View, settings: &Settings, now: Instant)
         }
         Command::Retire { run_key, version } => reconcile::retire(run_key, *version, view),
         Command::Reclaim { pool, all } => reclaim::decide(pool, *all, view, settings),
-        Command::Cancel { run_key, reason, by } => {
-            operate::cancel(run_key, reason, by.as_deref(), view, settings, now)
+        Command::Cancel { run_key, generation, reason, by } => {
+            operate::cancel((run_key, *generation), (reason, by.as_deref()), view, settings, now)
         }
         Command::Mark { run_key, task, success, by } => operate::mark(run_key, task, *success, by, view, now),
         Command::Pause(pause) => operate::pause(pause, view, now),

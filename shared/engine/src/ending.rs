@@ -1,7 +1,7 @@
 //! How a task run ends, whoever decides it: its record, its arrivals, its slots, its notices.
 
 use crate::classify::Failure;
-use crate::command::{Decision, Effect};
+use crate::command::{Command, Decision, Effect};
 use crate::line::Standing;
 use crate::retry::{self, Next};
 use crate::slots::{self, Holder};
@@ -117,7 +117,8 @@ impl<'a> Case<'a> {
 
     /// What follows the write of a failed attempt that another one follows.
     pub(crate) fn after_retry(&self) -> Vec<Effect> {
-        self.release().chain(self.deliveries()).chain(breaker::report(self)).collect()
+        let own = abandoned(self.run, &self.loaded.record);
+        self.release().chain(self.deliveries()).chain(breaker::report(self)).chain(own).collect()
     }
 
     /// Ends the task run. Returns the decision without an answer to anybody.
@@ -316,11 +317,29 @@ impl<'a> Case<'a> {
             false => record.attempts.len() as u32,
         };
         fresh.attempts = record.attempts;
+        fresh.own_run = record.own_run;
         fresh.outbox = record.outbox;
         // An answer that the engine did not live to use stands; one that was used belongs to its generation.
         fresh.approval = record.approval.filter(|_| !record.status.is_terminal());
         effects
     }
+}
+
+/// A run that a task started ends with the attempt that waits for it. Of one that has ended by itself, or goes on in a
+/// generation that somebody else asked for, nothing is asked.
+pub(crate) fn abandoned(run: &RunRecord, record: &TaskRecord) -> Option<Effect> {
+    let own = record.own_run.as_ref().filter(|_| record.status != TaskStatus::Success)?;
+    let cancel = run.cancel.as_ref();
+    let reason = match cancel {
+        Some(cancel) => cancel.reason.clone(),
+        None => format!("task {} of {}, which started it, waits no more", record.task, run.run),
+    };
+    Some(Effect::Command(Box::new(Command::Cancel {
+        run_key: own.run.key(),
+        generation: Some(own.generation),
+        reason,
+        by: cancel.and_then(|cancel| cancel.by.clone()),
+    })))
 }
 
 /// The words for an event in a subject line.

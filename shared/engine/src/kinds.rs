@@ -10,7 +10,9 @@ use crate::trigger::{self, NewRun};
 use crate::{Settings, View};
 use cauce_model::ids::{RunRef, sha256_hex};
 use cauce_model::plan::{OnExisting, PipelineTaskPlan, TaskKind, WaitForPlan};
-use cauce_model::record::{PipelineRecord, Record, RunRecord, TriggerRecord, pipeline_item, run_item};
+use cauce_model::record::{
+    OwnRunRecord, PipelineRecord, Record, RunRecord, TriggerRecord, pipeline_item, run_item,
+};
 use cauce_model::{FailureClass, Json, RunStatus, TaskStatus, TriggerKind};
 use serde_json::{Map, json};
 
@@ -212,6 +214,14 @@ pub(crate) enum PipelineStart {
     Ended(Decision),
 }
 
+/// The run that a task started earlier and that does nothing any more but end: an attempt that was over its time has
+/// cancelled it, for one. The next attempt goes on with it, and cannot before that.
+pub(crate) fn ending_run(view: &View, case: &Case<'_>) -> Result<Option<RunRecord>, Stop> {
+    let Some(own) = &case.loaded.record.own_run else { return Ok(None) };
+    let run = view.item(&run_item(&own.run.key()))?.map(RunRecord::from_item).transpose()?;
+    Ok(run.filter(|run| !run.status.is_terminal() && (run.cancel.is_some() || run.teardown.is_some())))
+}
+
 /// Prepares the start of another pipeline's run.
 pub(crate) fn pipeline(
     view: &View,
@@ -253,26 +263,22 @@ pub(crate) fn pipeline(
     };
     let name = RunRef { pipeline: other.pipeline.clone(), run_id: new.run_id.clone() };
     let existing = view.item(&run_item(&name.key()))?.map(RunRecord::from_item).transpose()?;
-    let first_attempt = case.loaded.record.attempts.len() as u32 == case.loaded.record.settled_attempts;
+    // What becomes of a run that exists is said for those of others: with its own it goes on.
+    let is_own = case.loaded.record.own_run.as_ref().is_some_and(|own| own.run == name);
+    let is_others =
+        !is_own && case.loaded.record.attempts.len() as u32 == case.loaded.record.settled_attempts;
     let by = format!("{} task {}", case.run.run, case.plan().name);
 
     let existing_policy = match &existing {
         None => Existing::Refuse,
-        Some(run) if !run.status.is_terminal() => {
-            if other.on_existing == OnExisting::Fail && first_attempt {
-                return Ok(Ok(PipelineStart::Ended(
-                    case.end(TaskStatus::Failed, Some(format!("{name} exists"))),
-                )));
-            }
-            Existing::Refuse
+        Some(_) if other.on_existing == OnExisting::Fail && is_others => {
+            return Ok(Ok(PipelineStart::Ended(
+                case.end(TaskStatus::Failed, Some(format!("{name} exists"))),
+            )));
         }
+        Some(run) if !run.status.is_terminal() => Existing::Refuse,
         Some(run) => match other.on_existing {
-            OnExisting::Fail if first_attempt => {
-                return Ok(Ok(PipelineStart::Ended(
-                    case.end(TaskStatus::Failed, Some(format!("{name} exists"))),
-                )));
-            }
-            OnExisting::Join if first_attempt || run.status == RunStatus::Success => {
+            OnExisting::Join if is_others || run.status == RunStatus::Success => {
                 return Ok(Ok(PipelineStart::Ended(take_over(case, run))));
             }
             _ => Existing::Next(Again::Failed),
@@ -328,6 +334,9 @@ pub(crate) fn pipeline(
         decision.writes.extend(ended.writes);
         decision.effects.extend(ended.effects);
         return Ok(Ok(PipelineStart::Ended(decision)));
+    }
+    if under_way.is_none() || is_own {
+        case.record().own_run = Some(OwnRunRecord { run: name.clone(), generation });
     }
     let request = json!({
         "StateMachineArn": machine,

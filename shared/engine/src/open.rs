@@ -147,6 +147,7 @@ pub(crate) fn replace(pool: &str, view: &View) -> Result<Decision, Stop> {
     let cancel = |run: &RunRecord| {
         Effect::Command(Box::new(Command::Cancel {
             run_key: run.key(),
+            generation: Some(run.generation),
             reason: format!("{} takes its place (overlap: cancel_previous)", newest.run),
             by: Some("overlap".to_owned()),
         }))

@@ -1,7 +1,7 @@
 //! What people and timers ask of a run that exists.
 
 use crate::command::{Command, Decision, Effect, ExecutionEnd, Finish, Outcome, Pause, Reply};
-use crate::ending::{Case, notice};
+use crate::ending::{Case, abandoned, notice};
 use crate::status::{effective, load_run, load_task, marked, task_records};
 use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
@@ -28,15 +28,17 @@ pub(crate) fn entry(now: Instant, action: &str, by: Option<&str>, run: &RunRecor
 /// Asks for a run's end: nothing of it starts any more, and what is under way is stopped. The run
 /// still passes through all its states, quickly, so that teardown and Close happen as always.
 pub(crate) fn cancel(
-    run_key: &RunKey,
-    reason: &str,
-    by: Option<&str>,
+    (run_key, generation): (&RunKey, Option<u32>),
+    (reason, by): (&str, Option<&str>),
     view: &View,
     settings: &Settings,
     now: Instant,
 ) -> Result<Decision, Stop> {
     let loaded = load_run(view, run_key)?;
     let (mut run, expect) = (loaded.record, loaded.expect);
+    if let Some(generation) = generation.filter(|generation| *generation != run.generation) {
+        return Err(Stop::refuse(names::DENIED, format!("generation {generation} of {} is over", run.run)));
+    }
     if run.awaits_refusal() {
         // A repeat: whoever cancelled it may have been another process, or gone before it told the token.
         return Ok(Decision {
@@ -64,6 +66,7 @@ pub(crate) fn cancel(
         let Some(stop) = close::stop_child(&run, plan, record.index, settings) else { continue };
         decision.effects.push(stop);
         if record.status.is_terminal() {
+            decision.effects.extend(abandoned(&run, record));
             continue;
         }
         // A stopped execution says nothing any more, and others may wait for this ending.
@@ -212,6 +215,7 @@ pub(crate) fn deadline(run_key: &RunKey, view: &View, now: Instant) -> Result<De
     if prepared.plan.deadline.as_ref().is_some_and(|plan| plan.action == DeadlineAction::Cancel) {
         effects.push(Effect::Command(Box::new(Command::Cancel {
             run_key: run_key.clone(),
+            generation: Some(run.generation),
             reason: format!("over its deadline of {at}"),
             by: Some("deadline".to_owned()),
         })));

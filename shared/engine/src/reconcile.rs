@@ -239,7 +239,9 @@ fn under_way(
         repairs.stopped += late as u32;
         repairs.say(run, &format!("stopped {late} that had begun while it was cancelled"));
         let (run_key, reason) = (run.key(), cancel.reason.clone());
-        decision.effects.push(Effect::Command(Box::new(Command::Cancel { run_key, reason, by: None })));
+        let generation = Some(run.generation);
+        let again = Command::Cancel { run_key, generation, reason, by: None };
+        decision.effects.push(Effect::Command(Box::new(again)));
     }
 
     // Whoever answered may have died before the token heard of it.

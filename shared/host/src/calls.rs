@@ -2,7 +2,7 @@
 
 use crate::World;
 use crate::run::Core;
-use crate::state::{Begun, ExecutionId, UnderWay, Waiter};
+use crate::state::{Begun, ExecutionId, State, UnderWay, Waiter};
 use cauce_driver::payload;
 use cauce_engine::{Command, Reply as Said};
 use cauce_interpreter::{Call, CallId, Failure, Mode, Reply, Request};
@@ -177,13 +177,21 @@ fn start<W: World>(core: &Core<W>, execution: ExecutionId, call: &Call) {
     core.engine.state.borrow_mut().tell(execution, Reply::Returned(call.id, Err(refused)));
 }
 
-/// Nobody waits for this call any more.
+/// Nobody waits for this call any more. What an execution of the same run was to do ends with it; a run of another
+/// pipeline has an end of its own, which whoever decided this asks for where it should (on AWS, the machine of such tasks
+/// may not stop executions).
 fn cancel<W: World + 'static>(core: Rc<Core<W>>, execution: ExecutionId, id: CallId) -> Served {
     let mut state = core.engine.state.borrow_mut();
     let under_way = state.live.get_mut(&execution).and_then(|live| live.under_way.remove(&id));
     match under_way? {
         UnderWay::Token(token) => {
             state.tokens.remove(&token);
+            None
+        }
+        UnderWay::Nested(child) if !is_of_same_run(&state, execution, child) => {
+            if let Some(live) = state.live.get_mut(&child) {
+                live.waiters.retain(|waiter| (waiter.execution, waiter.call) != (execution, id));
+            }
             None
         }
         UnderWay::Nested(child) => {
@@ -203,6 +211,11 @@ fn cancel<W: World + 'static>(core: Rc<Core<W>>, execution: ExecutionId, id: Cal
             }))
         }
     }
+}
+
+fn is_of_same_run(state: &State, one: ExecutionId, other: ExecutionId) -> bool {
+    let run = |id| state.live.get(&id).and_then(|live| live.run.as_ref());
+    run(one) == run(other)
 }
 
 fn of_object(error: &ObjectError) -> Failure {

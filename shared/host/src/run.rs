@@ -207,6 +207,11 @@ impl<W: World + 'static> Host<W> {
         self.core.engine.state.borrow().claimed.contains_key(run)
     }
 
+    /// The runs of which executions are under way here, also those that tasks have started.
+    pub fn driven(&self) -> Vec<RunKey> {
+        self.core.engine.state.borrow().claimed.keys().cloned().collect()
+    }
+
     /// Runs until every execution has ended, or `stop` does.
     ///
     /// # Errors

@@ -301,6 +301,8 @@ pub enum HeldBackBy {
     RateLimit,
     /// Another task run under way with the same idempotency key.
     Idempotency,
+    /// The run that it started before, which is being cancelled.
+    OwnRun,
 }
 
 /// The idempotency key that a task run has claimed.

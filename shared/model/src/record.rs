@@ -492,6 +492,10 @@ pub struct TaskRecord {
     /// For a pipeline task: the run it started, as `pipeline/run_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_run: Option<String>,
+    /// For a pipeline task that waits: the run that it started itself, in whatever generation of its own run, and did
+    /// not only join. It ends with the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_run: Option<OwnRunRecord>,
     /// For an approval: what is asked, and what was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalRecord>,
@@ -536,11 +540,22 @@ impl TaskRecord {
             item_hash: None,
             ran_in: None,
             started_run: None,
+            own_run: None,
             approval: None,
             datasets: Vec::new(),
             outbox: Vec::new(),
         }
     }
+}
+
+/// A run that a task started and waits for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnRunRecord {
+    /// Which, as `pipeline/run_id`.
+    pub run: RunRef,
+    /// The generation of it that the task waits for: what others ask of it later is theirs.
+    pub generation: u32,
 }
 
 /// A dataset that a task writes.

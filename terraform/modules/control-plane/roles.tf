@@ -70,22 +70,24 @@ locals {
   ecs_tasks = "arn:${local.partition}:ecs:${local.region}:${local.account}:task/${var.name}/*"
 
   # Every decision may wake somebody by answering a token. A begin looks whether an upstream's execution still lives; what
-  # ends a run starts the one that waits behind it, and looks at who has its name if it is taken. Functions behind a
-  # queue bury what nobody can read; and Lambda hands over what failed of asynchronous ones with their own role.
-  # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-  deciding = ["table", "documents", "answer"]
-  ending   = concat(local.deciding, ["start", "describe", "notices", "post"])
+  # ends a run starts the one that waits behind it, and looks at who has its name if it is taken. A run that is let in may
+  # end the one before it (overlap), and a task that ends ends the run that it has started: these stop executions too.
+  # Functions behind a queue bury what nobody can read; and Lambda hands over what failed of asynchronous ones with their
+  # own role. https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+  deciding   = ["table", "documents", "answer"]
+  ending     = concat(local.deciding, ["start", "describe", "notices", "post"])
+  cancelling = concat(local.ending, ["stop"])
 
   allowed = {
     trigger-run  = ["table", "documents", "start", "describe", "dead_letters", "take_triggers", "post", "notices"]
-    open-run     = local.deciding
-    begin-task   = concat(local.deciding, ["describe", "notices", "lake", "post"])
+    open-run     = local.cancelling
+    begin-task   = concat(local.cancelling, ["lake"])
     expand-map   = concat(local.deciding, ["describe"])
-    finish-task  = concat(local.deciding, ["notices", "post"])
-    close-run    = local.ending
-    record-event = concat(local.ending, ["dead_letters", "stop", "stop_tasks", "take_events"])
-    sweep        = concat(local.ending, ["dead_letters", "stop", "find_tasks", "stop_tasks"])
-    api          = concat(local.ending, ["stop", "task_logs", "api_secrets"])
+    finish-task  = local.cancelling
+    close-run    = local.cancelling
+    record-event = concat(local.cancelling, ["dead_letters", "stop_tasks", "take_events"])
+    sweep        = concat(local.cancelling, ["dead_letters", "find_tasks", "stop_tasks"])
+    api          = concat(local.cancelling, ["task_logs", "api_secrets"])
     notify       = ["channels", "dead_letters", "take_notices", "mail", "publish", "secrets", "bus"]
     take-tokens  = ["limits"]
   }

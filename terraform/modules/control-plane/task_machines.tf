@@ -36,9 +36,12 @@ locals {
 
   # Statements per kind besides calling begin-task and finish-task. An empty list of resources drops the statement.
   kind_statements = {
+    # A run that a task started is cancelled by whoever decides that it shall end: so it takes away what it has set up,
+    # and one that the task only joined goes on. Step Functions stops it by itself where it may.
+    # https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-sync
     pipeline = [
       { actions = ["states:StartExecution"], resources = [local.machines] },
-      { actions = ["states:DescribeExecution", "states:StopExecution"], resources = [local.executions] },
+      { actions = ["states:DescribeExecution"], resources = [local.executions] },
     ]
     state_machine = [
       { actions = ["states:StartExecution"], resources = try(local.targets.state_machine, []) },

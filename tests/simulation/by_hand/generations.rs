@@ -111,7 +111,8 @@ fn a_mark_is_repeated_in_the_next_generation() {
         to_second(host).await;
         let by = "ana".to_owned();
         let mark = Command::Mark { run_key: key(), task: "last".to_owned(), success: true, by };
-        let cancel = || Command::Cancel { run_key: key(), reason: "enough".to_owned(), by: None };
+        let cancel =
+            || Command::Cancel { run_key: key(), generation: None, reason: "enough".to_owned(), by: None };
         for command in [cancel(), close(2), mark.clone()] {
             tell(host, command).await;
         }
@@ -190,7 +191,11 @@ fn a_redrive_of_what_others_have_followed_starts_nothing() {
 fn new_data_for_a_pipeline_that_is_gone_is_told() {
     story(HAND, async |host| {
         to_second(host).await;
-        tell(host, Command::Cancel { run_key: key(), reason: "enough".to_owned(), by: None }).await;
+        tell(
+            host,
+            Command::Cancel { run_key: key(), generation: None, reason: "enough".to_owned(), by: None },
+        )
+        .await;
         tell(host, close(2)).await;
         let mut run = item(host, &run_item(&key())).await.unwrap();
         run.body.insert("next".into(), json!(stand(host).await.run.trigger));
@@ -222,7 +227,11 @@ fn the_sweep_repairs_a_second_generation_as_it_does_a_first() {
         ends_above_its_tasks(host).await;
         tell(host, again(Again::All)).await;
         tell(host, open(2)).await;
-        tell(host, Command::Cancel { run_key: key(), reason: "enough".to_owned(), by: None }).await;
+        tell(
+            host,
+            Command::Cancel { run_key: key(), generation: None, reason: "enough".to_owned(), by: None },
+        )
+        .await;
         let clock = host.world().clock.clone();
         clock.until(clock.now().plus_seconds(100)).await;
         assert_eq!(told(&reconciled(host, Vec::new()).await, "stopped"), 0, "nothing of it has begun");

@@ -26,7 +26,8 @@ fn a_run_is_pinned_to_the_deployment_of_its_version() {
         let ask = async |trigger: Trigger| tell(host, Command::Trigger(Box::new(trigger))).await;
         ask(request(1, "r1")).await;
         let run_key = RunKey::new("hand", "r1");
-        tell(host, Command::Cancel { run_key, reason: "enough".to_owned(), by: None }).await;
+        tell(host, Command::Cancel { run_key, generation: None, reason: "enough".to_owned(), by: None })
+            .await;
         deployed(host, &yaml(2)).await;
         // A further generation on the newer version, and a run of the older one.
         ask(request(2, "r1")).await;

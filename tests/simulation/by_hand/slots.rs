@@ -76,7 +76,7 @@ fn a_slot_that_was_just_taken_is_not_given_back() {
             for command in narrow().into_iter().chain([
                 begin(1, "first", None),
                 finish(1, "first", None, 1, good()),
-                Command::Cancel { run_key: key(), reason: "enough".to_owned(), by: None },
+                Command::Cancel { run_key: key(), generation: None, reason: "enough".to_owned(), by: None },
                 close(1),
                 Command::Trigger(Box::new(Trigger { existing: Existing::Next(Again::All), ..request })),
                 Command::Open(opened),

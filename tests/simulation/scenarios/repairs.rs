@@ -185,7 +185,12 @@ tasks:
         if prng.below(2) == 0 {
             stop_run(&host, &key, "");
         } else {
-            let cancel = Command::Cancel { run_key: key.clone(), reason: "enough".to_owned(), by: None };
+            let cancel = Command::Cancel {
+                run_key: key.clone(),
+                generation: None,
+                reason: "enough".to_owned(),
+                by: None,
+            };
             insist(&host, &mut prng, &mut evidence, |function| function.told(&cancel));
         }
         evidence.saw("stops not heard", u64::from(denied));

@@ -210,7 +210,7 @@ impl<P: Place> Desk<P> {
         if run.status.is_terminal() {
             return Err(ended(&run).into());
         }
-        let command = Command::Cancel { run_key: run.key(), reason, by: Some(caller.by()) };
+        let command = Command::Cancel { run_key: run.key(), generation: None, reason, by: Some(caller.by()) };
         let told = self.command(command).await?;
         Ok(document(202, &told))
     }

@@ -300,7 +300,8 @@ impl<W: World + 'static, P: Project> Service<W, P> {
         }
         if let Some(cancel) = &run.cancel {
             let (reason, by) = (cancel.reason.clone(), cancel.by.clone());
-            self.host.execute(&Command::Cancel { run_key: key.clone(), reason, by }).await?;
+            let (run_key, generation) = (key.clone(), Some(run.generation));
+            self.host.execute(&Command::Cancel { run_key, generation, reason, by }).await?;
         }
         Ok(())
     }

@@ -54,18 +54,35 @@ impl<W: World + 'static> Host<W> {
         Ok(item.as_ref().map(RunRecord::from_item).transpose()?)
     }
 
-    /// The unfinished runs that the tasks of a run have started.
+    /// The unfinished runs that the unfinished tasks of a run wait for.
     pub(crate) async fn children(&self, key: &RunKey) -> Result<Vec<RunRecord>, DriverError> {
+        self.awaited(key, |task| {
+            let (pipeline, run_id) = task.started_run.as_deref()?.split_once('/')?;
+            Some(RunKey::new(pipeline, run_id))
+        })
+        .await
+    }
+
+    /// Those of them that the tasks have started themselves, which end with them.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn own_runs(&self, key: &RunKey) -> Result<Vec<RunRecord>, DriverError> {
+        self.awaited(key, |task| task.own_run.as_ref().map(|own| own.run.key())).await
+    }
+
+    async fn awaited(
+        &self,
+        key: &RunKey,
+        of: impl Fn(&TaskRecord) -> Option<RunKey>,
+    ) -> Result<Vec<RunRecord>, DriverError> {
         let (mut children, mut after) = (Vec::new(), None);
         loop {
             let page = self.world().table().query(&run_partition(key), TASK_PREFIX, after, 1000).await?;
             for item in &page.items {
                 let task = TaskRecord::from_item(item)?;
-                let started = task.started_run.as_deref().and_then(|run| run.split_once('/'));
-                let Some((pipeline, run_id)) = started.filter(|_| !task.status.is_terminal()) else {
-                    continue;
-                };
-                let child = self.run_record(&RunKey::new(pipeline, run_id)).await?;
+                let Some(awaited) = of(&task).filter(|_| !task.status.is_terminal()) else { continue };
+                let child = self.run_record(&awaited).await?;
                 children.extend(child.filter(|run| !run.status.is_terminal()));
             }
             after = page.next;
