@@ -127,6 +127,30 @@ fn a_program_that_goes_on_after_its_time_keeps_its_lock_until_it_has_ended() {
 }
 
 #[test]
+fn a_program_that_goes_on_after_a_cancel_keeps_its_lock_until_it_has_ended() {
+    let project = Project::of(
+        "pipeline: p\nschedule: \"0 6 * * *\"\nmax_active_runs: 2\ntasks:\n  stays: {lock: one, container: {image: host, \
+         command: [sh, stays.sh]}, stop_timeout: 2s}\n",
+    );
+    let ready = project.fifo("ready");
+    project.write("stays.sh", format!("{ALONE}trap '' TERM\necho $$ > ready\n[ $CAUCE_RUN_ID = 2026-01-06 ] && exit\nwhile :; do sleep 1; done\n"));
+    let first = project.start(&["run", "p.yaml", "--logical-date", DAY]);
+    let stays = ready.hear();
+    let mut second = project.start(&["run", "p.yaml", "--logical-date", "2026-01-06"]);
+    second.hears("waits for");
+    project.cauce(&["cancel", "p/2026-01-05"]).exits(0);
+    ready.hear();
+    assert!(!is_alive(&stays));
+    first.answer().exits(1);
+    second.answer().exits(0);
+    assert!(!project.path("beside").exists(), "began beside another: {:?}", project.lines("beside"));
+    assert_eq!(
+        project.cauce(&["show", "p/2026-01-05", "--json"]).exits(0).json()["tasks"]["stays"]["status"],
+        "cancelled"
+    );
+}
+
+#[test]
 fn a_task_ended_by_a_signal_has_the_exit_code_of_a_shell() {
     let (_project, task) = failing("kill -SEGV $$\n", "");
     let attempt = &task["attempts"][0];

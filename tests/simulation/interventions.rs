@@ -177,3 +177,36 @@ fn a_store_that_loses_replies_gets_one_entry_of_each() {
         assert_eq!(actions, ["cancel", "mark", "pause", "trigger"], "seed {seed}: {entries:?}");
     }
 }
+
+/// Programs may go on after they were told to stop. What they hold is theirs until they have ended.
+#[test]
+fn what_a_cancelled_program_holds_is_given_to_nobody_before_it_has_ended() {
+    let yaml = "
+pipeline: sales
+max_active_runs: 9
+tasks:
+  load: {container: {image: x, command: [run]}, lock: one}
+";
+    let host =
+        host(MemoryTable::new(), MemoryObjects::default(), script(json!({"load": 100}), json!({})), epoch());
+    host.world().programs.linger(20);
+    let clock = host.world().clock.clone();
+    clock.block_on(host.deploy(&deployment(&compiled(yaml)))).unwrap().unwrap();
+    let keys = ["r1", "r2"].map(|run_id| {
+        tell(&host, &Command::Trigger(Box::new(by_hand(&compiled(yaml), run_id))));
+        RunKey::new("sales", run_id)
+    });
+    pass(&host, 10);
+    tell(&host, &cancel(&keys[0]));
+    pass(&host, 29);
+    assert_eq!(stand(&host, &keys[0]).statuses(), "load:running", "its program has not ended");
+    // A repeat changes nothing.
+    tell(&host, &cancel(&keys[0]));
+    assert!(settle(&host));
+    let [first, second] = keys.map(|key| stand(&host, &key));
+    assert_eq!((first.statuses().as_str(), first.run.status), ("load:cancelled", RunStatus::Cancelled));
+    assert_eq!(first.tasks["load"].reason.as_deref(), Some("enough"));
+    assert_eq!(second.run.status, RunStatus::Success);
+    assert_eq!(second.started("load"), [0.0, 30.0]);
+    assert_eq!(crate::repair::taken(&host), 0);
+}

@@ -147,7 +147,7 @@ tasks:
     assert_eq!(classes.iter().map(|class| class.as_str()).collect::<Vec<_>>(), ["timeout", "timeout"]);
     assert_eq!((child.run.status, child.run.generation), (RunStatus::Cancelled, 2));
     let reason = child.run.cancel.unwrap().reason;
-    assert_eq!(reason, "task nested of parent/r1, which started it, waits no more");
+    assert_eq!(reason, "task nested of parent/r1, which started it, waits no more: over its time");
     // The first generation was torn down before the second attempt began.
     let torn_down = child.run.history[0].ended_at.unwrap();
     assert!(torn_down <= attempts[1].started_at, "{torn_down} {}", attempts[1].started_at);

@@ -11,7 +11,8 @@ use cauce_local::memory::MemoryTable;
 use cauce_model::event::{Became, LedgerRecord, SetRecord, clock_item, set_item};
 use cauce_model::item::{Expect, IndexEntry};
 use cauce_model::record::{
-    DUE_LIST, PipelineRecord, RUNS_LIST, Record, RunRecord, TaskRecord, pipeline_item, task_item,
+    DUE_LIST, PipelineRecord, RUNS_LIST, Record, RunRecord, TASK_PREFIX, TaskRecord, pipeline_item,
+    run_partition, task_item,
 };
 use cauce_model::{Instant, Item, Json, RunStatus, Write};
 use cauce_ports::Table;
@@ -102,6 +103,14 @@ impl Disk {
         let clock = VirtualClock::starting_at(at("1997-01-01T00:00:00Z"));
         let page = clock.block_on(self.table.list(RUNS_LIST, "", None, 100_000)).unwrap().unwrap();
         page.items.iter().map(|item| RunRecord::from_item(item).unwrap()).collect()
+    }
+
+    fn tasks(&self, run: &cauce_model::RunKey) -> BTreeMap<String, TaskRecord> {
+        let clock = VirtualClock::starting_at(at("1997-01-01T00:00:00Z"));
+        let partition = run_partition(run);
+        let page = clock.block_on(self.table.query(&partition, TASK_PREFIX, None, 1000)).unwrap().unwrap();
+        let tasks = page.items.iter().map(|item| TaskRecord::from_item(item).unwrap());
+        tasks.map(|task| (task.task.clone(), task)).collect()
     }
 
     /// What became of the ticks of some days, by their moment.
@@ -348,6 +357,52 @@ fn a_run_that_another_process_wrote_is_started_and_its_cancel_heeded() {
     };
     clock.block_on(service.run(meanwhile)).unwrap().unwrap();
     assert_eq!(disk.runs()[0].status, RunStatus::Cancelled);
+}
+
+/// A service dies while what it cancels still ends: the next one ends it and takes away what it has set up, and starts
+/// nothing of it again.
+#[test]
+fn a_run_whose_service_died_while_it_was_cancelled_ends() {
+    let nested = "
+pipeline: sales
+tasks: {other: {pipeline: {name: child}}}
+";
+    let child = "
+pipeline: child
+tasks:
+  up: {setup: true, container: {image: x, command: [run]}}
+  load: {needs: [up], container: {image: x, command: [run]}}
+  down: {teardown_of: up, container: {image: x, command: [run]}}
+";
+    let (disk, project) = (Disk::default(), Offered::of(&[nested, child]));
+    let host = disk.host("1997-01-06T00:30:00Z", json!({"load": 3000}));
+    let clock = host.world().clock.clone();
+    host.world().programs.linger(100);
+    let (_, inbox) = requests();
+    let service = Service::new(host, project.clone(), inbox, PACE);
+    let meanwhile = async {
+        clock.until(at("1997-01-06T00:31:00Z")).await;
+        let trigger = Command::Trigger(Box::new(by_hand(&compiled(nested), "r1")));
+        service.host().execute(&trigger).await.unwrap();
+        clock.until(at("1997-01-06T00:32:00Z")).await;
+        let run_key = cauce_model::RunKey::new("sales", "r1");
+        let cancel = Command::Cancel { run_key, generation: None, reason: "enough".into(), by: None };
+        service.host().execute(&cancel).await.unwrap();
+        clock.until(at("1997-01-06T00:33:00Z")).await;
+    };
+    clock.block_on(service.run(meanwhile)).unwrap().unwrap();
+    let statuses = || disk.runs().iter().map(|run| (run.run.pipeline.clone(), run.status)).collect();
+    let before: BTreeMap<String, RunStatus> = statuses();
+    assert_eq!(before["child"], RunStatus::Running, "its program has not ended: {before:?}");
+    disk.life(&project, ("1997-01-06T00:40:00Z", "1997-01-06T00:45:00Z"), json!({"load": 3000}), PACE);
+    let after: BTreeMap<String, RunStatus> = statuses();
+    let wanted = ["child", "sales"].map(|run| (run.to_owned(), RunStatus::Cancelled));
+    assert_eq!(after, BTreeMap::from(wanted));
+    let child = disk.runs().into_iter().find(|run| run.run.pipeline == "child").unwrap();
+    let tasks: BTreeMap<String, TaskRecord> = disk.tasks(&child.key());
+    let statuses = ["up", "load", "down"].map(|task| tasks[task].status.as_str());
+    assert_eq!(statuses, ["success", "cancelled", "success"]);
+    assert_eq!(tasks["load"].attempts.len(), 1, "it is not started again");
 }
 
 /// While it reads a letter, and is held at each of its calls, the same letter is left again: it is read again.

@@ -332,7 +332,10 @@ pub(crate) fn abandoned(run: &RunRecord, record: &TaskRecord) -> Option<Effect> 
     let cancel = run.cancel.as_ref();
     let reason = match cancel {
         Some(cancel) => cancel.reason.clone(),
-        None => format!("task {} of {}, which started it, waits no more", record.task, run.run),
+        None => {
+            let why = record.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("task {} of {}, which started it, waits no more{why}", record.task, run.run)
+        }
     };
     Some(Effect::Command(Box::new(Command::Cancel {
         run_key: own.run.key(),

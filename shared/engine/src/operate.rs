@@ -5,7 +5,7 @@ use crate::ending::{Case, abandoned, notice};
 use crate::status::{effective, load_run, load_task, marked, task_records};
 use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
-use crate::{Settings, View, close, consumers, streak, ticks};
+use crate::{Settings, View, close, consumers, launch, streak, ticks};
 use cauce_model::item::Expect;
 use cauce_model::plan::DeadlineAction;
 use cauce_model::record::{
@@ -24,6 +24,9 @@ pub(crate) fn entry(now: Instant, action: &str, by: Option<&str>, run: &RunRecor
     entry.version = Some(run.version.clone());
     entry
 }
+
+/// How often it is seen to, on one machine, that what was under way when its run was cancelled has ended.
+const STOPS_LOOK_SECONDS: u64 = 5;
 
 /// Asks for a run's end: nothing of it starts any more, and what is under way is stopped. The run
 /// still passes through all its states, quickly, so that teardown and Close happen as always.
@@ -58,11 +61,21 @@ pub(crate) fn cancel(
     // has no executions to stop.
     let stopping =
         |record: &TaskRecord| !record.status.is_terminal() || record.status == TaskStatus::Cancelled;
+    let mut is_stopping = false;
     for record in records.iter().filter(|r| r.generation == run.generation && stopping(r)) {
         // What was set up is taken away, also now; and the join of a mapped task follows its items.
         let Some((_, plan)) = prepared.find(&record.task).filter(|(_, plan)| !plan.is_teardown()) else {
             continue;
         };
+        if settings.one_machine
+            && let Some(id) = program_of(record)
+        {
+            // Its end is told as always, and what it holds is held until then. On AWS the platform ends it, and its slots
+            // go to others with the execution's end.
+            decision.effects.push(Effect::StopProgram { id, reason: reason.to_owned() });
+            is_stopping = true;
+            continue;
+        }
         let Some(stop) = close::stop_child(&run, plan, record.index, settings) else { continue };
         decision.effects.push(stop);
         if record.status.is_terminal() {
@@ -78,6 +91,18 @@ pub(crate) fn cancel(
             fence: record.fence,
             outcome: Outcome::Died(Some(ExecutionEnd::Aborted { cause: reason.to_owned() })),
         }))));
+    }
+    if is_stopping {
+        // An end that was being decided meanwhile knew nothing of this, and may have asked for another attempt.
+        let again = Command::Cancel {
+            run_key: run_key.clone(),
+            generation: Some(run.generation),
+            reason: reason.to_owned(),
+            by: by.map(str::to_owned),
+        };
+        decision
+            .effects
+            .push(Effect::At { at: now.plus_seconds(STOPS_LOOK_SECONDS), command: Box::new(again) });
     }
     decision.effects.extend(refusal(&run, reason));
     if run.cancel.is_none() {
@@ -96,6 +121,13 @@ pub(crate) fn cancel(
         decision.writes.push(Write::Put { item: run_row(&run), expect });
     }
     Ok(decision)
+}
+
+/// The program that a task run waits for, by the id under which it is started.
+fn program_of(record: &TaskRecord) -> Option<String> {
+    let launch = record.launch.as_ref().filter(|_| record.status == TaskStatus::Running)?.get("launch")?;
+    let id = launch.get("ClientToken").filter(|_| launch::is_program(launch))?;
+    id.as_str().map(str::to_owned)
 }
 
 /// What the token hears with which a run waits to be let in.

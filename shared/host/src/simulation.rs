@@ -302,6 +302,7 @@ struct Machinery<O> {
     ends: RefCell<BTreeMap<String, Early>>,
     running: RefCell<BTreeMap<String, RunningTask>>,
     deaf: Cell<u32>,
+    lingers: Cell<u64>,
     unlisted: Cell<bool>,
     none_before: Cell<Option<Instant>>,
     unheld: Cell<bool>,
@@ -326,6 +327,7 @@ impl<O: Objects> ScriptedPrograms<O> {
             ends: RefCell::default(),
             running: RefCell::default(),
             deaf: Cell::new(0),
+            lingers: Cell::new(0),
             unlisted: Cell::new(false),
             none_before: Cell::new(None),
             unheld: Cell::new(false),
@@ -335,6 +337,11 @@ impl<O: Objects> ScriptedPrograms<O> {
     /// The next so many requests to stop a program are not heard.
     pub fn ignore_stops(&self, count: u32) {
         self.0.deaf.set(count);
+    }
+
+    /// From now on a program that is told to stop goes on for so long.
+    pub fn linger(&self, seconds: u64) {
+        self.0.lingers.set(seconds);
     }
 
     /// From now on no program is held to its time by what starts it: an image without our entrypoint.
@@ -418,6 +425,9 @@ impl<O: Objects> TaskRunner for ScriptedPrograms<O> {
         let ends_at = started_at.plus_micros(lasts);
         let over_at = limit.map(|seconds| started_at.plus_seconds(seconds)).filter(|at| *at < ends_at);
         let early = self.sleep(&id, over_at.unwrap_or(ends_at)).await;
+        if matches!(early, Some(Early::Stopped)) {
+            self.0.clock.until(self.0.clock.now().plus_seconds(self.0.lingers.get())).await;
+        }
         self.0.running.borrow_mut().remove(&id);
         let ended_at = self.0.clock.now();
         self.0.ran.borrow_mut().push(Ran {
@@ -527,8 +537,9 @@ impl<O: Objects> Compute for ScriptedPrograms<O> {
             self.0.deaf.set(self.0.deaf.get() - 1);
             return Ok(());
         }
+        // Also one that is about to start: it was decided upon before whoever stops it looked.
+        self.0.ends.borrow_mut().insert(id.to_owned(), Early::Stopped);
         if let Some(waker) = self.0.asleep.borrow_mut().remove(id) {
-            self.0.ends.borrow_mut().insert(id.to_owned(), Early::Stopped);
             waker.wake();
         }
         Ok(())

@@ -349,6 +349,8 @@ impl<W: World + 'static, P: Project> Service<W, P> {
                 Ok(()) => self.host.driver().start(run).await.map(|()| None).map_err(ReviveError::from),
                 Err(error) => Err(error.into()),
             }
+        } else if run.cancel.is_some() {
+            self.host.end_left(run).await.map(|()| None)
         } else {
             self.host.revive(run).await.map(|ended| Some(ended.len()))
         };

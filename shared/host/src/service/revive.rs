@@ -5,8 +5,8 @@ use crate::World;
 use crate::run::{Host, HostError};
 use cauce_driver::DriverError;
 use cauce_driver::ask::{How, Version, next};
-use cauce_engine::Reply;
-use cauce_engine::command::Existing;
+use cauce_engine::command::{ExecutionEnd, Existing, Observed};
+use cauce_engine::{Command, Reply};
 use cauce_model::record::{Record, RunRecord, TASK_PREFIX, TaskRecord, run_item, run_partition};
 use cauce_model::{RunKey, RunRef};
 use cauce_ports::{RunningTask, Table};
@@ -121,6 +121,49 @@ impl<W: World + 'static> Host<W> {
         let mut ended = Vec::new();
         self.go_on_with(run, (Existing::Revive, "cauce up"), true, &mut ended).await?;
         Ok(ended)
+    }
+
+    /// Ends a run whose engine is gone and whose end somebody had asked for: what it has set up is taken away.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn end_left<'a>(
+        &'a self,
+        run: &'a RunRecord,
+    ) -> Pin<Box<dyn Future<Output = Result<(), ReviveError>> + 'a>> {
+        Box::pin(async move {
+            let key = run.key();
+            if self.drives(&key) || !self.world().claim(&key) {
+                return Err(ReviveError::Driven(run.run.clone()));
+            }
+            let ended = self.end_claimed(run).await;
+            // Its teardowns have claimed it for themselves.
+            if !self.drives(&key) {
+                self.world().release(&key);
+            }
+            ended
+        })
+    }
+
+    async fn end_claimed(&self, run: &RunRecord) -> Result<(), ReviveError> {
+        self.world().end_survivors(&run.key()).await.map_err(ReviveError::Survivors)?;
+        self.load_pinned(run).await?;
+        let own = self.own_runs(&run.key()).await?;
+        let gone = Observed::Run {
+            run_key: run.key(),
+            generation: run.generation,
+            execution: run.execution.clone(),
+            end: ExecutionEnd::Aborted { cause: String::new() },
+        };
+        self.execute(&Command::Observed(Box::new(gone))).await?;
+        // Their end was asked for with it.
+        for run in own {
+            match self.end_left(&run).await {
+                Ok(()) | Err(ReviveError::Driven(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn go_on_with<'a>(

@@ -118,7 +118,7 @@ struct Shared {
     definitions: Mutex<BTreeMap<String, TaskDefinition>>,
     /// By token.
     running: Mutex<BTreeMap<String, Attempt>>,
-    /// Tokens of attempts that wait for an earlier one's end, and why they are not to start any more.
+    /// Tokens of attempts that wait for an earlier one's end or are about to start, and why they are not to start any more.
     /// Locked after `running`.
     queued: Mutex<BTreeMap<String, Option<String>>>,
 }
@@ -403,8 +403,10 @@ impl<O: Objects, C: Clock + Clone + Send + 'static> Compute for Processes<O, C> 
         let running = lock(&self.shared.running);
         if let Some(attempt) = running.get(id) {
             attempt.stop(reason);
-        } else if let Some(given_up) = lock(&self.shared.queued).get_mut(id) {
-            given_up.get_or_insert_with(|| reason.to_owned());
+        } else {
+            // Also one that is about to start: it was decided upon before whoever stops it looked.
+            let mut queued = lock(&self.shared.queued);
+            queued.entry(id.to_owned()).or_default().get_or_insert_with(|| reason.to_owned());
         }
         Ok(())
     }
