@@ -208,6 +208,10 @@ pub struct RunRecord {
     pub timezone: String,
     /// When the run was first written.
     pub created_at: Instant,
+    /// When the present generation was asked for: what goes on with an interrupted one was when that one was. Absent:
+    /// when the run was first written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Instant>,
     /// When the present generation was let in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Instant>,
@@ -291,6 +295,11 @@ impl RunRecord {
     /// The run's key.
     pub fn key(&self) -> RunKey {
         self.run.key()
+    }
+
+    /// Since when the present generation is wanted.
+    pub fn wanted_since(&self) -> Instant {
+        self.asked_at.unwrap_or(self.created_at)
     }
 
     /// Whether it was cancelled before it was let in: the token with which it waits has to hear of that.
@@ -708,6 +717,7 @@ mod tests {
             data_interval_end: at,
             timezone: "UTC".into(),
             created_at: at,
+            asked_at: None,
             started_at: None,
             ended_at: None,
             execution: "r-g1".into(),
