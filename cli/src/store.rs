@@ -435,6 +435,19 @@ impl Store {
         })
     }
 
+    /// The run of a holder's name, where nobody drives it any more: what it holds comes back when somebody does
+    /// something about it.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn interrupted(&self, name: &str) -> Result<Option<RunRef>, Failure> {
+        let Some(holder) = slots::Holder::parse(name) else { return Ok(None) };
+        let Some(item) = self.table.get(&run_item(&holder.run_key)).await? else { return Ok(None) };
+        let run = RunRecord::from_item(&item)?;
+        let is_left = !run.status.is_terminal() && self.engine(&run)? == Engine::Nobody;
+        Ok(is_left.then_some(run.run))
+    }
+
     /// Who drives a run: its lock tells. A lock is only tried while the record says that the run is
     /// under way, so that looking never stands in the way of a start.
     fn engine(&self, run: &RunRecord) -> Result<Engine, Failure> {

@@ -2,7 +2,7 @@
 //!
 //! It decides nothing: rules are asked of the engine, everything else is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cauce_driver::look::Pool;
 use cauce_engine::retry::{self, Budget};
@@ -422,11 +422,26 @@ fn pool_words(pool: &str) -> String {
     }
 }
 
+/// What gives back what an interrupted run holds.
+pub(super) fn way_out(run: &str) -> String {
+    format!(
+        "{run} is interrupted, and keeps what it holds: 'cauce resume {run}' goes on with it, 'cauce cancel {run}' \
+         ends it"
+    )
+}
+
 /// Who holds the slots of a pool, and where in line somebody stands.
 async fn in_line(pool: &Pool, holder: &str, store: &Store, because: &mut Vec<String>) -> Result<(), Failure> {
-    let mut names = Vec::new();
+    let (mut names, mut interrupted) = (Vec::new(), BTreeSet::new());
     for (holder, _) in pool.holders.iter().take(NAMED_MAX) {
-        names.push(store.holder(holder).await?);
+        let name = store.holder(holder).await?;
+        names.push(match store.interrupted(holder).await? {
+            Some(run) => {
+                interrupted.insert(run.to_string());
+                format!("{name} (interrupted)")
+            }
+            None => name,
+        });
     }
     if pool.holders.len() > NAMED_MAX {
         names.push(format!("{} more", pool.holders.len() - NAMED_MAX));
@@ -441,6 +456,7 @@ async fn in_line(pool: &Pool, holder: &str, store: &Store, because: &mut Vec<Str
         true => format!("0 of {} slots are taken", pool.slots),
         false => format!("{} of {} slots are taken, by {}", pool.used, pool.slots, names.join(", ")),
     });
+    because.extend(interrupted.iter().map(|run| way_out(run)));
     if let Some(at) = pool.line.iter().position(|waiter| waiter.holder == holder) {
         because.push(format!("it is number {} of {} in line", at + 1, pool.line.len()));
     }
