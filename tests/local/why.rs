@@ -106,6 +106,7 @@ fn why_says_who_marked_a_task_and_what_that_changed() {
     assert!(run.iter().any(|line| line.starts_with("a was marked as success by ")), "{run:?}");
     assert!(run.iter().any(|line| line.starts_with("'cauce rerun ")), "{run:?}");
     let below = because(&failed, Some("b"));
+    assert!(below.contains(&"all_success: its upstream failed"), "{below:?}");
     assert!(below.iter().all(|line| !line.contains("cannot be met")), "{below:?}");
     let otherwise = "since then what it needs has ended otherwise: a (success)";
     assert!(below.iter().any(|line| line.starts_with(otherwise)), "{below:?}");

@@ -338,17 +338,18 @@ fn made(view: &View, case: &Case<'_>) -> Result<bool, Stop> {
 
 fn because(rule: &str, ups: &Upstreams) -> String {
     let tally = ups.tally;
-    let mut parts = Vec::new();
-    for (count, word) in [
-        (tally.success, "succeeded"),
-        (tally.failed, "failed"),
-        (tally.skipped, "skipped"),
-        (tally.upstream_failed, "could not run"),
-    ] {
-        if count > 0 {
-            parts.push(format!("{count} {word}"));
-        }
+    let counted = [
+        (tally.success, "succeeded", "succeeded"),
+        (tally.failed, "failed", "failed"),
+        (tally.skipped, "was skipped", "skipped"),
+        (tally.upstream_failed, "could not run", "could not run"),
+    ];
+    let mut parts = counted.into_iter().filter(|(count, ..)| *count > 0);
+    if tally.total == 1 {
+        let word = parts.next().map_or("has not ended", |(_, word, _)| word);
+        return format!("{rule}: its upstream {word}");
     }
+    let parts: Vec<String> = parts.map(|(count, _, word)| format!("{count} {word}")).collect();
     format!("{rule}: of {} upstreams {}", tally.total, parts.join(", "))
 }
 
