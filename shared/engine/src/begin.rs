@@ -136,6 +136,11 @@ fn fresh(
                 let decision = case.end(status, Some(reason));
                 return Ok(with_answer(begin, &case, decision));
             }
+            Admission::LeftOut(reason) => {
+                case.record().left_out = true;
+                let decision = case.end(TaskStatus::Skipped, Some(reason));
+                return Ok(with_answer(begin, &case, decision));
+            }
         }
     }
 
@@ -289,6 +294,8 @@ enum Admission {
     /// To be asked again.
     NotYet(Decision),
     Ends(TaskStatus, String),
+    /// Another task is to run alone.
+    LeftOut(String),
 }
 
 fn admitted(begin: &Begin, view: &View, settings: &Settings, case: &Case<'_>) -> Result<Admission, Stop> {
@@ -296,7 +303,7 @@ fn admitted(begin: &Begin, view: &View, settings: &Settings, case: &Case<'_>) ->
     match &run.only {
         Some(only) if *only == plan.name => return Ok(Admission::Runs),
         Some(only) => {
-            return Ok(Admission::Ends(TaskStatus::Skipped, format!("only {only} runs in this generation")));
+            return Ok(Admission::LeftOut(format!("only {only} runs in this generation")));
         }
         None => {}
     }

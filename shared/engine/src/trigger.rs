@@ -510,9 +510,7 @@ fn carry(
             continue;
         };
         status[index as usize] = effective(run, place, Some(record));
-        // One that did not run because another one was to run alone: nothing of the pipeline has decided that.
-        left_out[index as usize] =
-            run.only.as_ref().is_some_and(|only| *only != record.task) && !run.carries(place as usize);
+        left_out[index as usize] = record.left_out;
         for skipped in &record.skips {
             if let Some((skipped, _)) = prepared.find(skipped) {
                 branch_skipped[skipped as usize] = true;

@@ -471,6 +471,9 @@ pub struct TaskRecord {
     /// Why it was skipped or failed without an attempt, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether it was skipped because another task was to run alone: nothing of the pipeline has decided that.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub left_out: bool,
     /// For a mapped task: its items, or the URI of the document that holds them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<OutputRecord>,
@@ -535,6 +538,7 @@ impl TaskRecord {
             output: None,
             skips: Vec::new(),
             reason: None,
+            left_out: false,
             items: None,
             item_count: None,
             queued_at: None,
