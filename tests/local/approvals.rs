@@ -157,7 +157,10 @@ tasks:
     {
         simulate(no).exits(0).shows("rejected by simulation").shows("is false");
     }
-    simulate(r#"{"output": {"decision": "approved"}}"#).exits(0).shows("approved by simulation");
+    simulate(r#"{"output": {"decision": "approved"}}"#)
+        .exits(0)
+        .shows("TASK")
+        .shows("approved by simulation");
     for wrong in [r#"{"output": {"decision": "no"}}"#, r#"{"output": {"by": "ana"}}"#] {
         simulate(wrong).exits(2).says("the approval 'ask' has no outcome");
     }
