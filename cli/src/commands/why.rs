@@ -193,7 +193,7 @@ fn marks(view: &RunView) -> Vec<String> {
     let marks = view.each().filter_map(|(plan, status, record)| {
         let record = record.filter(|record| record.generation == view.run.generation)?;
         let by = status::marked_by(record)?;
-        let at = record.ended_at.map(|at| format!(", at {}", time::moment(at))).unwrap_or_default();
+        let at = marked_at(record).map(|at| format!(", at {}", time::moment(at))).unwrap_or_default();
         Some(format!(
             "{} was marked as {status} by {by}{at}: the run's own status stays as it was",
             plan.name
@@ -205,6 +205,11 @@ fn marks(view: &RunView) -> Vec<String> {
         marks.push(format!("{} more were marked", count(more as u64, "task")));
     }
     marks
+}
+
+/// When a person said how a task ended. Earlier versions wrote it as the task's end.
+fn marked_at(record: &TaskRecord) -> Option<Instant> {
+    record.marked_at.or(record.ended_at)
 }
 
 /// How many tasks have ended, of how many.
@@ -225,7 +230,7 @@ async fn of_task(
     let current = record.filter(|_| task_status != TaskStatus::Waiting);
     let mut because: Vec<String> = current.and_then(|record| record.reason.clone()).into_iter().collect();
     let is_marked = current.is_some_and(|record| status::marked_by(record).is_some());
-    if let Some(at) = current.filter(|_| is_marked).and_then(|record| record.ended_at) {
+    if let Some(at) = current.filter(|_| is_marked).and_then(marked_at) {
         because = because.into_iter().map(|said| format!("{said}, at {}", time::moment(at))).collect();
     }
     match task_status {

@@ -489,6 +489,9 @@ pub struct TaskRecord {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Instant>,
+    /// When a person said how it ended, after its run had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marked_at: Option<Instant>,
     /// A failure that `allow_failure` excuses.
     #[serde(default, skip_serializing_if = "is_false")]
     pub allowed_failure: bool,
@@ -544,6 +547,7 @@ impl TaskRecord {
             queued_at: None,
             started_at: None,
             ended_at: None,
+            marked_at: None,
             allowed_failure: false,
             retry_at: None,
             item_hash: None,
