@@ -582,15 +582,21 @@ fn last_failure(record: Option<&TaskRecord>) -> Option<String> {
 }
 
 /// Adds how the last attempt failed, in place of a reason that says the same in fewer words.
-fn add_last_failure(record: Option<&TaskRecord>, because: &mut Vec<String>) {
+fn add_last_failure(view: &RunView, record: Option<&TaskRecord>, because: &mut Vec<String>) {
     if let Some(failure) = last_failure(record) {
         because.retain(|said| !failure.contains(said.as_str()));
         because.push(failure);
     }
+    because.extend(record.and_then(|record| said(view, record)));
+}
+
+/// What a data task said of its failure.
+fn said(view: &RunView, record: &TaskRecord) -> Option<String> {
+    view.last_word(record).map(|words| format!("it said: {words}"))
 }
 
 fn retrying(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
-    add_last_failure(record, because);
+    add_last_failure(view, record, because);
     if view.is_interrupted() {
         because.push("its next attempt starts when the run is resumed".to_owned());
     } else if let Some(at) = record.and_then(|record| record.retry_at) {
@@ -621,7 +627,7 @@ fn retrying(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, becaus
 }
 
 fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
-    add_last_failure(record, because);
+    add_last_failure(view, record, because);
     let items = view.items.get(&plan.name).map(Vec::as_slice).unwrap_or_default();
     let bad: Vec<&TaskRecord> = items.iter().filter(|item| item.status == TaskStatus::Failed).collect();
     if !bad.is_empty() {
@@ -630,6 +636,7 @@ fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because:
     }
     if let Some((item, index)) = bad.first().and_then(|item| Some((*item, item.index?))) {
         because.extend(last_failure(Some(item)).map(|failure| format!("of item {index}, {failure}")));
+        because.extend(said(view, item));
         if let Some(class) = item.attempts.last().and_then(|attempt| attempt.class) {
             because.push(format!("'cauce explain {class}' tells what to do"));
         }
