@@ -141,3 +141,19 @@ fn a_further_generation_stands_in_line_since_it_was_asked_for() {
     let order = ["busy", "day1", "new", "day2", "day3"].map(started);
     assert_eq!(order, [300, 400, 500, 600, 700], "in the order in which they were asked for");
 }
+
+#[test]
+fn a_run_that_is_resumed_keeps_its_place_in_line() {
+    let compiled = pipeline("queue");
+    let resume = Trigger { params: None, existing: Existing::Resume, ..by_hand(&compiled, "first") };
+    let runs = vec![
+        (0, by_hand(&compiled, "busy")),
+        (10, by_hand(&compiled, "first")),
+        (20, by_hand(&compiled, "second")),
+        (30, resume),
+    ];
+    let ended = come(&compiled, &Faults::none(), Rates::default(), runs);
+    let started = |ended: &Ended| ended.run.started_at.unwrap().micros_since(epoch()) / 1_000_000;
+    assert_eq!(ended[1].run.generation, 2);
+    assert_eq!(ended[..3].iter().map(started).collect::<Vec<_>>(), [0, 100, 200]);
+}
