@@ -50,7 +50,7 @@ mod tests {
         let failed =
             |message: &str| format!("{}\n", serde_json::json!({"event": "failed", "message": message}));
         assert_eq!(said(&format!("read\n{}", failed("no table\nat line 3"))).unwrap(), "no table");
-        let long = said(&format!("{}{}", "x".repeat(40_000), format!("\n{}", failed(&"\u{e9}".repeat(400)))));
+        let long = said(&format!("{}\n{}", "x".repeat(40_000), failed(&"\u{e9}".repeat(400))));
         assert_eq!(long.unwrap(), format!("{}...", "\u{e9}".repeat(300)));
         for log in
             ["", "text\n", "{\"event\":\"done\"}\n", &format!("{}{{\"event\":\"done\"}}\n", failed("x"))]
