@@ -14,6 +14,8 @@ mod context;
 
 mod error;
 
+mod last_word;
+
 mod output;
 
 mod project;

@@ -24,16 +24,17 @@ use cauce_local::state::StateDir;
 use cauce_model::audit::audit_partition;
 use cauce_model::dataset::{ConsumerRecord, DatasetRecord, WaitingRecord};
 use cauce_model::event::{LedgerRecord, ledger_partition};
-use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskPlan};
+use cauce_model::plan::{PLAN_SCHEMA, Plan, TaskKind, TaskPlan};
 use cauce_model::record::{
     PipelineRecord, Record, RunRecord, TASK_PREFIX, TaskRecord, run_item, run_partition, task_item,
 };
 use cauce_model::streak::{StreakRecord, streak_item};
-use cauce_model::{AuditRecord, Instant, Item, Json, Key, RunRef, TaskStatus};
+use cauce_model::{AuditRecord, FailureClass, Instant, Item, Json, Key, RunRef, TaskStatus};
 use cauce_ports::{Objects, Table};
 
 use crate::context::Context;
 use crate::error::Failure;
+use crate::last_word;
 use crate::place::{AnyObjects, AnyTable};
 use crate::project::{PROJECT_FILE, shown};
 use crate::suggest::nearest;
@@ -67,6 +68,8 @@ pub(crate) struct RunView {
     pub(crate) engine: Engine,
     /// What a command that is named to somebody needs besides, to act where this run is.
     pub(crate) env_option: String,
+    /// Why data tasks failed, in their own words, by task and item: known on this machine.
+    words: BTreeMap<(String, Option<u32>), String>,
 }
 
 impl Deref for RunView {
@@ -236,7 +239,25 @@ impl Store {
         let prepared = self.plan(&run).await?;
         let engine = self.engine(&run)?;
         let tasks = look::tasks(&self.table, run, prepared).await?;
-        Ok(RunView { tasks, engine, env_option: self.env_option.clone() })
+        let words = self.words(&tasks);
+        Ok(RunView { tasks, engine, env_option: self.env_option.clone(), words })
+    }
+
+    /// Why data tasks failed, from their logs.
+    fn words(&self, tasks: &RunTasks) -> BTreeMap<(String, Option<u32>), String> {
+        let Some(state) = &self.state else { return BTreeMap::new() };
+        let is_data = |task: &TaskPlan| matches!(&task.kind, TaskKind::Container(of) if of.config.is_some());
+        let of_data = tasks.each().filter(|(task, ..)| is_data(task));
+        let records = of_data.flat_map(|(task, _, record)| {
+            record.into_iter().chain(tasks.items.get(&task.name).into_iter().flatten())
+        });
+        let failed = records.filter_map(|record| {
+            let attempt =
+                record.attempts.last().filter(|attempt| attempt.class == Some(FailureClass::Exit))?;
+            let said = last_word::of_log(&state.logs().join(attempt.log.as_ref()?))?;
+            Some(((record.task.clone(), record.index), said))
+        });
+        failed.collect()
     }
 
     /// A run whole, as `show --json` prints it.
@@ -435,6 +456,19 @@ impl Store {
         })
     }
 
+    /// The run of a holder's name, where nobody drives it any more: what it holds comes back when somebody does
+    /// something about it.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) async fn interrupted(&self, name: &str) -> Result<Option<RunRef>, Failure> {
+        let Some(holder) = slots::Holder::parse(name) else { return Ok(None) };
+        let Some(item) = self.table.get(&run_item(&holder.run_key)).await? else { return Ok(None) };
+        let run = RunRecord::from_item(&item)?;
+        let is_left = !run.status.is_terminal() && self.engine(&run)? == Engine::Nobody;
+        Ok(is_left.then_some(run.run))
+    }
+
     /// Who drives a run: its lock tells. A lock is only tried while the record says that the run is
     /// under way, so that looking never stands in the way of a start.
     fn engine(&self, run: &RunRecord) -> Result<Engine, Failure> {
@@ -496,6 +530,11 @@ impl Store {
 }
 
 impl RunView {
+    /// Why the last attempt of a data task failed, in its own words.
+    pub(crate) fn last_word(&self, record: &TaskRecord) -> Option<&str> {
+        self.words.get(&(record.task.clone(), record.index)).map(String::as_str)
+    }
+
     /// Whether the record says that the run is under way and nobody drives it any more.
     pub(crate) fn is_interrupted(&self) -> bool {
         !self.run.status.is_terminal() && self.engine == Engine::Nobody

@@ -20,7 +20,7 @@ pub(crate) fn duration(micros: i64) -> String {
 
 /// A moment to the second, in UTC: `1997-01-05 02:00:00Z`.
 pub(crate) fn moment(at: Instant) -> String {
-    at.to_timestamp().strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+    at.shown()
 }
 
 /// Reads a moment (RFC 3339), or a date as its midnight in UTC.

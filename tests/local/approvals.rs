@@ -58,7 +58,10 @@ fn a_yes_from_another_process_lets_the_run_go_on() {
     let again = project.cauce(&["approve", "p/@latest", "ask", "--json"]).exits(0).json();
     assert_eq!((&again["decision"], &again["comment"]), (&json!("approved"), &json!("tried it")));
     let no = project.cauce(&["reject", "p/@latest", "ask"]).exits(2);
-    no.says(&format!("was approved by {by}: tried it"));
+    let at = answer["at"].as_str().unwrap();
+    // To the second, as everything else that people read.
+    let (day, time) = (&at[..10], &at[11..19]);
+    no.says(&format!("was approved by {by}: tried it, at {day} {time}Z"));
     let audit = project.cauce(&["audit", "--json"]).exits(0).data;
     assert_eq!(
         (audit.matches("\"approve\"").count(), audit.matches("\"reject\"").count()),
@@ -154,7 +157,10 @@ tasks:
     {
         simulate(no).exits(0).shows("rejected by simulation").shows("is false");
     }
-    simulate(r#"{"output": {"decision": "approved"}}"#).exits(0).shows("approved by simulation");
+    simulate(r#"{"output": {"decision": "approved"}}"#)
+        .exits(0)
+        .shows("TASK")
+        .shows("approved by simulation");
     for wrong in [r#"{"output": {"decision": "no"}}"#, r#"{"output": {"by": "ana"}}"#] {
         simulate(wrong).exits(2).says("the approval 'ask' has no outcome");
     }

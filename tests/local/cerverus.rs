@@ -95,6 +95,7 @@ fn a_changed_list_is_synchronised_without_a_new_version() {
     let before = version(&project);
     let dry = project.cauce(&["sync", "--dry-run", "--json"]).exits(0).json();
     assert_eq!(dry[0]["added"].as_array().unwrap().len(), 3, "{dry}");
+    project.cauce(&["sync", "--dry-run"]).exits(0).shows("PIPELINE");
     project.cauce(&["sync", "symbols"]).exits(0).says("3 added, 0 changed, 0 removed");
     project.cauce(&["sync"]).exits(0).says("nothing differs");
     let list = project.read("symbols.csv").replace("NASDAQ,", "COMP,").replace("low,5,", "medium,6,");

@@ -19,9 +19,17 @@ tasks:
   last: {needs: [held], container: {image: host, command: [sh, -c, "echo VERSION >> ran"]}}
 "#;
 
+/// Wants the lock that `held` has.
+const WAITS: &str = r#"
+pipeline: q
+schedule: "0 6 * * *"
+tasks:
+  asks: {lock: held, container: {image: host, command: ["true"]}}
+"#;
+
 #[test]
 fn a_run_goes_on_after_kill_9_and_nothing_is_done_twice() {
-    let project = Project::of(HELD);
+    let project = Project::of(&HELD.replace("    needs: [first]\n", "    needs: [first]\n    lock: held\n"));
     let (ready, hold) = (project.fifo("ready"), project.fifo("hold"));
     let engine = project.start(&["run", "p.yaml", "--logical-date", DAY]);
     let survivors = ready.hear();
@@ -31,6 +39,17 @@ fn a_run_goes_on_after_kill_9_and_nothing_is_done_twice() {
     let run = project.show("p");
     assert_eq!((&run["status"], &run["interrupted"]), (&json!("running"), &json!(true)));
     project.cauce(&["why", "p/@latest"]).exits(0).shows("cauce resume p/2026-01-05");
+    let held = project.cauce(&["pools", "run:p"]).exits(0).shows("p/2026-01-05 (interrupted)");
+    held.says("'cauce resume p/2026-01-05'").says("'cauce cancel p/2026-01-05'");
+    // Who waits for what it holds hears who that is, and what to do.
+    project.write("q.yaml", WAITS);
+    let mut waits = project.start(&["run", "q.yaml", "--logical-date", DAY]);
+    waits.hears("asks queued");
+    let why =
+        project.cauce(&["why", "q/@latest", "asks"]).exits(0).shows("held of p/2026-01-05 (interrupted)");
+    let _ = why.shows("'cauce resume p/2026-01-05'").shows("'cauce cancel p/2026-01-05'");
+    waits.signal(Signal::KILL);
+    waits.answer();
 
     let engine = project.start(&["resume", "p/2026-01-05"]);
     let again = ready.hear();

@@ -106,6 +106,7 @@ fn a_rehearsed_backfill_tells_its_runs_and_their_price_and_starts_none() {
     project.cauce(&["run", "p.yaml", "--logical-date", "2026-01-06"]).exits(0);
     fs::remove_file(project.path("ran")).unwrap();
     let range = ["backfill", "p.yaml", "--from", DAY, "--to", "2026-01-08", "--dry-run"];
+    project.cauce(&range).exits(0).shows("DATA FROM");
     let dry = project.cauce(&range).exits(0);
     assert_eq!(dry.data.matches("p/2026-01-0").count(), 4, "{}", dry.data);
     assert!(dry.data.contains("kept"), "what has succeeded is kept: {}", dry.data);
@@ -420,6 +421,46 @@ params: {x: {type: boolean, default: false}}
     project.cauce(&["rerun", &format!("p/{DAY}")]).exits(0);
     ran = project.lines("ran");
     assert_eq!(ran[3..], ["other"]);
+}
+
+#[test]
+fn what_did_not_run_because_of_one_task_is_known_after_a_rerun_of_another() {
+    let project = Project::of(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+tasks:
+  first: {container: {image: host, command: [sh, -c, "echo first >> ran"]}}
+  second: {container: {image: host, command: [sh, -c, "echo second >> ran"]}}
+  third: {container: {image: host, command: [sh, -c, "echo third >> ran"]}}
+  never: {if: "{{ false }}", container: {image: host, command: [sh, -c, "echo never >> ran"]}}
+"#,
+    );
+    project.cauce(&["run", "p.yaml", "--logical-date", DAY, "--only", "first"]).exits(0);
+    project.cauce(&["rerun", &format!("p/{DAY}"), "--task", "second"]).exits(0);
+    assert_eq!(project.lines("ran"), ["first", "second"]);
+    project.cauce(&["rerun", &format!("p/{DAY}")]).exits(0);
+    assert_eq!(project.lines("ran"), ["first", "second", "third"]);
+    // What its own condition has skipped since is not run again.
+    project.cauce(&["rerun", &format!("p/{DAY}")]).exits(0);
+    assert_eq!(project.lines("ran").len(), 3);
+}
+
+#[test]
+fn the_critical_path_of_a_run_of_one_task_is_that_task() {
+    let project = Project::of(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+tasks:
+  first: {container: {image: host, command: [sh, -c, "true"]}}
+  only: {needs: [first], container: {image: host, command: [sh, -c, "true"]}}
+  last: {needs: [only], container: {image: host, command: [sh, -c, "true"]}}
+"#,
+    );
+    project.cauce(&["run", "p.yaml", "--logical-date", DAY, "--only", "only"]).exits(0);
+    let told = project.cauce(&["report", "p", DAY, "--json"]).exits(0);
+    assert_eq!(told.json()["critical_path"], json!(["only"]));
 }
 
 #[test]

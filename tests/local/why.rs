@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, DAY, Project};
+use crate::harness::{Answer, DAY, Project, has_worker};
 
 /// Whose task waits to be told to go on.
 fn held(overlap: &str) -> Project {
@@ -106,6 +106,7 @@ fn why_says_who_marked_a_task_and_what_that_changed() {
     assert!(run.iter().any(|line| line.starts_with("a was marked as success by ")), "{run:?}");
     assert!(run.iter().any(|line| line.starts_with("'cauce rerun ")), "{run:?}");
     let below = because(&failed, Some("b"));
+    assert!(below.contains(&"all_success: its upstream failed"), "{below:?}");
     assert!(below.iter().all(|line| !line.contains("cannot be met")), "{below:?}");
     let otherwise = "since then what it needs has ended otherwise: a (success)";
     assert!(below.iter().any(|line| line.starts_with(otherwise)), "{below:?}");
@@ -206,4 +207,28 @@ tasks:
     let shown = project.cauce(&["show", "p/@latest"]).exits(0);
     assert!(!shown.data.contains("\ntook"), "nobody knows until when it went on: {}", shown.data);
     project.cauce(&["report", "p", "@latest"]).exits(0).says("is interrupted; the times are counted from");
+}
+
+#[test]
+fn a_data_task_that_failed_is_told_in_its_own_words() {
+    if !has_worker() {
+        return;
+    }
+    let project = Project::of(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+defaults: {retry: {retries: 0}}
+tasks:
+  one: {sql: {query: "SELECT 1 FROM nowhere"}}
+  each: {map: {over: [a, b]}, sql: {query: "SELECT 1 FROM gone"}}
+"#,
+    );
+    let words =
+        |table: &str| format!("exit code 2: cannot plan the query: Error during planning: table '{table}");
+    let run = project.run().exits(1).shows(&words("datafusion.public.nowhere"));
+    let _ = run.shows(&words("datafusion.public.gone"));
+    let _ = project.cauce(&["show", "p/@latest"]).exits(0).shows(&words("datafusion.public.nowhere"));
+    why(&project, &["one"]).shows("it said: cannot plan the query: ").shows("nowhere");
+    why(&project, &["each"]).shows("it said: cannot plan the query: ").shows("public.gone");
 }

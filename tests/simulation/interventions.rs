@@ -1,7 +1,7 @@
 //! What people have done leaves one entry in the audit, however often the decision about it is made.
 
 use crate::deployments::audit;
-use crate::repair::{pass, settle, stand, started, tell};
+use crate::repair::{pass, settle, stand, started, stop_run, sweep, tell};
 use crate::sets::poll_once;
 use crate::world::{Sim, by_hand, compiled, deployment, epoch, host, read, script};
 use cauce_driver::Budget;
@@ -209,4 +209,34 @@ tasks:
     assert_eq!(second.run.status, RunStatus::Success);
     assert_eq!(second.started("load"), [0.0, 30.0]);
     assert_eq!(crate::repair::taken(&host), 0);
+}
+
+#[test]
+fn a_mark_says_when_it_was_made_and_makes_no_task_end_later_than_its_run() {
+    let yaml = "
+pipeline: sales
+tasks:
+  load: {container: {image: x, command: [run]}}
+  check: {needs: [load], container: {image: x, command: [run]}}
+  tell: {needs: [check], container: {image: x, command: [run]}}
+";
+    let (host, key) = started(yaml, script(json!({"load": 10, "check": 10}), json!({})));
+    pass(&host, 15);
+    stop_run(&host, &key, "by hand");
+    settle(&host);
+    sweep(&host);
+    settle(&host);
+    let before = stand(&host, &key);
+    assert!(before.run.status.is_terminal(), "{}", before.statuses());
+    let clock = host.world().clock.clone();
+    clock.block_on(clock.until(epoch().plus_seconds(4_000))).unwrap();
+    for task in ["load", "tell"] {
+        let by = "eva".to_owned();
+        tell(&host, &Command::Mark { run_key: key.clone(), task: task.to_owned(), success: false, by });
+        let marked = stand(&host, &key).tasks[task].clone();
+        assert_eq!(marked.marked_at, Some(epoch().plus_seconds(4_000)), "{task}");
+        let ended_at = before.tasks.get(task).and_then(|record| record.ended_at);
+        assert_eq!(ended_at.is_some(), task == "load");
+        assert_eq!(marked.ended_at, ended_at.or(before.run.ended_at), "{task}");
+    }
 }

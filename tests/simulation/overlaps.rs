@@ -119,3 +119,41 @@ fn a_backfill_is_cancelled_for_no_newer_run() {
     let runs = vec![(0, backfill), (10, by_hand(&compiled, "r1"))];
     assert_eq!(statuses(&come(&compiled, &Faults::none(), Rates::default(), runs)), [Success, Success]);
 }
+
+#[test]
+fn a_further_generation_stands_in_line_since_it_was_asked_for() {
+    let compiled = pipeline("queue");
+    let again = |run: &str| {
+        let existing = Existing::Next(Again::All);
+        Trigger { params: None, existing, ..by_hand(&compiled, run) }
+    };
+    // Made from the last to the first, and wanted again from the first to the last, with a new one between them.
+    let first = [(0, "day3"), (10, "day2"), (20, "day1"), (250, "busy")];
+    let mut runs: Vec<(u64, Trigger)> =
+        first.into_iter().map(|(at, run)| (at, by_hand(&compiled, run))).collect();
+    runs.extend([(310, again("day1")), (315, by_hand(&compiled, "new"))]);
+    runs.extend([(320, again("day2")), (330, again("day3"))]);
+    let ended = come(&compiled, &Faults::none(), Rates::default(), runs);
+    let started = |run: &str| {
+        let ended = ended.iter().find(|ended| ended.run.run.run_id == run).unwrap();
+        ended.run.started_at.unwrap().micros_since(epoch()) / 1_000_000
+    };
+    let order = ["busy", "day1", "new", "day2", "day3"].map(started);
+    assert_eq!(order, [300, 400, 500, 600, 700], "in the order in which they were asked for");
+}
+
+#[test]
+fn a_run_that_is_resumed_keeps_its_place_in_line() {
+    let compiled = pipeline("queue");
+    let resume = Trigger { params: None, existing: Existing::Resume, ..by_hand(&compiled, "first") };
+    let runs = vec![
+        (0, by_hand(&compiled, "busy")),
+        (10, by_hand(&compiled, "first")),
+        (20, by_hand(&compiled, "second")),
+        (30, resume),
+    ];
+    let ended = come(&compiled, &Faults::none(), Rates::default(), runs);
+    let started = |ended: &Ended| ended.run.started_at.unwrap().micros_since(epoch()) / 1_000_000;
+    assert_eq!(ended[1].run.generation, 2);
+    assert_eq!(ended[..3].iter().map(started).collect::<Vec<_>>(), [0, 100, 200]);
+}

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use cauce_engine::{Command, rate};
+use cauce_engine::{Command, Reply, rate};
 use cauce_local::clock::SystemClock;
 use cauce_model::control::{
     BreakerRecord, BreakerSettings, IDEMPOTENCY_LIST, IdempotencyRecord, breaker_item, failed_at,
     idempotency_item, idempotency_name, rate_item,
 };
 use cauce_model::record::Record;
-use cauce_model::{Instant, Item, Json, Key};
+use cauce_model::{Instant, Item, Json, Key, names};
 use cauce_ports::{Clock, Table as _};
 use serde_json::json;
 
@@ -18,7 +18,7 @@ use crate::args::{
     BreakerStep, BreakersArgs, IdempotencyArgs, IdempotencyStep, LimitsArgs, LimitsStep, TakeArgs,
 };
 use crate::context::Context;
-use crate::engine::Actor;
+use crate::engine::{Actor, accept};
 use crate::error::{Exit, Failure};
 use crate::output::{Cell, Table, Tone};
 use crate::project::ProjectFolder;
@@ -72,8 +72,8 @@ fn set(name: &str, open: bool, context: &Context) -> Result<Exit, Failure> {
     let actor = actor(context)?;
     let told = context.block_on(async {
         let by = Some(actor.by(context).await?);
-        let told = actor.execute(&Command::SetBreaker { breaker: name.to_owned(), open, by }).await;
-        told.map_err(|failure| listed(failure, "breakers"))
+        let reply = actor.ask(&Command::SetBreaker { breaker: name.to_owned(), open, by }).await?;
+        declared(reply, "breakers")
     })?;
     if context.json {
         context.output.json(&told)?;
@@ -96,12 +96,14 @@ fn actor(context: &Context) -> Result<Actor, Failure> {
     Ok(actor)
 }
 
-/// The refusal of a name that nothing has, with where the names are.
-fn listed(failure: Failure, command: &str) -> Failure {
-    if failure.exit == Exit::BadInput && failure.message.starts_with("there is no ") {
-        return failure.help(format!("'cauce {command}' lists them; they are declared in cauce.yaml"));
-    }
-    failure
+/// What a command about something of cauce.yaml was told; the refusal of a name that nothing has says where the
+/// names are.
+fn declared(reply: Reply, command: &str) -> Result<Json, Failure> {
+    let is_undeclared = matches!(&reply, Reply::Failure { error, .. } if *error == names::UNDECLARED);
+    accept(reply).map_err(|failure| match is_undeclared {
+        true => failure.help(format!("'cauce {command}' lists them; they are declared in cauce.yaml")),
+        false => failure,
+    })
 }
 
 /// A thing of the project file, with what the store has under its key, where there is a store.
@@ -207,7 +209,7 @@ fn take(args: &TakeArgs, context: &Context) -> Result<Exit, Failure> {
     let command =
         Command::Take { limit: args.name.clone(), tokens: args.tokens, within_seconds: args.timeout };
     let told = context.block_on(async {
-        let told = actor.execute(&command).await.map_err(|failure| listed(failure, "limits"))?;
+        let told = declared(actor.ask(&command).await?, "limits")?;
         let micros = told["wait_micros"].as_u64().unwrap_or_default();
         if !args.no_wait && told["taken"] == true {
             #[expect(

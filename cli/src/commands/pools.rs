@@ -1,8 +1,11 @@
 //! `cauce pools`: slots, who holds them, who waits for them.
 
+use std::collections::BTreeSet;
+
 use cauce_driver::look::Pool;
 use serde_json::json;
 
+use super::why::way_out;
 use crate::args::PoolsArgs;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
@@ -28,6 +31,7 @@ pub(crate) fn pools(args: &PoolsArgs, context: &Context) -> Result<Exit, Failure
     })?;
     let mut table = Table::new(["POOL", "USED", "SLOTS", "WHO", "HAS", "PRIORITY", "SINCE"]);
     let mut documents = Vec::new();
+    let mut interrupted = BTreeSet::new();
     for name in names {
         let stored = match &store {
             Some(store) => context.block_on(store.pool(&name))?,
@@ -64,10 +68,15 @@ pub(crate) fn pools(args: &PoolsArgs, context: &Context) -> Result<Exit, Failure
                 let attempt = cauce_engine::slots::Holder::parse(holder).and_then(|holder| holder.attempt);
                 let has = format!("holds {slots}");
                 let since_text = since.map(time::moment).unwrap_or_default();
-                let row = ["", "", "", who.as_str(), has.as_str(), "", since_text.as_str()];
+                let left = context.block_on(store.interrupted(holder))?;
+                let shown = if left.is_some() { format!("{who} (interrupted)") } else { who.clone() };
+                let is_left = left.is_some();
+                interrupted.extend(left.map(|run| run.to_string()));
+                let row = ["", "", "", shown.as_str(), has.as_str(), "", since_text.as_str()];
                 table.row(row.map(Into::into));
                 let number = attempt.map(|(_, _, number)| number);
-                holders.push(json!({"holder": who, "attempt": number, "slots": slots, "since": since}));
+                holders.push(json!({"holder": who, "attempt": number, "slots": slots, "since": since,
+                    "interrupted": is_left}));
             }
             for (place, position) in pool.line.iter().zip(1..) {
                 let who = context.block_on(store.holder(&place.holder))?;
@@ -92,6 +101,9 @@ pub(crate) fn pools(args: &PoolsArgs, context: &Context) -> Result<Exit, Failure
         context.output.talk("no pool is declared in cauce.yaml, and none is in use");
     } else {
         context.output.table(&table)?;
+        for run in &interrupted {
+            context.output.talk(&way_out(run));
+        }
     }
     Ok(Exit::Good)
 }

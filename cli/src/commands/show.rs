@@ -98,6 +98,7 @@ pub(crate) fn tasks(view: &RunView) -> Table {
         for item in view.items.get(&plan.name).into_iter().flatten() {
             if item.status != TaskStatus::Success && current.is_some() {
                 let reason = item.reason.clone().or_else(|| item.attempts.last()?.message.clone());
+                let reason = reason.map(|reason| in_its_words(view, item, reason));
                 table.row([
                     format!("  {}[{}]", plan.name, item.index.unwrap_or_default()).into(),
                     Cell::status(item.status.as_str()),
@@ -109,6 +110,15 @@ pub(crate) fn tasks(view: &RunView) -> Table {
         }
     }
     table
+}
+
+/// A reason, and what a data task that has failed said of it.
+fn in_its_words(view: &RunView, record: &TaskRecord, reason: String) -> String {
+    let failed = matches!(record.status, TaskStatus::Failed | TaskStatus::Retrying);
+    match view.last_word(record).filter(|_| failed) {
+        Some(said) => format!("{reason}: {said}"),
+        None => reason,
+    }
 }
 
 fn note(view: &RunView, plan: &TaskPlan, task: TaskIndex, record: Option<&TaskRecord>) -> String {
@@ -127,7 +137,7 @@ fn note(view: &RunView, plan: &TaskPlan, task: TaskIndex, record: Option<&TaskRe
     }
     let Some(record) = record else { return String::new() };
     if let Some(reason) = &record.reason {
-        return reason.clone();
+        return in_its_words(view, record, reason.clone());
     }
     if plan.map.is_some() {
         let items = view.items.get(&plan.name).map(Vec::as_slice).unwrap_or_default();

@@ -43,7 +43,7 @@ pub(crate) fn sync(args: &SyncArgs, context: &Context) -> Result<Exit, Failure> 
     }
     let actor = Actor::open(&folder, context, Box::new(|_, _| {}))?;
     let mut documents = Vec::new();
-    let mut table = Table::new(["pipeline", "item", "what", "columns"]);
+    let mut table = Table::new(["PIPELINE", "ITEM", "WHAT", "COLUMNS"]);
     context.block_on(async {
         for one in &loaded {
             match &actor {

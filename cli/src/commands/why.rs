@@ -2,7 +2,7 @@
 //!
 //! It decides nothing: rules are asked of the engine, everything else is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cauce_driver::look::Pool;
 use cauce_engine::retry::{self, Budget};
@@ -193,7 +193,7 @@ fn marks(view: &RunView) -> Vec<String> {
     let marks = view.each().filter_map(|(plan, status, record)| {
         let record = record.filter(|record| record.generation == view.run.generation)?;
         let by = status::marked_by(record)?;
-        let at = record.ended_at.map(|at| format!(", at {}", time::moment(at))).unwrap_or_default();
+        let at = marked_at(record).map(|at| format!(", at {}", time::moment(at))).unwrap_or_default();
         Some(format!(
             "{} was marked as {status} by {by}{at}: the run's own status stays as it was",
             plan.name
@@ -205,6 +205,11 @@ fn marks(view: &RunView) -> Vec<String> {
         marks.push(format!("{} more were marked", count(more as u64, "task")));
     }
     marks
+}
+
+/// When a person said how a task ended. Earlier versions wrote it as the task's end.
+fn marked_at(record: &TaskRecord) -> Option<Instant> {
+    record.marked_at.or(record.ended_at)
 }
 
 /// How many tasks have ended, of how many.
@@ -225,7 +230,7 @@ async fn of_task(
     let current = record.filter(|_| task_status != TaskStatus::Waiting);
     let mut because: Vec<String> = current.and_then(|record| record.reason.clone()).into_iter().collect();
     let is_marked = current.is_some_and(|record| status::marked_by(record).is_some());
-    if let Some(at) = current.filter(|_| is_marked).and_then(|record| record.ended_at) {
+    if let Some(at) = current.filter(|_| is_marked).and_then(marked_at) {
         because = because.into_iter().map(|said| format!("{said}, at {}", time::moment(at))).collect();
     }
     match task_status {
@@ -427,11 +432,26 @@ fn pool_words(pool: &str) -> String {
     }
 }
 
+/// What gives back what an interrupted run holds.
+pub(super) fn way_out(run: &str) -> String {
+    format!(
+        "{run} is interrupted, and keeps what it holds: 'cauce resume {run}' goes on with it, 'cauce cancel {run}' \
+         ends it"
+    )
+}
+
 /// Who holds the slots of a pool, and where in line somebody stands.
 async fn in_line(pool: &Pool, holder: &str, store: &Store, because: &mut Vec<String>) -> Result<(), Failure> {
-    let mut names = Vec::new();
+    let (mut names, mut interrupted) = (Vec::new(), BTreeSet::new());
     for (holder, _) in pool.holders.iter().take(NAMED_MAX) {
-        names.push(store.holder(holder).await?);
+        let name = store.holder(holder).await?;
+        names.push(match store.interrupted(holder).await? {
+            Some(run) => {
+                interrupted.insert(run.to_string());
+                format!("{name} (interrupted)")
+            }
+            None => name,
+        });
     }
     if pool.holders.len() > NAMED_MAX {
         names.push(format!("{} more", pool.holders.len() - NAMED_MAX));
@@ -446,6 +466,7 @@ async fn in_line(pool: &Pool, holder: &str, store: &Store, because: &mut Vec<Str
         true => format!("0 of {} slots are taken", pool.slots),
         false => format!("{} of {} slots are taken, by {}", pool.used, pool.slots, names.join(", ")),
     });
+    because.extend(interrupted.iter().map(|run| way_out(run)));
     if let Some(at) = pool.line.iter().position(|waiter| waiter.holder == holder) {
         because.push(format!("it is number {} of {} in line", at + 1, pool.line.len()));
     }
@@ -566,15 +587,21 @@ fn last_failure(record: Option<&TaskRecord>) -> Option<String> {
 }
 
 /// Adds how the last attempt failed, in place of a reason that says the same in fewer words.
-fn add_last_failure(record: Option<&TaskRecord>, because: &mut Vec<String>) {
+fn add_last_failure(view: &RunView, record: Option<&TaskRecord>, because: &mut Vec<String>) {
     if let Some(failure) = last_failure(record) {
         because.retain(|said| !failure.contains(said.as_str()));
         because.push(failure);
     }
+    because.extend(record.and_then(|record| said(view, record)));
+}
+
+/// What a data task said of its failure.
+fn said(view: &RunView, record: &TaskRecord) -> Option<String> {
+    view.last_word(record).map(|words| format!("it said: {words}"))
 }
 
 fn retrying(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
-    add_last_failure(record, because);
+    add_last_failure(view, record, because);
     if view.is_interrupted() {
         because.push("its next attempt starts when the run is resumed".to_owned());
     } else if let Some(at) = record.and_then(|record| record.retry_at) {
@@ -605,7 +632,7 @@ fn retrying(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, becaus
 }
 
 fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because: &mut Vec<String>) {
-    add_last_failure(record, because);
+    add_last_failure(view, record, because);
     let items = view.items.get(&plan.name).map(Vec::as_slice).unwrap_or_default();
     let bad: Vec<&TaskRecord> = items.iter().filter(|item| item.status == TaskStatus::Failed).collect();
     if !bad.is_empty() {
@@ -614,6 +641,7 @@ fn failed(view: &RunView, plan: &TaskPlan, record: Option<&TaskRecord>, because:
     }
     if let Some((item, index)) = bad.first().and_then(|item| Some((*item, item.index?))) {
         because.extend(last_failure(Some(item)).map(|failure| format!("of item {index}, {failure}")));
+        because.extend(said(view, item));
         if let Some(class) = item.attempts.last().and_then(|attempt| attempt.class) {
             because.push(format!("'cauce explain {class}' tells what to do"));
         }

@@ -67,7 +67,15 @@ impl Actor {
     /// # Errors
     /// The refusal, or a port that does not answer.
     pub(crate) async fn execute(&self, command: &Command) -> Result<Json, Failure> {
-        let reply = match self {
+        accept(self.ask(command).await?)
+    }
+
+    /// Has a command carried out, and gives the reply as it is: a refusal is one too.
+    ///
+    /// # Errors
+    /// A port that does not answer.
+    pub(crate) async fn ask(&self, command: &Command) -> Result<Reply, Failure> {
+        Ok(match self {
             Self::Here(local) => {
                 let reply = local.host.execute(command).await?;
                 leave_visits(local).await?;
@@ -77,8 +85,7 @@ impl Actor {
                 reply
             }
             Self::There(there) => there.execute(command).await?,
-        };
-        accept(reply)
+        })
     }
 
     /// Sweeps once. On this machine what is due is left to `cauce up`, which performs it at its moment and runs

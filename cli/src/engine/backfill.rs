@@ -60,7 +60,7 @@ pub(crate) fn backfill(args: &BackfillArgs, context: &Context) -> Result<Exit, F
         let actor = &target.actor;
         let mut names = Vec::new();
         let by = if args.dry_run { String::new() } else { actor.by(context).await? };
-        let mut table = Shown::new(["run", "data from", "data to", "what"]);
+        let mut table = Shown::new(["RUN", "DATA FROM", "DATA TO", "WHAT"]);
         for (new, item) in news {
             let request = Request {
                 new,
@@ -275,7 +275,7 @@ fn price(target: &Target, runs: usize, context: &Context) {
 }
 
 async fn summary(actor: &Actor, names: &[RunRef], context: &Context) -> Result<(), Failure> {
-    let mut table = Shown::new(["run", "status", "seconds", "note"]);
+    let mut table = Shown::new(["RUN", "STATUS", "SECONDS", "NOTE"]);
     for name in names {
         let Some(run) = actor.find_run(&name.key()).await? else { continue };
         let seconds = match (run.started_at, run.ended_at) {

@@ -36,7 +36,7 @@ mod operate;
 
 mod simulate;
 
-pub(crate) use actor::Actor;
+pub(crate) use actor::{Actor, accept};
 pub(crate) use again::{rerun, resume};
 pub(crate) use backfill::backfill;
 pub(crate) use consumers::subscribe_all;

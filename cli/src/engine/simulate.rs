@@ -399,7 +399,7 @@ fn show(loaded: &Loaded, ended: &Ended, context: &Context) -> Result<Exit, Failu
             "gates": gates,
         }))?;
     } else {
-        let mut table = Shown::new(["task", "status", "start", "end", "note"]);
+        let mut table = Shown::new(["TASK", "STATUS", "START", "END", "NOTE"]);
         for task in &loaded.compiled.plan.tasks {
             let record = by_name.get(task.name.as_str());
             let status = record.map_or(TaskStatus::Waiting, |record| record.status);

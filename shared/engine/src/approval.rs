@@ -163,7 +163,7 @@ pub(crate) fn answer(approve: &Approve, view: &View, now: Instant) -> Result<Dec
     let given = record.approval.as_ref().and_then(|approval| approval.answer.as_ref());
     if let Some(given) = given.filter(|_| status != TaskStatus::Waiting) {
         if given.approved != *approved {
-            let at = crate::moment(given.at);
+            let at = given.at.shown();
             return refuse(format!("was {given}, at {at}"));
         }
         return Ok(Decision {

@@ -136,6 +136,11 @@ fn fresh(
                 let decision = case.end(status, Some(reason));
                 return Ok(with_answer(begin, &case, decision));
             }
+            Admission::LeftOut(reason) => {
+                case.record().left_out = true;
+                let decision = case.end(TaskStatus::Skipped, Some(reason));
+                return Ok(with_answer(begin, &case, decision));
+            }
         }
     }
 
@@ -282,6 +287,8 @@ enum Admission {
     /// To be asked again.
     NotYet(Decision),
     Ends(TaskStatus, String),
+    /// Another task is to run alone.
+    LeftOut(String),
 }
 
 fn admitted(begin: &Begin, view: &View, settings: &Settings, case: &Case<'_>) -> Result<Admission, Stop> {
@@ -289,7 +296,7 @@ fn admitted(begin: &Begin, view: &View, settings: &Settings, case: &Case<'_>) ->
     match &run.only {
         Some(only) if *only == plan.name => return Ok(Admission::Runs),
         Some(only) => {
-            return Ok(Admission::Ends(TaskStatus::Skipped, format!("only {only} runs in this generation")));
+            return Ok(Admission::LeftOut(format!("only {only} runs in this generation")));
         }
         None => {}
     }
@@ -331,17 +338,18 @@ fn made(view: &View, case: &Case<'_>) -> Result<bool, Stop> {
 
 fn because(rule: &str, ups: &Upstreams) -> String {
     let tally = ups.tally;
-    let mut parts = Vec::new();
-    for (count, word) in [
-        (tally.success, "succeeded"),
-        (tally.failed, "failed"),
-        (tally.skipped, "skipped"),
-        (tally.upstream_failed, "could not run"),
-    ] {
-        if count > 0 {
-            parts.push(format!("{count} {word}"));
-        }
+    let counted = [
+        (tally.success, "succeeded", "succeeded"),
+        (tally.failed, "failed", "failed"),
+        (tally.skipped, "was skipped", "skipped"),
+        (tally.upstream_failed, "could not run", "could not run"),
+    ];
+    let mut parts = counted.into_iter().filter(|(count, ..)| *count > 0);
+    if tally.total == 1 {
+        let word = parts.next().map_or("has not ended", |(_, word, _)| word);
+        return format!("{rule}: its upstream {word}");
     }
+    let parts: Vec<String> = parts.map(|(count, _, word)| format!("{count} {word}")).collect();
     format!("{rule}: of {} upstreams {}", tally.total, parts.join(", "))
 }
 

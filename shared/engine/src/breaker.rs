@@ -212,7 +212,7 @@ pub(crate) fn set(
 ) -> Result<Decision, Stop> {
     let key = breaker_item(breaker);
     let Some(item) = view.item(&key)? else {
-        return Err(Stop::refuse(names::DENIED, format!("there is no breaker '{breaker}'")));
+        return Err(Stop::refuse(names::UNDECLARED, format!("there is no breaker '{breaker}'")));
     };
     let mut record = BreakerRecord::from_item(item)?;
     let reply = Reply::Ok(json!({"breaker": breaker, "open": open}));

@@ -152,7 +152,7 @@ pub(crate) fn conclude(
     }
     decision.effects.extend(after_close(&run));
     decision.reply = reply(&run);
-    match cut.and_then(|_| trigger::teardowns(&run, &prepared, &records)) {
+    match cut.and_then(|_| trigger::teardowns(&run, &prepared, &records, now)) {
         Some(next) => {
             decision.writes.push(Write::Put { item: run_row(&next), expect });
             decision.writes.push(trigger::active(&next, now));

@@ -40,7 +40,7 @@ pub(crate) fn take(
     let (start, taken) = match rate::take(limit, tokens, latest, view, now)? {
         Ok(Turn { at, taken }) => (at, taken),
         Err(NoTurn::Unknown) => {
-            return Err(Stop::refuse(names::DENIED, format!("there is no rate limit '{limit}'")));
+            return Err(Stop::refuse(names::UNDECLARED, format!("there is no rate limit '{limit}'")));
         }
         Err(NoTurn::TooMany { most }) => {
             let why = format!(

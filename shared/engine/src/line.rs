@@ -51,7 +51,7 @@ impl Standing {
     /// A run's.
     pub(crate) fn of_run(run: &RunRecord) -> Self {
         let (priority, tie) = (crate::slots::priority(run), run.run.run_id.clone());
-        Self { priority, since: run.created_at, tie }
+        Self { priority, since: run.wanted_since(), tie }
     }
 
     /// The place in a pool's line: the lowest sort key is first.

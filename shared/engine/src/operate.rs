@@ -172,10 +172,11 @@ pub(crate) fn mark(
     entry.task = Some(task.to_owned());
     entry.detail = json!({"status": status, "before": effective(&run, index, Some(before))});
     // What is said of its end later does not make it last longer.
-    let ended_at = before.ended_at.filter(|_| before.status.is_terminal()).unwrap_or(now);
+    let ended_at = before.ended_at.filter(|_| before.status.is_terminal()).or(run.ended_at).unwrap_or(now);
     let mut case = Case { run: &run, prepared: &prepared, task: index, loaded, now };
     case.end(status, Some(reason));
     case.record().ended_at = Some(ended_at);
+    case.record().marked_at = Some(now);
     let writes = vec![case.write(), entry.write()];
     // Nothing waits at its gates: the run is over. Only the record changes.
     Ok(Decision { writes, reply, ..Decision::default() })

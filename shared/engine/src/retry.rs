@@ -32,8 +32,10 @@ pub fn next(
     now: Instant,
 ) -> Next {
     let class = failure.class;
-    // The program's own word: it ended by itself, and nobody says why it was killed where its code tells so.
-    let ended_with = failure.exit_code.filter(|_| matches!(class, FailureClass::Exit | FailureClass::Killed));
+    // The program's own word: it ended by itself, and nobody says why it was killed where its code tells so. Of a
+    // throttled call only a web service has a code: its status.
+    let is_own_word = matches!(class, FailureClass::Exit | FailureClass::Killed | FailureClass::Throttled);
+    let ended_with = failure.exit_code.filter(|_| is_own_word);
     if ended_with.is_some_and(|code| plan.skip_on_exit_code.contains(&code)) {
         return Next::Skip;
     }
@@ -254,6 +256,14 @@ mod tests {
         assert_eq!(after(FailureClass::OutOfMemory, 137), again);
         assert_eq!(after(FailureClass::Timeout, 137), again);
         assert_eq!(after(FailureClass::UserInitiated, 137), again);
+        // A web service that asks for fewer calls.
+        let with = RetryPlan { skip_on_exit_code: vec![429], ..plan(3) };
+        let failure = Failure { exit_code: Some(429), ..Failure::new(FailureClass::Throttled, "") };
+        let after = |plan: &RetryPlan| {
+            next(plan, &RunKey::new("p", "r"), &record(&[FailureClass::Throttled]), &failure, NOW)
+        };
+        assert_eq!(after(&with), Next::Skip);
+        assert!(matches!(after(&plan(3)), Next::Retry { .. }));
     }
 
     #[test]

@@ -287,6 +287,10 @@ pub(crate) fn plan_run(
         data_interval_end: trigger.data_interval.1,
         timezone: trigger.timezone.clone(),
         created_at: existing.as_ref().map_or(now, |run| run.created_at),
+        asked_at: existing.as_ref().and_then(|run| match trigger.existing.goes_on() {
+            true => run.asked_at,
+            false => Some(now),
+        }),
         started_at: None,
         ended_at: None,
         token: None,
@@ -388,7 +392,12 @@ pub(crate) fn next(run: &RunRecord, again: Again) -> Trigger {
 
 /// The generation that makes up for the teardowns which a run that was cut off left undone; `None` when
 /// there are none, or when this was that generation already.
-pub(crate) fn teardowns(run: &RunRecord, prepared: &Prepared, records: &[TaskRecord]) -> Option<RunRecord> {
+pub(crate) fn teardowns(
+    run: &RunRecord,
+    prepared: &Prepared,
+    records: &[TaskRecord],
+    now: Instant,
+) -> Option<RunRecord> {
     let carried = carry(run, prepared, prepared, records, Some(&Again::Teardowns), false).tasks;
     let is_due = prepared.plan.tasks.iter().zip(&carried).any(|(task, kept)| task.is_teardown() && !kept);
     if run.teardown.is_some() || !is_due {
@@ -402,6 +411,7 @@ pub(crate) fn teardowns(run: &RunRecord, prepared: &Prepared, records: &[TaskRec
     next.status = cauce_model::RunStatus::Queued;
     next.teardown = Some(TeardownRecord { status: run.status, message: run.message.clone() });
     next.carried = RunRecord::carry_bits(&carried);
+    next.asked_at = Some(now);
     next.started_at = None;
     next.ended_at = None;
     next.revived = false;
@@ -500,9 +510,7 @@ fn carry(
             continue;
         };
         status[index as usize] = effective(run, place, Some(record));
-        // One that did not run because another one was to run alone: nothing of the pipeline has decided that.
-        left_out[index as usize] =
-            run.only.as_ref().is_some_and(|only| *only != record.task) && !run.carries(place as usize);
+        left_out[index as usize] = record.left_out;
         for skipped in &record.skips {
             if let Some((skipped, _)) = prepared.find(skipped) {
                 branch_skipped[skipped as usize] = true;

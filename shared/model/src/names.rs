@@ -31,6 +31,8 @@ pub const DEPLOYMENT_REJECTED: &str = "Cauce.DeploymentRejected";
 pub const FINISH_LOST: &str = "Cauce.FinishLost";
 /// A decision could not be made because the store or another service failed; worth another try.
 pub const UNAVAILABLE: &str = "Cauce.Unavailable";
+/// A command names what nobody has declared.
+pub const UNDECLARED: &str = "Cauce.Undeclared";
 /// A function was sent what it cannot make sense of; asking again would fail again.
 pub const BAD_EVENT: &str = "Cauce.BadEvent";
 

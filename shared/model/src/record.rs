@@ -208,6 +208,10 @@ pub struct RunRecord {
     pub timezone: String,
     /// When the run was first written.
     pub created_at: Instant,
+    /// When the present generation was asked for: what goes on with an interrupted one was when that one was. Absent:
+    /// when the run was first written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Instant>,
     /// When the present generation was let in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Instant>,
@@ -291,6 +295,11 @@ impl RunRecord {
     /// The run's key.
     pub fn key(&self) -> RunKey {
         self.run.key()
+    }
+
+    /// Since when the present generation is wanted.
+    pub fn wanted_since(&self) -> Instant {
+        self.asked_at.unwrap_or(self.created_at)
     }
 
     /// Whether it was cancelled before it was let in: the token with which it waits has to hear of that.
@@ -462,6 +471,9 @@ pub struct TaskRecord {
     /// Why it was skipped or failed without an attempt, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether it was skipped because another task was to run alone: nothing of the pipeline has decided that.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub left_out: bool,
     /// For a mapped task: its items, or the URI of the document that holds them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<OutputRecord>,
@@ -477,6 +489,9 @@ pub struct TaskRecord {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Instant>,
+    /// When a person said how it ended, after its run had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marked_at: Option<Instant>,
     /// A failure that `allow_failure` excuses.
     #[serde(default, skip_serializing_if = "is_false")]
     pub allowed_failure: bool,
@@ -530,11 +545,13 @@ impl TaskRecord {
             output: None,
             skips: Vec::new(),
             reason: None,
+            left_out: false,
             items: None,
             item_count: None,
             queued_at: None,
             started_at: None,
             ended_at: None,
+            marked_at: None,
             allowed_failure: false,
             retry_at: None,
             item_hash: None,
@@ -723,6 +740,7 @@ mod tests {
             data_interval_end: at,
             timezone: "UTC".into(),
             created_at: at,
+            asked_at: None,
             started_at: None,
             ended_at: None,
             execution: "r-g1".into(),

@@ -40,6 +40,11 @@ impl Instant {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// To the second, in UTC, as people read it: `1997-01-05 02:00:00Z`.
+    pub fn shown(self) -> String {
+        self.to_timestamp().strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+    }
+
     /// The same moment for calendar arithmetic; clamped to the years that jiff knows.
     pub fn to_timestamp(self) -> jiff::Timestamp {
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 {

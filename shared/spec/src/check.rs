@@ -9,7 +9,7 @@ use crate::expand::{self, Texts};
 use crate::file::fragment::{Source, TaskTemplate, TaskTemplateFile};
 use crate::file::pipeline::Pipeline;
 use crate::file::project::Project;
-use crate::file::task::Defaults;
+use crate::file::task::{Defaults, HTTP};
 use crate::items::Items;
 use crate::shape::{Name, Reader, Shape};
 use crate::tree::{self, Entry, Node, Value};
@@ -126,8 +126,9 @@ fn merge_defaults(root: &mut Node) {
     let Value::Map(entries) = &mut root.value else { return };
     let tasks = entries.iter_mut().find(|entry| entry.key == "tasks");
     if let Some(Value::Map(tasks)) = tasks.map(|entry| &mut entry.value.value) {
+        let calls = tasks.iter().any(|task| task.value.get(HTTP).is_some());
         for task in tasks {
-            Defaults::merge(&defaults, &mut task.value);
+            Defaults::merge(&defaults, &mut task.value, calls);
         }
     }
 }

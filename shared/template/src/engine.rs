@@ -1,5 +1,6 @@
 //! Compiling and evaluating with minijinja: strict, with a fuel limit and a size limit.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::{fmt, io};
@@ -77,10 +78,23 @@ impl Object for Absent {
         false
     }
 
-    // An error would be a panic of whoever makes text of it. Where a value is printed, it is refused before.
+    // An error would be a panic of whoever makes text of it: an operator, a filter. Who rendered asks afterwards.
     fn render(self: &Arc<Self>, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        MADE_TEXT.set(true);
         Ok(())
     }
+}
+
+thread_local! {
+    /// Whether text was made of a value that is not there, since somebody last asked.
+    static MADE_TEXT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Renders, and says whether that made text of a value that is not there: no word of the result can be trusted then.
+fn rendering<T>(render: impl FnOnce() -> T) -> (T, bool) {
+    MADE_TEXT.set(false);
+    let rendered = render();
+    (rendered, MADE_TEXT.take())
 }
 
 /// Whether there is no value.
@@ -195,19 +209,16 @@ impl Program {
                 Ok(Json::String(out))
             }
             Code::Expression(expression) => {
-                let value = expression.eval(context.0.clone()).map_err(|error| self.failure(&error))?;
-                if is_absent(&value) {
-                    return Err(Failure {
-                        offset: self.offset,
-                        undefined: true,
-                        message: "the expression has no value".to_owned(),
-                    });
-                }
-                let json = serde_json::to_value(&value).map_err(|error| Failure {
+                let value = self.evaluate(expression, context)?;
+                let (json, of_absent) = rendering(|| serde_json::to_value(&value));
+                let json = json.map_err(|error| Failure {
                     offset: self.offset,
                     undefined: false,
                     message: format!("the value is not JSON: {error}"),
                 })?;
+                if of_absent {
+                    return Err(self.absent());
+                }
                 if exceeds(&json, &mut MAX_OUTPUT_BYTES.clone()) {
                     return Err(self.too_long());
                 }
@@ -220,33 +231,48 @@ impl Program {
     pub(crate) fn append(&self, context: &Context, out: &mut String) -> Result<(), Failure> {
         match &self.code {
             Code::Expression(expression) => {
-                let value = expression.eval(context.0.clone()).map_err(|error| self.failure(&error))?;
-                if is_absent(&value) {
-                    return Err(Failure {
-                        offset: self.offset,
-                        undefined: true,
-                        message: "the expression has no value".to_owned(),
-                    });
-                }
+                let value = self.evaluate(expression, context)?;
                 match value.as_str() {
                     Some(text) => out.push_str(text),
-                    None => out.push_str(&value.to_string()),
+                    None => {
+                        let (text, of_absent) = rendering(|| value.to_string());
+                        if of_absent {
+                            return Err(self.absent());
+                        }
+                        out.push_str(&text);
+                    }
                 }
                 Ok(())
             }
             Code::Document(environment) => {
                 let mut limited = Limited { bytes: Vec::new(), full: false };
-                let rendered = environment.get_template(DOCUMENT).and_then(|template| {
-                    template.render_captured_to(context.0.clone(), &mut limited).map(|_| ())
+                let (rendered, of_absent) = rendering(|| {
+                    environment.get_template(DOCUMENT).and_then(|template| {
+                        template.render_captured_to(context.0.clone(), &mut limited).map(|_| ())
+                    })
                 });
                 if limited.full {
                     return Err(self.too_long());
                 }
                 rendered.map_err(|error| self.failure(&error))?;
+                if of_absent {
+                    return Err(self.absent());
+                }
                 out.push_str(&String::from_utf8_lossy(&limited.bytes));
                 Ok(())
             }
         }
+    }
+
+    fn evaluate(&self, expression: &Expression<'_, '_>, context: &Context) -> Result<Value, Failure> {
+        let (value, of_absent) = rendering(|| expression.eval(context.0.clone()));
+        let value = value.map_err(|error| self.failure(&error))?;
+        if of_absent || is_absent(&value) { Err(self.absent()) } else { Ok(value) }
+    }
+
+    fn absent(&self) -> Failure {
+        let message = "the expression has no value".to_owned();
+        Failure { offset: self.offset, undefined: true, message }
     }
 
     fn failure(&self, error: &Error) -> Failure {

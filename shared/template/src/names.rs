@@ -130,7 +130,7 @@ impl<'a> Finder<'a> {
             Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_) => self.lookup(expression, optional),
             Expr::Const(_) => {}
             Expr::Slice(slice) => {
-                self.expression(&slice.expr, optional);
+                self.expression(&slice.expr, false);
                 for bound in [&slice.start, &slice.stop, &slice.step].into_iter().flatten() {
                     self.expression(bound, false);
                 }
@@ -169,7 +169,8 @@ impl<'a> Finder<'a> {
                     self.refuse(filter.span(), format!("there is no filter `{}`", filter.name));
                 }
                 if let Some(inner) = &filter.expr {
-                    self.expression(inner, optional || matches!(filter.name, "default" | "d"));
+                    // Any other filter would have to make something of what is not there, before a default is asked.
+                    self.expression(inner, matches!(filter.name, "default" | "d"));
                 }
                 self.arguments(&filter.args);
             }

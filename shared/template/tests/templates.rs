@@ -75,11 +75,24 @@ fn what_is_known_to_be_absent_has_its_default_however_deep_and_is_an_error_anywh
         "{% for row in outputs.failed.rows %}a{% endfor %}",
         "{% if ds %}{{ outputs.failed.path }}{% endif %}",
         "{{ outputs.nobody.path | default('x') }}",
+        "{{ (outputs.failed.path ~ '/b') | default('x') }}",
+        "{{ outputs.failed.path | upper | default('x') }}",
+        "a{{ outputs.failed.path | replace('a', 'b') }}",
+        "{{ [outputs.failed.path] | default('x') }}",
+        "{{ {'a': outputs.failed.path} }}",
+        "a{{ [outputs.failed.path] }}",
+        "{{ outputs.failed | tojson }}",
+        "{% if ds %}{{ outputs.failed.path ~ '/b' }}{% endif %}",
+        "{% set path = outputs.failed.path ~ '/b' %}{{ ds }}",
     ] {
         assert!(render(text).is_err(), "{text}: {:?}", render(text));
     }
-    let named = render("{{ outputs.failed.path }}").map_err(|error| error.to_string());
-    assert_eq!(named, Err("`outputs.failed.path` has no value".to_owned()));
+    for text in ["{{ outputs.failed.path }}", "{{ (outputs.failed.path ~ '/b') | default('x') }}"] {
+        let named = render(text).map_err(|error| error.message);
+        assert_eq!(named, Err("`outputs.failed.path` has no value".to_owned()));
+    }
+    // What was made of one says nothing of the next.
+    assert_eq!(render("{{ ds ~ '/b' }}"), Ok(json!("1997-01-31/b")));
 }
 
 #[test]
@@ -181,7 +194,10 @@ fn names_say_what_is_read_where_and_whether_it_must_exist() {
     };
     assert_eq!(found("{{ outputs.extract.path }}/{{ ds }}"), "outputs.extract.path ds");
     assert_eq!(found("{{ outputs.a.b | default(params.c) }}"), "outputs.a.b? params.c");
-    assert_eq!(found("{{ (outputs.a.b | upper) | default('x') }}"), "outputs.a.b?");
+    assert_eq!(found("{{ (outputs.a.b | upper) | default('x') }}"), "outputs.a.b");
+    assert_eq!(found("{{ (outputs.a.b ~ ds) | default('x') }}"), "outputs.a.b ds");
+    assert_eq!(found("{{ outputs.a.b[:3] | default('x') }}"), "outputs.a.b");
+    assert_eq!(found("{{ outputs.a.b | default('x') | upper }}"), "outputs.a.b?");
     assert_eq!(found("{{ outputs['a'].b[0].c }}"), "outputs.a.b");
     assert_eq!(found("{{ outputs[params.x] }}"), "params.x outputs");
     assert_eq!(found("{{ outputs.a.b if outputs.a is defined else ds }}"), "outputs.a? outputs.a.b? ds");

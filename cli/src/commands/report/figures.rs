@@ -203,10 +203,12 @@ pub(crate) struct Span {
     pub(crate) needs: Vec<usize>,
     /// Seconds from the start of the run, where it has ended.
     pub(crate) ended: Option<f64>,
+    /// Whether it ended without anything of it having run: it took no time of its own.
+    pub(crate) idle: bool,
 }
 
 /// The tasks that made the run as long as it was, the first first: from the task that ended last, always
-/// to the upstream that ended last.
+/// to the upstream that ended last. Idle ones are none of them, but lead to those that they waited for.
 pub(crate) fn critical_path(spans: &[Span]) -> Vec<usize> {
     let last = |of: &mut dyn Iterator<Item = usize>| {
         let ended = of.filter_map(|at| Some((at, spans[at].ended?)));
@@ -217,9 +219,11 @@ pub(crate) fn critical_path(spans: &[Span]) -> Vec<usize> {
         })
     };
     let mut path = Vec::new();
-    let mut next = last(&mut (0..spans.len()));
+    let mut next = last(&mut (0..spans.len()).filter(|at| !spans[*at].idle));
     while let Some((at, _)) = next {
-        path.push(at);
+        if !spans[at].idle {
+            path.push(at);
+        }
         next = last(&mut spans[at].needs.iter().copied());
     }
     path.reverse();
@@ -328,7 +332,7 @@ mod tests {
 
     #[test]
     fn the_critical_path_goes_through_the_upstreams_that_ended_last() {
-        let span = |needs: &[usize], ended| Span { needs: needs.to_vec(), ended };
+        let span = |needs: &[usize], ended| Span { needs: needs.to_vec(), ended, idle: false };
         let spans = [
             span(&[], Some(5.0)),
             span(&[], Some(9.0)),
@@ -340,6 +344,11 @@ mod tests {
         ];
         assert_eq!(critical_path(&spans), [0, 3, 5]);
         assert!(critical_path(&[span(&[], None)]).is_empty());
+        // What was skipped last made nothing longer; what was skipped on the way is passed over.
+        let idle = |needs: &[usize], ended| Span { idle: true, ..span(needs, ended) };
+        let skipped =
+            [span(&[], Some(5.0)), idle(&[0], Some(5.0)), span(&[1], Some(7.0)), idle(&[], Some(9.0))];
+        assert_eq!(critical_path(&skipped), [0, 2]);
         // The first of those that ended together.
         assert_eq!(critical_path(&[span(&[], Some(1.0)), span(&[], Some(1.0))]), [0]);
     }

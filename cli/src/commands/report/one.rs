@@ -1,7 +1,7 @@
 //! The report of one run: what made it as long as it was, and what each task did.
 
 use cauce_model::record::TaskRecord;
-use cauce_model::{Instant, Json};
+use cauce_model::{Instant, Json, TaskStatus};
 use serde_json::{Map, json};
 
 use super::figures::{Span, critical_path};
@@ -106,11 +106,13 @@ fn path(view: &RunView) -> Vec<usize> {
     let from = view.run.started_at;
     let spans: Vec<Span> = view
         .each()
-        .map(|(task, _, record)| {
+        .map(|(task, status, record)| {
             // What an earlier generation ended is not why this one took so long.
             let own = record.filter(|record| record.generation == view.run.generation);
             let ended = own.and_then(|record| Some(seconds(from?, record.ended_at?)));
-            Span { needs: task.needs.iter().map(|up| *up as usize).collect(), ended }
+            let is_idle = matches!(status, TaskStatus::Skipped | TaskStatus::UpstreamFailed)
+                && own.is_none_or(|record| record.started_at.is_none());
+            Span { needs: task.needs.iter().map(|up| *up as usize).collect(), ended, idle: is_idle }
         })
         .collect();
     critical_path(&spans)

@@ -142,17 +142,22 @@ fn athena(described: &Json) -> Failure {
 /// <https://docs.aws.amazon.com/athena/latest/APIReference/API_AthenaError.html>
 const ATHENA_SYSTEM: u64 = 1;
 
+/// The status with which a service asks for fewer calls.
+/// <https://www.rfc-editor.org/rfc/rfc6585#section-4>
+const TOO_MANY_REQUESTS: i32 = 429;
+
 /// A status that is not a success, or no answer at all. The status stands as the exit code, so that
 /// `skip_on_exit_code` can name it.
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/call-https-apis.html>
 fn http(error: &str, cause: &str) -> Failure {
     let status = error.strip_prefix(names::HTTP_STATUS).and_then(|status| status.parse::<i32>().ok());
     match status {
-        Some(429) => Failure::new(FailureClass::Throttled, shown(&format!("status 429: {cause}"))),
-        Some(status) => Failure {
-            exit_code: Some(status),
-            ..Failure::new(FailureClass::Exit, shown(&format!("status {status}: {cause}")))
-        },
+        Some(status) => {
+            let class =
+                if status == TOO_MANY_REQUESTS { FailureClass::Throttled } else { FailureClass::Exit };
+            let words = shown(&format!("status {status}: {cause}"));
+            Failure { exit_code: Some(status), ..Failure::new(class, words) }
+        }
         // The call may have reached the other end.
         None => unknown(error, cause),
     }

@@ -148,7 +148,8 @@ fn web_services() {
     let missing = failure(&http, "States.Http.StatusCode.404", "{\"error\":\"gone\"}");
     assert_eq!((missing.class, missing.exit_code), (Exit, Some(404)));
     assert_eq!(failure(&http, "States.Http.StatusCode.503", "").exit_code, Some(503));
-    assert_eq!(failure(&http, "States.Http.StatusCode.429", "slow down").class, Throttled);
+    let slow = failure(&http, "States.Http.StatusCode.429", "slow down");
+    assert_eq!((slow.class, slow.exit_code), (Throttled, Some(429)));
     assert_eq!(failure(&http, "States.Http.Socket", "connection reset").class, Unknown);
     assert_eq!(failure(&http, "States.Timeout", "").class, Timeout);
 }

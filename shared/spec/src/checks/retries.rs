@@ -5,6 +5,7 @@ use cauce_model::FailureClass;
 use crate::checks::DraftTask;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::kind::Kind;
+use crate::file::task::{EXIT_CODE_MAX, STATUS_MAX};
 use crate::shape::Reader;
 
 pub(super) fn check(task: &DraftTask<'_>, reader: &mut Reader) {
@@ -90,12 +91,6 @@ pub(super) fn check(task: &DraftTask<'_>, reader: &mut Reader) {
         );
     }
 }
-
-/// The highest code that a program can end with.
-const EXIT_CODE_MAX: i32 = 255;
-
-/// The highest status that a web service answers.
-const STATUS_MAX: i32 = 599;
 
 /// The highest exit code of a task's failures. Those that run no program have what `defaults` say for others.
 const fn highest_exit_code(kind: &Kind) -> i32 {

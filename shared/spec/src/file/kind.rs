@@ -10,6 +10,7 @@ use crate::diagnostic::Code;
 use crate::file::data::{Copy, Mask, Quality, Sql};
 use crate::file::later;
 use crate::file::services::{Athena, Batch, EmrServerless, Glue, Http, Lambda, StateMachine};
+use crate::file::task::Settings;
 use crate::shape::{
     Argv, Definitions, Fields, Name, Reader, Seconds, Shape, choice, document, object, record,
 };
@@ -170,7 +171,7 @@ impl Kind {
                 None
             }
             [kind] => {
-                let read = Self::read(&kind.key, fields, reader);
+                let read = reader.within(Settings::KEYS, |reader| Self::read(&kind.key, fields, reader));
                 if !Self::supported(&kind.key) {
                     reader.under(&kind.key, |reader| {
                         reader.error(

@@ -227,6 +227,15 @@ impl Shape for Task {
 /// Settings that `defaults` give only to tasks whose attempts can hold something.
 const HELD: [&str; 5] = ["pools", "lock", "breaker", "rate_limit", "idempotency"];
 
+/// The kind whose exit codes are statuses.
+pub(crate) const HTTP: &str = "http";
+
+/// The highest code that a program can end with.
+pub(crate) const EXIT_CODE_MAX: i32 = 255;
+
+/// The highest status that a web service answers.
+pub(crate) const STATUS_MAX: i32 = 599;
+
 /// Settings that `defaults` may not set: they place one task in the graph.
 const PERSONAL: [&str; 8] =
     ["needs", "map", "returns", "setup", "teardown_of", "fallback_for", "uses", "with"];
@@ -237,8 +246,9 @@ const PERSONAL: [&str; 8] =
 pub struct Defaults {}
 
 impl Defaults {
-    /// The tree of a task with the defaults below it.
-    pub(crate) fn merge(defaults: &Node, task: &mut Node) {
+    /// The tree of a task with the defaults below it. `calls`: tasks of the file call web services, and statuses are
+    /// for these alone.
+    pub(crate) fn merge(defaults: &Node, task: &mut Node, calls: bool) {
         let (Value::Map(above), Value::Map(own)) = (&defaults.value, &mut task.value) else {
             return;
         };
@@ -255,6 +265,9 @@ impl Defaults {
             }
             let growing = (entry.key == "retry" && !Kind::has_memory(own)).then(|| without(entry, "on_oom"));
             let entry = growing.as_ref().unwrap_or(entry);
+            let is_program = entry.key == "retry" && calls && !own.iter().any(|own| own.key == HTTP);
+            let ending = is_program.then(|| without_statuses(entry));
+            let entry = ending.as_ref().unwrap_or(entry);
             let notices = entry.key == "notify";
             let is_kind = Kind::KEYS.contains(&entry.key.as_str()) && !notices;
             let sizes_worker =
@@ -287,6 +300,23 @@ fn sized(entry: &Entry) -> Entry {
         settings.retain(|setting| !Program::KEYS.contains(&setting.key.as_str()));
     }
     entry
+}
+
+/// A default `retry` without the codes that no program ends with.
+fn without_statuses(entry: &Entry) -> Entry {
+    let mut entry = entry.clone();
+    if let Value::Map(settings) = &mut entry.value.value {
+        let codes = settings.iter_mut().find(|setting| setting.key == "skip_on_exit_code");
+        if let Some(Value::List(codes)) = codes.map(|setting| &mut setting.value.value) {
+            codes.retain(|code| !matches!(code.value, Value::Int(code) if is_status(code)));
+        }
+    }
+    entry
+}
+
+/// Whether a code can only be a status of a web service.
+fn is_status(code: i64) -> bool {
+    (i64::from(EXIT_CODE_MAX) + 1..=i64::from(STATUS_MAX)).contains(&code)
 }
 
 /// A default without one of its settings.
@@ -377,6 +407,28 @@ mod tests {
         assert_eq!(retry("{retries: 9, delay: 2s}", "1"), (1, 2));
         assert_eq!(retry("9", "{delay: 3s}"), (9, 3));
         assert_eq!(retry("9", "1").0, 1);
+    }
+
+    #[test]
+    fn statuses_among_the_defaults_are_for_the_tasks_that_call_web_services() {
+        let program = "  a: {container: {image: x, command: [run]}}\n";
+        let call = "  b: {http: {url: \"https://example.com\", connection: c}}\n";
+        let text = |codes: &str, tasks: &[&str]| {
+            let tasks = tasks.concat();
+            format!("pipeline: p\ndefaults: {{retry: {{skip_on_exit_code: {codes}}}}}\ntasks:\n{tasks}")
+        };
+        let (pipeline, found) = check(text("[99, 404]", &[program, call]).as_bytes(), &Project::none());
+        let pipeline = pipeline.unwrap_or_else(|| panic!("{found:?}"));
+        let codes = |task: &str| pipeline.tasks[task].settings.retry.skip_on_exit_code.clone();
+        assert_eq!((codes("a"), codes("b")), (vec![99], vec![99, 404]));
+        // They fit no task of the file; or nothing at all.
+        for text in [text("[99, 404]", &[program]), text("[999]", &[program, call])] {
+            let (pipeline, found) = check(text.as_bytes(), &Project::none());
+            assert!(
+                pipeline.is_none() && found[0].message.ends_with("is no exit code of a failure"),
+                "{text}{found:?}"
+            );
+        }
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(crate) struct Reader {
     route: Vec<Step>,
     /// Missing keys are no error: what is read are defaults.
     partial: bool,
+    /// What a mapping at this depth stands in has these keys of its own.
+    outer: Option<(usize, &'static [&'static str])>,
     /// How many near names were looked for; see [`Reader::suggest`].
     searches: usize,
 }
@@ -79,6 +81,28 @@ impl Reader {
         let out = read(self);
         self.route.pop();
         out
+    }
+
+    /// Reads a mapping right below, whose writer may have meant one of these keys of what it stands in.
+    pub(crate) fn within<T>(
+        &mut self,
+        keys: &'static [&'static str],
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let before = self.outer.replace((self.route.len() + 1, keys));
+        let out = read(self);
+        self.outer = before;
+        out
+    }
+
+    /// The help for a key that is unknown here and known beside the mapping that it is in.
+    fn beside(&self, key: &str) -> Option<String> {
+        let (depth, keys) = self.outer?;
+        let Some(Step::Key(mapping)) = self.route.last().filter(|_| self.route.len() == depth) else {
+            return None;
+        };
+        let known = keys.contains(&key);
+        known.then(|| format!("`{key}` belongs to the task: write it beside `{mapping}:`, not in it"))
     }
 
     /// Reads with missing keys allowed.
@@ -288,6 +312,8 @@ impl<'a> Fields<'a> {
             }
             let help = if entry.key == "<<" {
                 "merge keys are not part of YAML 1.2: settings shared by tasks go under `defaults`".to_owned()
+            } else if let Some(beside) = reader.beside(&entry.key) {
+                beside
             } else {
                 reader.suggest(&entry.key, known.iter().copied())
             };
