@@ -137,7 +137,7 @@ fn a_program_that_goes_on_after_a_cancel_keeps_its_lock_until_it_has_ended() {
     let first = project.start(&["run", "p.yaml", "--logical-date", DAY]);
     let stays = ready.hear();
     let mut second = project.start(&["run", "p.yaml", "--logical-date", "2026-01-06"]);
-    second.hears("waits for");
+    second.hears("stays queued");
     project.cauce(&["cancel", "p/2026-01-05"]).exits(0);
     ready.hear();
     assert!(!is_alive(&stays));

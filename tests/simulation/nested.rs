@@ -251,5 +251,11 @@ fn a_task_that_runs_again_goes_on_with_its_own_run_whatever_is_said_of_those_tha
         let again = stand(&host, &key);
         assert_eq!(again.statuses(), "nested:success", "{policy}: {:?}", again.reasons());
         assert_eq!(child(&host, &key).run.generation, 2);
+        // One that has succeeded has its result, unless it is to run again.
+        rerun(&host, &parent, &key, Again::All);
+        assert!(settle(&host));
+        let again = stand(&host, &key);
+        assert_eq!(again.statuses(), "nested:success", "{policy}: {:?}", again.reasons());
+        assert_eq!(child(&host, &key).run.generation, if policy == "rerun" { 3 } else { 2 }, "{policy}");
     }
 }

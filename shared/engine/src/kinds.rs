@@ -278,7 +278,8 @@ pub(crate) fn pipeline(
         }
         Some(run) if !run.status.is_terminal() => Existing::Refuse,
         Some(run) => match other.on_existing {
-            OnExisting::Join if is_others || run.status == RunStatus::Success => {
+            OnExisting::Join if is_others => return Ok(Ok(PipelineStart::Ended(take_over(case, run)))),
+            OnExisting::Join | OnExisting::Fail if run.status == RunStatus::Success => {
                 return Ok(Ok(PipelineStart::Ended(take_over(case, run))));
             }
             _ => Existing::Next(Again::Failed),

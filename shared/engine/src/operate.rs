@@ -5,7 +5,7 @@ use crate::ending::{Case, abandoned, notice};
 use crate::status::{effective, load_run, load_task, marked, task_records};
 use crate::stop::Stop;
 use crate::trigger::{due_item, run_row};
-use crate::{Settings, View, close, consumers, launch, streak, ticks};
+use crate::{Prepared, Settings, View, close, consumers, launch, streak, ticks};
 use cauce_model::item::Expect;
 use cauce_model::plan::DeadlineAction;
 use cauce_model::record::{
@@ -57,53 +57,8 @@ pub(crate) fn cancel(
     let settings = view.settings(&run, settings)?;
     let records = task_records(view.range(run_partition(run_key), TASK_PREFIX.to_owned())?)?;
     let mut decision = Decision { reply: Reply::Ok(json!({"status": "cancelling"})), ..Decision::default() };
-    // Also what an earlier cancel booked: on one machine it may have come from another process, which
-    // has no executions to stop.
-    let stopping =
-        |record: &TaskRecord| !record.status.is_terminal() || record.status == TaskStatus::Cancelled;
-    let mut is_stopping = false;
-    for record in records.iter().filter(|r| r.generation == run.generation && stopping(r)) {
-        // What was set up is taken away, also now; and the join of a mapped task follows its items.
-        let Some((_, plan)) = prepared.find(&record.task).filter(|(_, plan)| !plan.is_teardown()) else {
-            continue;
-        };
-        if settings.one_machine
-            && let Some(id) = program_of(record)
-        {
-            // Its end is told as always, and what it holds is held until then. On AWS the platform ends it, and its slots
-            // go to others with the execution's end.
-            decision.effects.push(Effect::StopProgram { id, reason: reason.to_owned() });
-            is_stopping = true;
-            continue;
-        }
-        let Some(stop) = close::stop_child(&run, plan, record.index, settings) else { continue };
-        decision.effects.push(stop);
-        if record.status.is_terminal() {
-            decision.effects.extend(abandoned(&run, record));
-            continue;
-        }
-        // A stopped execution says nothing any more, and others may wait for this ending.
-        decision.effects.push(Effect::Command(Box::new(Command::Finish(Finish {
-            run_key: run_key.clone(),
-            generation: run.generation,
-            task: record.task.clone(),
-            index: record.index,
-            fence: record.fence,
-            outcome: Outcome::Died(Some(ExecutionEnd::Aborted { cause: reason.to_owned() })),
-        }))));
-    }
-    if is_stopping {
-        // An end that was being decided meanwhile knew nothing of this, and may have asked for another attempt.
-        let again = Command::Cancel {
-            run_key: run_key.clone(),
-            generation: Some(run.generation),
-            reason: reason.to_owned(),
-            by: by.map(str::to_owned),
-        };
-        decision
-            .effects
-            .push(Effect::At { at: now.plus_seconds(STOPS_LOOK_SECONDS), command: Box::new(again) });
-    }
+    let present = records.iter().filter(|r| r.generation == run.generation);
+    decision.effects.extend(stops(&run, &prepared, present, settings, (reason, by), now));
     decision.effects.extend(refusal(&run, reason));
     if run.cancel.is_none() {
         let by = by.map(str::to_owned);
@@ -121,6 +76,63 @@ pub(crate) fn cancel(
         decision.writes.push(Write::Put { item: run_row(&run), expect });
     }
     Ok(decision)
+}
+
+/// Stops what is under way of a run that is being cancelled.
+fn stops<'a>(
+    run: &RunRecord,
+    prepared: &Prepared,
+    records: impl Iterator<Item = &'a TaskRecord>,
+    settings: &Settings,
+    (reason, by): (&str, Option<&str>),
+    now: Instant,
+) -> Vec<Effect> {
+    // Also what an earlier cancel booked: on one machine it may have come from another process, which
+    // has no executions to stop.
+    let stopping =
+        |record: &&TaskRecord| !record.status.is_terminal() || record.status == TaskStatus::Cancelled;
+    let (mut effects, mut waits_for_programs) = (Vec::new(), false);
+    for record in records.filter(stopping) {
+        // What was set up is taken away, also now; and the join of a mapped task follows its items.
+        let Some((_, plan)) = prepared.find(&record.task).filter(|(_, plan)| !plan.is_teardown()) else {
+            continue;
+        };
+        if settings.one_machine
+            && let Some(id) = program_of(record)
+        {
+            // Its end is told as always, and what it holds is held until then. On AWS the platform ends it, and its slots
+            // go to others with the execution's end.
+            effects.push(Effect::StopProgram { id, reason: reason.to_owned() });
+            waits_for_programs = true;
+            continue;
+        }
+        let Some(stop) = close::stop_child(run, plan, record.index, settings) else { continue };
+        effects.push(stop);
+        if record.status.is_terminal() {
+            effects.extend(abandoned(run, record));
+            continue;
+        }
+        // A stopped execution says nothing any more, and others may wait for this ending.
+        effects.push(Effect::Command(Box::new(Command::Finish(Finish {
+            run_key: run.key(),
+            generation: run.generation,
+            task: record.task.clone(),
+            index: record.index,
+            fence: record.fence,
+            outcome: Outcome::Died(Some(ExecutionEnd::Aborted { cause: reason.to_owned() })),
+        }))));
+    }
+    if waits_for_programs {
+        // An end that was being decided meanwhile knew nothing of this, and may have asked for another attempt.
+        let again = Command::Cancel {
+            run_key: run.key(),
+            generation: Some(run.generation),
+            reason: reason.to_owned(),
+            by: by.map(str::to_owned),
+        };
+        effects.push(Effect::At { at: now.plus_seconds(STOPS_LOOK_SECONDS), command: Box::new(again) });
+    }
+    effects
 }
 
 /// The program that a task run waits for, by the id under which it is started.
