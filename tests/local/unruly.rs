@@ -1,5 +1,6 @@
 //! Tasks and machines that misbehave.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::harness::{DAY, Project, is_alive, skipped};
@@ -130,24 +131,33 @@ fn a_program_that_goes_on_after_its_time_keeps_its_lock_until_it_has_ended() {
 fn a_program_that_goes_on_after_a_cancel_keeps_its_lock_until_it_has_ended() {
     let project = Project::of(
         "pipeline: p\nschedule: \"0 6 * * *\"\nmax_active_runs: 2\ntasks:\n  stays: {lock: one, container: {image: host, \
-         command: [sh, stays.sh]}, stop_timeout: 2s}\n",
+         command: [sh, stays.sh]}, stop_timeout: 110s}\n",
     );
     let ready = project.fifo("ready");
-    project.write("stays.sh", format!("{ALONE}trap '' TERM\necho $$ > ready\n[ $CAUCE_RUN_ID = 2026-01-06 ] && exit\nwhile :; do sleep 1; done\n"));
+    project.write(
+        "stays.sh",
+        format!("{ALONE}trap 'echo told > ready' TERM\necho $$ > ready\n[ $CAUCE_RUN_ID = 2026-01-06 ] && exit\nwhile :; do sleep 0.1; done\n"),
+    );
     let first = project.start(&["run", "p.yaml", "--logical-date", DAY]);
     let stays = ready.hear();
     let mut second = project.start(&["run", "p.yaml", "--logical-date", "2026-01-06"]);
     second.hears("stays queued");
-    project.cauce(&["cancel", "p/2026-01-05"]).exits(0);
+    project.cauce(&["cancel", "p/2026-01-05", "--reason", "not today"]).exits(0);
+    assert_eq!(ready.hear().trim(), "told");
+    // It goes on, and people see why.
+    let run = project.cauce(&["show", "p/2026-01-05"]).exits(0).shows("being cancelled: not today");
+    assert!(run.data.contains("stays  running"), "{}", run.data);
+    let why = project.cauce(&["why", "p/2026-01-05", "stays"]).exits(0);
+    why.shows("it was told to stop, and is ended 1m50s after that: the run is being cancelled (not today)");
+    project.cauce(&["why", "p/2026-01-06", "stays"]).exits(0).shows("by stays of p/2026-01-05");
+    let program = Pid::from_raw(stays.trim().parse().unwrap()).unwrap();
+    kill_process(program, Signal::KILL).unwrap();
     ready.hear();
-    assert!(!is_alive(&stays));
     first.answer().exits(1);
     second.answer().exits(0);
     assert!(!project.path("beside").exists(), "began beside another: {:?}", project.lines("beside"));
-    assert_eq!(
-        project.cauce(&["show", "p/2026-01-05", "--json"]).exits(0).json()["tasks"]["stays"]["status"],
-        "cancelled"
-    );
+    let run = project.cauce(&["show", "p/2026-01-05", "--json"]).exits(0).json();
+    assert_eq!(run["tasks"]["stays"]["status"], "cancelled");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use cauce_ports::Clock;
 use serde_json::json;
 
 use super::schedule::local;
+use super::show::message;
 use crate::args::{ListArgs, RunStatusArg, RunsArgs};
 use crate::context::Context;
 use crate::error::{Exit, Failure};
@@ -53,7 +54,7 @@ pub(crate) fn runs(args: &RunsArgs, context: &Context) -> Result<Exit, Failure> 
             run.trigger.kind.as_str().into(),
             run.started_at.map(time::moment).unwrap_or_default().into(),
             spent(run).into(),
-            run.message.as_deref().unwrap_or_default().into(),
+            message(run).into(),
         ]);
     }
     if table.is_empty() {

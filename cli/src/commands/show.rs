@@ -3,7 +3,7 @@
 use cauce_engine::status::made_good;
 use cauce_model::TaskStatus;
 use cauce_model::plan::{TaskIndex, TaskPlan};
-use cauce_model::record::TaskRecord;
+use cauce_model::record::{RunRecord, TaskRecord};
 
 use super::runs::spent;
 use crate::args::ShowArgs;
@@ -36,7 +36,7 @@ pub(crate) fn tell(view: &RunView, store: &Store, context: &Context) -> Result<(
         }
     };
     fact("status", view.status());
-    fact("message", run.message.clone().unwrap_or_default());
+    fact("message", message(run));
     fact("generation", run.generation.to_string());
     fact("version", run.version.chars().take(12).collect());
     let by = run.trigger.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
@@ -68,6 +68,14 @@ pub(crate) fn tell(view: &RunView, store: &Store, context: &Context) -> Result<(
         ));
     }
     Ok(())
+}
+
+/// How a run ended, in words; what is about to end it where it is under way.
+pub(crate) fn message(run: &RunRecord) -> String {
+    match (&run.message, &run.cancel) {
+        (None, Some(cancel)) if !run.status.is_terminal() => format!("being cancelled: {}", cancel.reason),
+        (message, _) => message.clone().unwrap_or_default(),
+    }
 }
 
 /// The table of a run's tasks.

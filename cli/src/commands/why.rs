@@ -112,10 +112,16 @@ async fn of_run(view: &RunView, store: &Store) -> Result<Vec<String>, Failure> {
     let run = &view.run;
     let mut because: Vec<String> = run.message.clone().into_iter().collect();
     if view.is_interrupted() {
-        because.push(format!(
-            "the engine that ran it is gone; 'cauce resume {}' goes on and keeps what succeeded",
-            run.run
-        ));
+        because.push(match &run.cancel {
+            Some(cancel) => format!(
+                "the engine that ran it is gone, while it was being cancelled: {}; 'cauce cancel {}' ends it",
+                cancel.reason, run.run
+            ),
+            None => format!(
+                "the engine that ran it is gone; 'cauce resume {}' goes on and keeps what succeeded",
+                run.run
+            ),
+        });
         return Ok(because);
     }
     match run.status {
@@ -531,6 +537,14 @@ fn running(
     } else {
         because
             .push(format!("attempt {} is under way{size} for {since} of at most {timeout}", attempt.number));
+        if let Some(cancel) = view.run.cancel.as_ref().filter(|_| !plan.is_teardown()) {
+            let most =
+                time::duration(i64::try_from(plan.stop_timeout_seconds * 1_000_000).unwrap_or(i64::MAX));
+            because.push(format!(
+                "it was told to stop, and is ended {most} after that: the run is being cancelled ({})",
+                cancel.reason
+            ));
+        }
         if attempt.log.is_some() {
             let (run, env) = (&view.run.run, &view.env_option);
             because.push(format!("'cauce logs {run} {} --follow{env}' shows what it prints", plan.name));
