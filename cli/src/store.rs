@@ -465,8 +465,15 @@ impl Store {
         let Some(holder) = slots::Holder::parse(name) else { return Ok(None) };
         let Some(item) = self.table.get(&run_item(&holder.run_key)).await? else { return Ok(None) };
         let run = RunRecord::from_item(&item)?;
-        let is_left = !run.status.is_terminal() && self.engine(&run)? == Engine::Nobody;
-        Ok(is_left.then_some(run.run))
+        Ok(self.is_interrupted(&run)?.then_some(run.run))
+    }
+
+    /// Whether the record says that a run is under way and nobody drives it any more.
+    ///
+    /// # Errors
+    /// A lock that cannot be looked at.
+    pub(crate) fn is_interrupted(&self, run: &RunRecord) -> Result<bool, Failure> {
+        Ok(!run.status.is_terminal() && self.engine(run)? == Engine::Nobody)
     }
 
     /// Who drives a run: its lock tells. A lock is only tried while the record says that the run is

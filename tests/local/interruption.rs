@@ -38,6 +38,8 @@ fn a_run_goes_on_after_kill_9_and_nothing_is_done_twice() {
     assert!(survivors.split(' ').all(is_alive), "nobody ends a group whose engine is gone");
     let run = project.show("p");
     assert_eq!((&run["status"], &run["interrupted"]), (&json!("running"), &json!(true)));
+    project.cauce(&["runs"]).exits(0).shows("p/2026-01-05  interrupted");
+    assert_eq!(project.cauce(&["runs", "--json"]).exits(0).json()["runs"][0]["interrupted"], true);
     project.cauce(&["why", "p/@latest"]).exits(0).shows("cauce resume p/2026-01-05");
     let held = project.cauce(&["pools", "run:p"]).exits(0).shows("p/2026-01-05 (interrupted)");
     held.says("'cauce resume p/2026-01-05'").says("'cauce cancel p/2026-01-05'");

@@ -41,19 +41,26 @@ pub(crate) fn runs(args: &RunsArgs, context: &Context) -> Result<Exit, Failure> 
         }
     }))?;
     if context.json {
-        let documents: Vec<_> = newest.iter().rev().map(summary).collect();
+        let document = |run| {
+            let mut document = summary(run);
+            document["interrupted"] = json!(store.is_interrupted(run)?);
+            Ok(document)
+        };
+        let documents = newest.iter().rev().map(document).collect::<Result<Vec<_>, Failure>>()?;
         context.output.json(&json!({"schema": 1, "runs": documents}))?;
         return Ok(Exit::Good);
     }
     let mut table = Table::new(["RUN", "STATUS", "GENERATION", "TRIGGER", "STARTED", "DURATION", "NOTE"]);
     for run in newest.iter().rev() {
+        let is_left = store.is_interrupted(run)?;
         table.row([
             run.run.to_string().into(),
-            Cell::status(run.status.as_str()),
+            Cell::status(if is_left { "interrupted" } else { run.status.as_str() }),
             run.generation.to_string().into(),
             run.trigger.kind.as_str().into(),
             run.started_at.map(time::moment).unwrap_or_default().into(),
-            spent(run).into(),
+            // Nobody knows until when it went on.
+            if is_left { String::new() } else { spent(run) }.into(),
             message(run).into(),
         ]);
     }
