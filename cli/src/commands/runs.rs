@@ -11,7 +11,6 @@ use cauce_ports::Clock;
 use serde_json::json;
 
 use super::schedule::local;
-use super::show::message;
 use crate::args::{ListArgs, RunStatusArg, RunsArgs};
 use crate::context::Context;
 use crate::error::{Exit, Failure};
@@ -92,6 +91,14 @@ impl RunStatusArg {
                 Self::Skipped => RunStatus::Skipped,
                 Self::Cancelled => RunStatus::Cancelled,
             }
+    }
+}
+
+/// How a run ended, in words; what is about to end it where it is under way.
+pub(crate) fn message(run: &RunRecord) -> String {
+    match (&run.message, &run.cancel) {
+        (None, Some(cancel)) if !run.status.is_terminal() => format!("being cancelled: {}", cancel.reason),
+        (message, _) => message.clone().unwrap_or_default(),
     }
 }
 

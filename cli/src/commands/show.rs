@@ -3,9 +3,9 @@
 use cauce_engine::status::made_good;
 use cauce_model::TaskStatus;
 use cauce_model::plan::{TaskIndex, TaskPlan};
-use cauce_model::record::{RunRecord, TaskRecord};
+use cauce_model::record::TaskRecord;
 
-use super::runs::spent;
+use super::runs::{message, spent};
 use crate::args::ShowArgs;
 use crate::context::Context;
 use crate::error::{Exit, Failure};
@@ -68,14 +68,6 @@ pub(crate) fn tell(view: &RunView, store: &Store, context: &Context) -> Result<(
         ));
     }
     Ok(())
-}
-
-/// How a run ended, in words; what is about to end it where it is under way.
-pub(crate) fn message(run: &RunRecord) -> String {
-    match (&run.message, &run.cancel) {
-        (None, Some(cancel)) if !run.status.is_terminal() => format!("being cancelled: {}", cancel.reason),
-        (message, _) => message.clone().unwrap_or_default(),
-    }
 }
 
 /// The table of a run's tasks.
