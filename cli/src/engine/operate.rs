@@ -81,9 +81,11 @@ async fn cancel_here(
         return Ok(format!("{name} is being cancelled by the process that runs it"));
     }
     // Nobody else closes a run whose engine is gone, or takes away what it has set up.
-    for run in &left {
+    for key in left.iter().map(RunRecord::key) {
+        // Of one that a task had started somebody may have asked for more since: that is not cancelled.
+        let Some(run) = actor.find_run(&key).await?.filter(|run| run.cancel.is_some()) else { continue };
         let gone = Observed::Run {
-            run_key: run.key(),
+            run_key: key,
             generation: run.generation,
             execution: run.execution.clone(),
             end: ExecutionEnd::Aborted { cause: String::new() },

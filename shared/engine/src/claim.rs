@@ -1,6 +1,6 @@
-//! What an attempt asks before it starts, in this order: is what it started before still ending (a task that starts
-//! runs), was it done before (idempotency), may it (breaker), is there room (pools, lock, `max_active_tasks`), and when (rate limit)? The limit is last, so
-//! that a start that was reserved is used when it comes; the breaker is asked again then.
+//! What an attempt asks before it starts, in this order: is the run that it started before still ending, was it done
+//! before (idempotency), may it (breaker), is there room (pools, lock, `max_active_tasks`), and when (rate limit)? The
+//! limit is last, so that a start that was reserved is used when it comes; the breaker is asked again then.
 
 use crate::command::{Decision, Effect};
 use crate::context::{Renderer, Unrendered};

@@ -106,6 +106,8 @@ pub(crate) fn conclude(
     let mut died = false;
     for (record, item) in records.iter_mut().zip(items) {
         if record.generation != run.generation || record.status.is_terminal() {
+            // Whoever ended it may have gone before it did what follows.
+            decision.effects.extend(abandoned(&run, record).filter(|_| cut.is_some()));
             continue;
         }
         let Some((task, plan)) = prepared.find(&record.task) else { continue };

@@ -333,9 +333,14 @@ impl<W: World + 'static, P: Project> Service<W, P> {
                 break;
             }
         }
+        // With one that is to end, others end.
+        left.sort_by_key(|run| run.cancel.is_none());
         // A run that another one's task started goes on with that one.
-        for run in left.iter().filter(|run| !children.contains(&run.key())) {
-            self.go_on(run).await;
+        for key in left.iter().map(RunRecord::key).filter(|key| !children.contains(key)) {
+            let run = self.host.run_record(&key).await?;
+            if let Some(run) = run.filter(|run| !run.status.is_terminal()) {
+                self.go_on(&run).await;
+            }
         }
         Ok(())
     }

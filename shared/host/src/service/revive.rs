@@ -8,7 +8,7 @@ use cauce_driver::ask::{How, Version, next};
 use cauce_engine::command::{ExecutionEnd, Existing, Observed};
 use cauce_engine::{Command, Reply};
 use cauce_model::record::{Record, RunRecord, TASK_PREFIX, TaskRecord, run_item, run_partition};
-use cauce_model::{RunKey, RunRef};
+use cauce_model::{RunKey, RunRef, TaskStatus};
 use cauce_ports::{RunningTask, Table};
 use std::future::Future;
 use std::pin::Pin;
@@ -57,18 +57,22 @@ impl<W: World + 'static> Host<W> {
     /// The unfinished runs that the unfinished tasks of a run wait for.
     pub(crate) async fn children(&self, key: &RunKey) -> Result<Vec<RunRecord>, DriverError> {
         self.awaited(key, |task| {
-            let (pipeline, run_id) = task.started_run.as_deref()?.split_once('/')?;
+            let started = task.started_run.as_deref().filter(|_| !task.status.is_terminal())?;
+            let (pipeline, run_id) = started.split_once('/')?;
             Some(RunKey::new(pipeline, run_id))
         })
         .await
     }
 
-    /// Those of them that the tasks have started themselves, which end with them.
+    /// The unfinished runs that tasks of a run have started themselves, and that end with them.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn own_runs(&self, key: &RunKey) -> Result<Vec<RunRecord>, DriverError> {
-        self.awaited(key, |task| task.own_run.as_ref().map(|own| own.run.key())).await
+        self.awaited(key, |task| {
+            task.own_run.as_ref().filter(|_| task.status != TaskStatus::Success).map(|own| own.run.key())
+        })
+        .await
     }
 
     async fn awaited(
@@ -81,7 +85,7 @@ impl<W: World + 'static> Host<W> {
             let page = self.world().table().query(&run_partition(key), TASK_PREFIX, after, 1000).await?;
             for item in &page.items {
                 let task = TaskRecord::from_item(item)?;
-                let Some(awaited) = of(&task).filter(|_| !task.status.is_terminal()) else { continue };
+                let Some(awaited) = of(&task) else { continue };
                 let child = self.run_record(&awaited).await?;
                 children.extend(child.filter(|run| !run.status.is_terminal()));
             }
@@ -156,8 +160,12 @@ impl<W: World + 'static> Host<W> {
             end: ExecutionEnd::Aborted { cause: String::new() },
         };
         self.execute(&Command::Observed(Box::new(gone))).await?;
-        // Their end was asked for with it.
+        // Their end was asked for with it, unless somebody else has asked for more of them since.
         for run in own {
+            let run = self.run_record(&run.key()).await?;
+            let Some(run) = run.filter(|run| !run.status.is_terminal() && run.cancel.is_some()) else {
+                continue;
+            };
             match self.end_left(&run).await {
                 Ok(()) | Err(ReviveError::Driven(_)) => {}
                 Err(error) => return Err(error),
