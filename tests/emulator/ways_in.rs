@@ -158,12 +158,12 @@ fn nested(deployed: &Deployed) {
     assert_eq!(deployed.executions("by_hand").iter().filter(|one| one["status"] == "RUNNING").count(), 0);
 }
 
-/// The newest run of the pipeline `inner`, once it works.
-fn working(deployed: &Deployed, before: usize) -> String {
+/// The run of the pipeline `inner` that is under way, once it works.
+fn working(deployed: &Deployed) -> String {
     until(deployed.api(), "work of inner", || {
         let all = deployed.executions("inner");
-        let newest = all.first().filter(|_| all.len() > before)?["name"].as_str()?;
-        let run = format!("inner/{}", newest.strip_suffix("-g1")?);
+        let open = all.iter().find(|one| one["status"] == "RUNNING")?["name"].as_str()?;
+        let run = format!("inner/{}", open.strip_suffix("-g1")?);
         let shown = deployed.show(&run)?;
         (shown["tasks"]["works"]["status"] == "running").then_some(run)
     })
@@ -179,12 +179,12 @@ fn ended_with(deployed: &Deployed) {
         assert_eq!(statuses, ["success", "cancelled", "success"].map(Json::from), "{run}");
     };
     deployed.start("outer", "first", &json!({}));
-    let inner = working(deployed, 0);
+    let inner = working(deployed);
     // The functions that let the newest in end what is before it.
     deployed.start("outer", "second", &json!({}));
     cancelled(&inner);
     assert_eq!(deployed.run_ended("outer/first")["status"], "cancelled");
-    let inner = working(deployed, 1);
+    let inner = working(deployed);
     let cauce = |args: &[&str]| deployed.cloud().cauce(deployed.project(), args);
     must("cauce cancel", &cauce(&["cancel", "outer/second", "--env", "dev"]));
     cancelled(&inner);
@@ -194,7 +194,7 @@ fn ended_with(deployed: &Deployed) {
     let late = deployed.run_ended("outer_late/late");
     assert_eq!(late["tasks"]["inner"]["attempts"][0]["class"], "timeout", "{late}");
     deployed.start("outer", "stopped", &json!({}));
-    let inner = working(deployed, 3);
+    let inner = working(deployed);
     deployed.stop("outer", "stopped");
     cancelled(&inner);
     for execution in deployed.executions("inner") {
