@@ -140,7 +140,7 @@ async fn there(
     };
     if let Some(name) = told.get("errorType").and_then(Value::as_str) {
         let words = told.get("errorMessage").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let is_ours = matches!(name, "Cauce.Denied" | "Cauce.BadEvent");
+        let is_ours = matches!(name, "Cauce.Denied" | "Cauce.Undeclared" | "Cauce.BadEvent");
         return Err(if is_ours { (BAD_INPUT, words) } else { system(format!("{name}: {words}")) });
     }
     let start = told.get("start_at").and_then(Value::as_str).unwrap_or_default();

@@ -92,11 +92,14 @@ fn the_function_is_asked_by_a_signed_call_until_it_answers() {
 #[test]
 fn each_answer_has_its_exit_code_and_its_words() {
     let late = json!({"taken": false, "start_at": "2026-01-05T00:00:00Z", "wait_micros": 1});
-    let unknown = json!({"errorType": "Cauce.Denied", "errorMessage": "there is no rate limit 'sec'"});
+    let unknown = json!({"errorType": "Cauce.Undeclared", "errorMessage": "there is no rate limit 'sec'"});
+    let refused =
+        json!({"errorType": "Cauce.Denied", "errorMessage": "the limit 'sec' gives 5 at once at most"});
     let broken = json!({"errorType": "Runtime.ExitError", "errorMessage": "signal: killed"});
     for (status, answer, code, words) in [
         (200, late, 1, "nothing is taken: the limit 'sec' has its next start at 2026-01-05T00:00:00Z"),
         (200, unknown, 2, "there is no rate limit 'sec'"),
+        (200, refused, 2, "the limit 'sec' gives 5 at once at most"),
         (200, broken, 3, "cannot ask shop-dev-take-tokens: Runtime.ExitError: signal: killed"),
         (403, json!({"message": "not authorized"}), 3, "status 403: {\"message\":\"not authorized\"}"),
         (200, json!({"taken": true}), 3, "it answered {\"taken\":true}"),
