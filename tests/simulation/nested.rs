@@ -259,3 +259,24 @@ fn a_task_that_runs_again_goes_on_with_its_own_run_whatever_is_said_of_those_tha
         assert_eq!(child(&host, &key).run.generation, if policy == "rerun" { 3 } else { 2 }, "{policy}");
     }
 }
+
+#[test]
+fn the_next_attempt_runs_a_joined_run_again_that_has_failed() {
+    let dated = "
+pipeline: parent
+tasks:
+  nested: {pipeline: {name: child, logical_date: '1997-01-05'}, retry: {retries: 1, delay: 5s, jitter: 0}}
+";
+    let (before, of_before) = started(dated, lasting());
+    pass(&before, 1);
+    let run_id = child(&before, &of_before).run.run.run_id;
+    let host = deployed(&[dated, CHILD], script(json!({"work": 60}), json!({"work": [1, "success"]})));
+    let others = trigger(&host, CHILD, &run_id);
+    pass(&host, 30);
+    let key = trigger(&host, dated, "r1");
+    assert!(settle(&host));
+    let (parent, child) = (stand(&host, &key), stand(&host, &others));
+    assert_eq!(parent.statuses(), "nested:success", "{:?}", parent.reasons());
+    assert_eq!(parent.tasks["nested"].attempts.len(), 2);
+    assert_eq!((child.run.status, child.run.generation), (RunStatus::Success, 2));
+}
