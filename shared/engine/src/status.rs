@@ -201,6 +201,11 @@ fn without_setup(
         }
         let record = view.item(&task_item(&run.key(), &prepared.task(setup).name, None))?;
         let record = record.map(TaskRecord::from_item).transpose()?;
+        // One that has never made anything is no ground of theirs: by their rules they ran without it.
+        let mut attempts = record.iter().flat_map(|record| &record.attempts);
+        if !attempts.any(|attempt| attempt.ended_at.is_some() && attempt.class.is_none()) {
+            continue;
+        }
         let counted = match effective(run, setup, record.as_ref()) {
             TaskStatus::Failed | TaskStatus::UpstreamFailed | TaskStatus::Cancelled => {
                 TaskStatus::UpstreamFailed
