@@ -319,7 +319,7 @@ fn after(tasks: &[Task], before: &[End], again: &[bool], error: Option<Error>) -
         }
         let decided = match task.takes_away {
             Some(setup) => takes_away(tasks, &ends, setup),
-            None => decide(task.rule, &upstreams(tasks, &as_they_count(tasks, &ends, again), task)),
+            None => decide(task.rule, &upstreams(tasks, &as_they_count(tasks, before, &ends, again), task)),
         };
         let (at, verdict) = match (decided, error) {
             ((at, right), Some(Error(rule, wanted, wrong))) if task.rule == rule && right == wanted => {
@@ -345,11 +345,12 @@ fn after(tasks: &[Task], before: &[End], again: &[bool], error: Option<Error>) -
 }
 
 /// The ends so far, as those below count them: one that was kept worked on what a setup had made, which in the rerun
-/// has made nothing.
-fn as_they_count(tasks: &[Task], ends: &[End], again: &[bool]) -> Vec<End> {
+/// has made nothing. One that ran though its setup had made nothing stands as it did.
+fn as_they_count(tasks: &[Task], before: &[End], ends: &[End], again: &[bool]) -> Vec<End> {
     let mut counted = ends.to_vec();
     for setup in tasks.iter().filter_map(|task| task.takes_away).filter(|setup| *setup < ends.len()) {
-        if again.get(setup) != Some(&true) || ends[setup].status == 'S' {
+        let had_made = before.get(setup).is_some_and(|end| end.status == 'S');
+        if again.get(setup) != Some(&true) || !had_made || ends[setup].status == 'S' {
             continue;
         }
         // A fallback stands on its own.

@@ -250,21 +250,25 @@ fn a_task_that_died_leaves_its_teardown_to_its_own_machine() {
 /// What stands between them has not run again, and stood on what is no more.
 #[test]
 fn a_task_does_not_run_again_where_its_setup_has_failed_this_time() {
-    let yaml = |rule: &str| {
+    let yaml = |rule: &str, map: &str| {
         format!(
             "
 pipeline: torn
 tasks:
-  rent: {{setup: true, container: {{image: x, command: [run]}}}}
+  rent: {{setup: true, {map}container: {{image: x, command: [run]}}}}
   first: {{needs: [rent], container: {{image: x, command: [run]}}}}
   second: {{needs: [first], trigger_rule: {rule}, container: {{image: x, command: [run]}}}}
   give: {{teardown_of: [rent], container: {{image: x, command: [run]}}}}
 "
         )
     };
-    let goes = || script(json!({}), json!({"rent": ["success", 1]}));
-    for (rule, second) in [("all_success", "upstream_failed"), ("all_done", "success")] {
-        let (host, key) = started(&yaml(rule), goes());
+    let goes = || script(json!({}), json!({"rent": ["success", 1], "rent[0]": ["success", 1]}));
+    for (rule, map, item, second) in [
+        ("all_success", "", "", "upstream_failed"),
+        ("all_success", "map: {over: [a]}, ", " rent[0]:failed", "upstream_failed"),
+        ("all_done", "", "", "success"),
+    ] {
+        let (host, key) = started(&yaml(rule, map), goes());
         assert!(settle(&host));
         let run = stand(&host, &key).run;
         tell(
@@ -273,7 +277,59 @@ tasks:
         );
         assert!(settle(&host));
         let ended = stand(&host, &key);
-        let statuses = format!("first:success give:skipped rent:failed second:{second}");
+        let statuses = format!("first:success give:skipped rent:failed{item} second:{second}");
         assert_eq!((ended.statuses(), ended.run.status.as_str()), (statuses, "failed"));
     }
+}
+
+/// What ran by its rule because nothing was set up stands on nothing that another failure of the setup takes away.
+#[test]
+fn a_task_that_ran_without_its_setup_counts_as_it_ended() {
+    let yaml = "
+pipeline: torn
+tasks:
+  rent: {setup: true, container: {image: x, command: [run]}}
+  first: {needs: [rent], trigger_rule: one_failed, container: {image: x, command: [run]}}
+  second: {needs: [first], container: {image: x, command: [run]}}
+  give: {teardown_of: [rent], container: {image: x, command: [run]}}
+";
+    let second = || Again::Task { task: "second".into(), items: Vec::new(), downstream: false };
+    // The setup fails, fails again, succeeds, and fails: the first task stands as it did.
+    let goes = json!({"rent": [1, 1, "success", 1], "second": [1, 1, 1, "success"]});
+    let (host, key) = started(yaml, script(json!({}), goes));
+    for ended in ["give:skipped rent:failed second:failed"; 2]
+        .into_iter()
+        .chain(["give:success rent:success second:failed", "give:skipped rent:failed second:success"])
+    {
+        assert!(settle(&host));
+        let stands = stand(&host, &key);
+        assert_eq!((stands.statuses(), stands.started("first").len()), (format!("first:success {ended}"), 1));
+        tell(&host, &again(&stands.run, second()));
+    }
+}
+
+/// Its setup is decided only after the engine has died, and makes nothing.
+#[test]
+fn a_task_that_ran_before_its_setup_was_decided_counts_as_it_ended() {
+    let yaml = "
+pipeline: torn
+tasks:
+  bad: {container: {image: x, command: [run]}}
+  slow: {container: {image: x, command: [run]}}
+  rent: {setup: true, needs: [slow], container: {image: x, command: [run]}}
+  first: {needs: [rent, bad], trigger_rule: one_failed, container: {image: x, command: [run]}}
+  late: {needs: [slow], trigger_rule: all_done, container: {image: x, command: [run]}}
+  second: {needs: [first, slow, late], trigger_rule: all_done_min_one_success, if: no, pass: {}}
+  give: {teardown_of: [rent], container: {image: x, command: [run]}}
+";
+    let goes = script(json!({"bad": 1, "first": 1, "slow": 60}), json!({"bad": 1, "slow": 1, "late": 1}));
+    let (host, key) = started(yaml, goes);
+    pass(&host, 30);
+    let Command::Trigger(rerun) = again(&stand(&host, &key).run, Again::All) else { unreachable!("made so") };
+    tell(&host, &Command::Trigger(Box::new(Trigger { existing: Existing::Resume, ..*rerun })));
+    assert!(settle(&host));
+    let ended = stand(&host, &key);
+    let statuses =
+        "bad:failed first:success give:skipped late:failed rent:upstream_failed second:skipped slow:failed";
+    assert_eq!((ended.statuses(), ended.started("first").len()), (statuses.to_owned(), 1));
 }

@@ -10,7 +10,8 @@ use crate::{Prepared, breaker, datasets, gate};
 use cauce_model::ids::sha256_hex;
 use cauce_model::plan::{TaskIndex, TaskKind, TaskPlan};
 use cauce_model::record::{
-    AttemptRecord, Notice, OUTPUT_INLINE_MAX, OutputRecord, Record, RunRecord, TaskRecord, task_item,
+    AttemptRecord, EarlierRecord, Notice, OUTPUT_INLINE_MAX, OutputRecord, Record, RunRecord, TaskRecord,
+    task_item,
 };
 use cauce_model::{FailureClass, Instant, Item, Json, TaskStatus, Write, names};
 
@@ -308,6 +309,7 @@ impl<'a> Case<'a> {
         }
         let fresh = TaskRecord::new(record.task.clone(), record.index, self.run.generation);
         let is_same_work = self.run.revived && self.does_work();
+        let is_setup = self.prepared.plan.tasks.iter().any(|task| task.teardown_of.contains(&self.task));
         let record = std::mem::replace(self.record(), fresh);
         let fresh = self.record();
         fresh.fence = record.fence;
@@ -317,6 +319,10 @@ impl<'a> Case<'a> {
             false => record.attempts.len() as u32,
         };
         fresh.attempts = record.attempts;
+        fresh.earlier = record.earlier;
+        if is_setup && record.status.is_terminal() {
+            fresh.earlier.push(EarlierRecord { generation: record.generation, status: record.status });
+        }
         fresh.own_run = record.own_run;
         fresh.outbox = record.outbox;
         // An answer that the engine did not live to use stands; one that was used belongs to its generation.

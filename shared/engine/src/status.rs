@@ -158,6 +158,7 @@ pub(crate) fn upstreams(
     let mut statuses = BTreeMap::new();
     let mut open = Vec::new();
     let mut skipped_by = None;
+    let mut kept = Vec::new();
     for up in &plan.needs {
         let record = view.item(&key(*up))?.map(TaskRecord::from_item).transpose()?;
         let status = effective(run, *up, record.as_ref());
@@ -169,9 +170,11 @@ pub(crate) fn upstreams(
         {
             skipped_by = Some(record.task.clone());
         }
+        if let Some(record) = record.filter(|_| run.carries(*up as usize)) {
+            kept.push((*up, record.generation));
+        }
         statuses.insert(*up, status);
     }
-    let kept: Vec<TaskIndex> = plan.needs.iter().copied().filter(|up| run.carries(*up as usize)).collect();
     for (up, status) in without_setup(view, run, prepared, &kept)? {
         statuses.insert(up, status);
     }
@@ -180,12 +183,13 @@ pub(crate) fn upstreams(
 }
 
 /// Of upstreams that keep their ending: those that worked on what a setup had made, where that setup has run again and
-/// made nothing. Whoever stands on them counts them as they would have ended now.
+/// made nothing. Whoever stands on them counts them as they would have ended now. Those that had run without it, by
+/// their rules, stand on nothing that is gone.
 fn without_setup(
     view: &View,
     run: &RunRecord,
     prepared: &Prepared,
-    kept: &[TaskIndex],
+    kept: &[(TaskIndex, u32)],
 ) -> Result<Vec<(TaskIndex, TaskStatus)>, Stop> {
     let mut found = Vec::new();
     if kept.is_empty() {
@@ -195,17 +199,12 @@ fn without_setup(
         prepared.plan.tasks.iter().flat_map(|task| task.teardown_of.iter().copied()).collect();
     for setup in setups.into_iter().filter(|setup| !run.carries(*setup as usize)) {
         let works = users(prepared, setup);
-        let users: Vec<TaskIndex> = kept.iter().copied().filter(|up| works[*up as usize]).collect();
-        if users.is_empty() {
+        let mut users = kept.iter().filter(|(up, _)| works[*up as usize]).peekable();
+        if users.peek().is_none() {
             continue;
         }
         let record = view.item(&task_item(&run.key(), &prepared.task(setup).name, None))?;
         let record = record.map(TaskRecord::from_item).transpose()?;
-        // One that has never made anything is no ground of theirs: by their rules they ran without it.
-        let mut attempts = record.iter().flat_map(|record| &record.attempts);
-        if !attempts.any(|attempt| attempt.ended_at.is_some() && attempt.class.is_none()) {
-            continue;
-        }
         let counted = match effective(run, setup, record.as_ref()) {
             TaskStatus::Failed | TaskStatus::UpstreamFailed | TaskStatus::Cancelled => {
                 TaskStatus::UpstreamFailed
@@ -213,7 +212,12 @@ fn without_setup(
             TaskStatus::Skipped => TaskStatus::Skipped,
             _ => continue,
         };
-        found.extend(users.into_iter().map(|up| (up, counted)));
+        let earlier = record.as_ref().map_or(&[][..], |record| &record.earlier);
+        let had_made = |generation: u32| {
+            let last = earlier.iter().rfind(|ending| ending.generation <= generation);
+            last.is_some_and(|ending| ending.status == TaskStatus::Success)
+        };
+        found.extend(users.filter(|(_, ran_in)| had_made(*ran_in)).map(|(up, _)| (*up, counted)));
     }
     Ok(found)
 }

@@ -441,6 +441,9 @@ pub struct TaskRecord {
     /// Attempts of earlier generations, which no longer count against its budgets.
     #[serde(default)]
     pub settled_attempts: u32,
+    /// For a setup: how it ended in earlier generations, oldest first. Tells on what a task stood that keeps its ending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierRecord>,
     /// Begin's stored answer for the attempt under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launch: Option<Json>,
@@ -535,6 +538,7 @@ impl TaskRecord {
             fence: 0,
             attempts: Vec::new(),
             settled_attempts: 0,
+            earlier: Vec::new(),
             launch: None,
             output_uri: None,
             token: None,
@@ -563,6 +567,16 @@ impl TaskRecord {
             outbox: Vec::new(),
         }
     }
+}
+
+/// How a task ended in an earlier generation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EarlierRecord {
+    /// Which.
+    pub generation: u32,
+    /// How.
+    pub status: TaskStatus,
 }
 
 /// A run that a task started and waits for.

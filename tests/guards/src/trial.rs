@@ -40,9 +40,11 @@ pub type Programs = BTreeMap<String, PathBuf>;
 
 /// Builds the test programs of a copy, with the third-party builds of this workspace: with all of its packages
 /// chosen, though only two programs are built, crates from elsewhere have the same features as in `make test`.
+/// The copy's crates have the names of ours and lie where ours do: what the compiler remembers between builds of
+/// the one must not reach the other (rust-lang/rust#67802, symbols that the linker does not find).
 pub fn build(copy: &Path, target: &Path) -> Result<Programs, String> {
     let mut command = Command::new("cargo");
-    command.current_dir(copy).env("CARGO_TARGET_DIR", target);
+    command.current_dir(copy).env("CARGO_TARGET_DIR", target).env("CARGO_INCREMENTAL", "0");
     command.args(["test", "--locked", "--workspace", "--no-run", "--quiet", "--message-format=json"]);
     for (_, test) in PROGRAMS {
         command.args(["--test", test]);
