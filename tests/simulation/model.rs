@@ -194,6 +194,15 @@ fn reached(tasks: &[Task], from: &[usize]) -> Vec<bool> {
     reached
 }
 
+/// Which tasks wait for a setup in every generation: those below it on ways without a rule that may be decided early.
+pub(crate) fn waits_for(tasks: &[Task], setup: usize) -> Vec<bool> {
+    let mut waits = vec![false; tasks.len()];
+    for (at, task) in tasks.iter().enumerate().filter(|(_, task)| !EARLY.contains(&task.rule)) {
+        waits[at] = task.needs.iter().any(|up| *up == setup || waits[*up]);
+    }
+    waits
+}
+
 /// The documentation's word on a teardown: it comes last of all that its setup lies above, however they ended,
 /// and is skipped where nothing was set up.
 fn takes_away(tasks: &[Task], ends: &[End], setup: usize) -> (i64, char) {

@@ -283,7 +283,7 @@ fn task_again(task: usize, items: Vec<u32>, downstream: bool) -> Again {
 #[test]
 fn reruns_of_random_pipelines_run_again_what_they_should_and_end_as_the_documentation_says() {
     let test = "reruns_of_random_pipelines_run_again_what_they_should_and_end_as_the_documentation_says";
-    let (mut kept, mut single) = (0, 0);
+    let (mut kept, mut single, mut waited) = (0, 0, 0);
     for seed in crate::seeds::of(test, 500) {
         let mut prng = Prng::new(seed ^ 0x5EED);
         let tasks = random(&mut prng);
@@ -328,9 +328,19 @@ fn reruns_of_random_pipelines_run_again_what_they_should_and_end_as_the_document
             let attempts = end.started.map_or(0, |_| left[number].attempts() as usize);
             assert_eq!(ran, attempts, "attempts of {story}");
         }
+        for setup in tasks.iter().filter_map(|task| task.takes_away).filter(|setup| again[*setup]) {
+            let made_at = second.tasks[&format!("t{setup}")].ended_at;
+            let below = model::waits_for(&tasks, setup);
+            let early = second.ran.iter().filter(|ran| Some(ran.started_at) < made_at);
+            let early: Vec<&str> = early.map(|ran| ran.task.as_str()).collect();
+            let no = |task: &usize| below[*task] && early.contains(&format!("t{task}").as_str());
+            assert_eq!((0..tasks.len()).find(no), None, "before its setup t{setup} had ended, {story}");
+            waited += below.iter().zip(&again).filter(|(below, again)| **below && **again).count();
+        }
         assert_eq!(second.run.status.as_str(), model::run_status(&left, &expected), "{story}");
         kept += again.iter().filter(|again| !**again).count();
     }
     assert!(kept > 0, "every task ran again");
+    assert!(waited > 0 || kept < 1000, "no task waited for a setup that ran again");
     assert!(single > 20 || kept < 1000, "only {single} reruns were of one item");
 }

@@ -5,8 +5,10 @@ use crate::world::{script, simulate};
 use cauce_engine::Command;
 use cauce_engine::command::{Again, Close, Existing, Trigger};
 use cauce_model::ids::child_execution_name;
-use cauce_model::record::RunRecord;
+use cauce_model::item::{Change, Step, When};
+use cauce_model::record::{RunRecord, gate_item};
 use cauce_model::{Json, RunStatus};
+use cauce_ports::Table as _;
 use serde_json::json;
 
 const CLUSTER: &str = "
@@ -332,4 +334,104 @@ tasks:
     let statuses =
         "bad:failed first:success give:skipped late:failed rent:upstream_failed second:skipped slow:failed";
     assert_eq!((ended.statuses(), ended.started("first").len()), (statuses.to_owned(), 1));
+}
+
+/// A task below what keeps its ending, which works on a setup: behind a gate, or after it in the run's machine.
+fn below_what_is_kept(needs: &str) -> String {
+    format!(
+        "
+pipeline: kept
+tasks:
+  rent: {{setup: true, container: {{image: x, command: [run]}}}}
+  other: {{container: {{image: x, command: [run]}}}}
+  beside: {{needs: [other], container: {{image: x, command: [run]}}}}
+  both: {{needs: [{needs}], container: {{image: x, command: [run]}}}}
+  top: {{needs: [rent, beside], container: {{image: x, command: [run]}}}}
+  more: {{needs: [both], container: {{image: x, command: [run]}}}}
+  give: {{teardown_of: [rent], container: {{image: x, command: [run]}}}}
+"
+    )
+}
+
+const BOTH_SHAPES: [&str; 2] = ["rent", "rent, other"];
+
+#[test]
+fn what_runs_again_waits_for_its_setup_behind_what_keeps_its_ending() {
+    for needs in BOTH_SHAPES {
+        let seconds = json!({"rent": 10, "other": 1, "both": 1, "more": 1, "give": 1});
+        let goes = json!({"rent": ["success", "success", 1]});
+        let (host, key) = started(&below_what_is_kept(needs), script(seconds, goes));
+        let rerun = |ended: &str| {
+            assert!(settle(&host));
+            let stands = stand(&host, &key);
+            assert_eq!(stands.statuses(), ended, "{needs}");
+            tell(
+                &host,
+                &again(
+                    &stands.run,
+                    Again::Task { task: "more".into(), items: Vec::new(), downstream: false },
+                ),
+            );
+            stands
+        };
+        rerun("beside:success both:success give:success more:success other:success rent:success top:success");
+        let second = rerun(
+            "beside:success both:success give:success more:success other:success rent:success top:success",
+        );
+        assert_eq!(
+            (second.started("both"), second.started("more")),
+            (vec![10.0], vec![11.0, 23.0]),
+            "{needs}"
+        );
+        let third = rerun(
+            "beside:success both:success give:skipped more:upstream_failed other:success rent:failed top:success",
+        );
+        assert_eq!(third.started("more").len(), 2, "{needs}");
+    }
+}
+
+#[test]
+fn a_setup_may_take_as_long_as_it_likes_above_what_keeps_its_ending() {
+    for needs in BOTH_SHAPES {
+        let hours = 3_600;
+        let seconds = json!({"rent": [1, 5 * hours], "other": 1, "both": 1, "more": 1, "give": 1});
+        let (host, key) = started(&below_what_is_kept(needs), script(seconds, json!({})));
+        assert!(settle(&host));
+        tell(
+            &host,
+            &again(
+                &stand(&host, &key).run,
+                Again::Task { task: "more".into(), items: Vec::new(), downstream: false },
+            ),
+        );
+        for hour in 1..5 {
+            pass(&host, hour * hours);
+            let report = sweep(&host);
+            assert_eq!((report.settled, report.gates), (0, 0), "{needs}, hour {hour}: {report:?}");
+        }
+        assert!(settle(&host));
+        let ended = stand(&host, &key);
+        assert_eq!((ended.run.status, ended.started("more").len()), (RunStatus::Success, 2), "{needs}");
+    }
+}
+
+#[test]
+fn the_sweep_asks_the_gate_again_of_what_keeps_its_ending() {
+    let seconds = json!({"rent": 10, "other": 1, "both": 1, "more": 1, "give": 1});
+    let (host, key) = started(&below_what_is_kept("rent, other"), script(seconds, json!({})));
+    assert!(settle(&host));
+    let rerun = Again::Task { task: "more".into(), items: Vec::new(), downstream: false };
+    tell(&host, &again(&stand(&host, &key).run, rerun));
+    pass(&host, 15);
+    // Whoever told of the end of one died before the gate heard of it.
+    let change = Change { steps: vec![Step::Set("done".to_owned(), json!([]))] };
+    let (gate, when) = (gate_item(&key, 2, "both", None), When::always());
+    let lost = host.world().table.update(&gate, &change, &when);
+    host.world().clock.clone().block_on(lost).unwrap().unwrap();
+    pass(&host, 60);
+    assert_eq!(stand(&host, &key).run.status, RunStatus::Running);
+    let report = sweep(&host);
+    assert_eq!((report.gates, report.settled), (1, 0), "{report:?}");
+    assert!(settle(&host));
+    assert_eq!(stand(&host, &key).run.status, RunStatus::Success);
 }

@@ -8,7 +8,7 @@ use crate::ending::{Case, refusal};
 use crate::kinds;
 use crate::rules::{Verdict, evaluate};
 use crate::slots;
-use crate::status::{Upstreams, effective, load_run, load_task, upstreams};
+use crate::status::{Upstreams, effective, load_run, load_task, upstreams, works_on_what_is_set_up};
 use crate::stop::Stop;
 use crate::view::Liveness;
 use crate::{Settings, View, approval, datasets, gate, launch, retry};
@@ -50,7 +50,16 @@ pub(crate) fn decide(
 
     // A repeat: the answer is the stored one, and everything that belongs to it happens again.
     let record = &case.loaded.record;
-    if record.generation == run.generation && record.status.is_terminal() || kept(&case) {
+    let is_kept = kept(&case);
+    if record.generation == run.generation && record.status.is_terminal() || is_kept {
+        // What its setups make anew is made before anything below it begins.
+        if is_kept
+            && let Some(gate) = &case.plan().gate
+            && works_on_what_is_set_up(&run, &prepared, task)
+            && !gate::pass(view, &begin.run_key, run.generation, case.plan(), gate, begin.token())?
+        {
+            return Ok(Decision::default());
+        }
         let effects = case.after_end();
         return Ok(with_answer(begin, &case, Decision { effects, ..Decision::default() }));
     }
@@ -300,11 +309,10 @@ fn admitted(begin: &Begin, view: &View, settings: &Settings, case: &Case<'_>) ->
         }
         None => {}
     }
-    if let Some(gate) = &plan.gate {
-        let token = (begin.token.as_str(), begin.token_order.as_str());
-        if !gate::pass(view, &begin.run_key, run.generation, plan, gate, token)? {
-            return Ok(Admission::Stays);
-        }
+    if let Some(gate) = &plan.gate
+        && !gate::pass(view, &begin.run_key, run.generation, plan, gate, begin.token())?
+    {
+        return Ok(Admission::Stays);
     }
     let ups = upstreams(view, run, case.prepared, case.task)?;
     if let Some(branch) = &ups.skipped_by {

@@ -8,7 +8,6 @@ use crate::stop::Stop;
 use crate::view::Liveness;
 use crate::{Prepared, Settings, View, approval, gate, observed, slots, trigger};
 use cauce_model::ids::child_execution_name;
-use cauce_model::plan::TaskIndex;
 use cauce_model::record::{
     GATE_PREFIX, RunRecord, TASK_PREFIX, TaskRecord, active_item, run_item, run_partition, task_item,
 };
@@ -258,7 +257,7 @@ fn under_way(
     let statuses = crate::close::statuses(run, &prepared, &by_name);
     for (task, index) in prepared.plan.tasks.iter().zip(0..) {
         let is_asked = by_name.get(task.name.as_str()).is_some_and(|r| r.generation == run.generation);
-        if is_asked || run.carries(index as usize) {
+        if is_asked {
             continue;
         }
         let effects = gate::retest(run, &prepared, index, gates, &statuses);
@@ -364,13 +363,16 @@ fn suspects(
             is_lost: false,
         })
         .collect();
+    let began_long_ago = is_long_ago(run.started_at, now);
+    let passed = passed_long_ago(run, prepared, by_name, statuses, now);
     for (task, index) in prepared.plan.tasks.iter().zip(0..) {
         let record = by_name.get(task.name.as_str()).copied();
         if record.as_ref().is_some_and(present) || statuses[index as usize].is_terminal() {
             continue;
         }
         let waits = gate::token(run, prepared, index, gates).is_some();
-        let is_lost = !waits && is_lost(run, prepared, index, by_name, statuses, now);
+        // Nobody has asked about it, though everything above it ended long ago and the run began long ago.
+        let is_lost = !waits && began_long_ago && task.needs.iter().all(|up| passed[*up as usize]);
         if waits || is_lost {
             let fence = record.map_or(0, |record| record.fence);
             found.push(Suspect { task: task.name.clone(), index: None, fence, is_lost });
@@ -380,23 +382,31 @@ fn suspects(
     found
 }
 
-/// Whether everything above a task ended long ago, and the run began long ago.
-fn is_lost(
+fn is_long_ago(at: Option<Instant>, now: Instant) -> bool {
+    at.is_some_and(|at| at.plus_seconds(LOST_SECONDS) <= now)
+}
+
+/// Which tasks the run's machine passed long ago. One that keeps its ending is passed after what is above it: that may
+/// be a setup that makes anew what it worked on.
+fn passed_long_ago(
     run: &RunRecord,
     prepared: &Prepared,
-    task: TaskIndex,
     by_name: &BTreeMap<&str, &TaskRecord>,
     statuses: &[TaskStatus],
     now: Instant,
-) -> bool {
-    let long_ago = |at: Option<Instant>| at.is_some_and(|at| at.plus_seconds(LOST_SECONDS) <= now);
-    long_ago(run.started_at)
-        && prepared.task(task).needs.iter().all(|up| {
-            let record = by_name.get(prepared.task(*up).name.as_str()).copied();
-            effective(run, *up, record) == statuses[*up as usize]
-                && statuses[*up as usize].is_terminal()
-                && long_ago(record.and_then(|record| record.ended_at))
-        })
+) -> Vec<bool> {
+    let mut passed = Vec::with_capacity(statuses.len());
+    // Tasks are in topological order: the answer for every upstream is known.
+    for (task, index) in prepared.plan.tasks.iter().zip(0..) {
+        let record = by_name.get(task.name.as_str()).copied();
+        let status = statuses[index as usize];
+        let ended = effective(run, index, record) == status
+            && status.is_terminal()
+            && is_long_ago(record.and_then(|record| record.ended_at), now);
+        let kept = run.carries(index as usize);
+        passed.push(ended && (!kept || task.needs.iter().all(|up| passed[*up as usize])));
+    }
+    passed
 }
 
 /// What a reply of this decision counts under a name.

@@ -195,9 +195,7 @@ fn without_setup(
     if kept.is_empty() {
         return Ok(found);
     }
-    let setups: BTreeSet<TaskIndex> =
-        prepared.plan.tasks.iter().flat_map(|task| task.teardown_of.iter().copied()).collect();
-    for setup in setups.into_iter().filter(|setup| !run.carries(*setup as usize)) {
+    for setup in setups_of(run, prepared) {
         let works = users(prepared, setup);
         let mut users = kept.iter().filter(|(up, _)| works[*up as usize]).peekable();
         if users.peek().is_none() {
@@ -220,6 +218,17 @@ fn without_setup(
         found.extend(users.filter(|(_, ran_in)| had_made(*ran_in)).map(|(up, _)| (*up, counted)));
     }
     Ok(found)
+}
+
+/// The setups that run in this generation.
+fn setups_of(run: &RunRecord, prepared: &Prepared) -> BTreeSet<TaskIndex> {
+    let all = prepared.plan.tasks.iter().flat_map(|task| task.teardown_of.iter().copied());
+    all.filter(|setup| !run.carries(*setup as usize)).collect()
+}
+
+/// Whether a task works on what a setup makes in this generation.
+pub(crate) fn works_on_what_is_set_up(run: &RunRecord, prepared: &Prepared, task: TaskIndex) -> bool {
+    setups_of(run, prepared).into_iter().any(|setup| users(prepared, setup)[task as usize])
 }
 
 /// For every task, whether it works on what a setup makes. A fallback stands on its own, and a teardown takes away.
