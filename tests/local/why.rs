@@ -232,3 +232,29 @@ tasks:
     why(&project, &["one"]).shows("it said: cannot plan the query: ").shows("nowhere");
     why(&project, &["each"]).shows("it said: cannot plan the query: ").shows("public.gone");
 }
+
+#[test]
+fn why_names_the_setup_that_a_task_waits_for_behind_what_keeps_its_ending() {
+    let project = Project::of(
+        r#"
+pipeline: p
+schedule: "0 6 * * *"
+tasks:
+  rent: {setup: true, container: {image: host, command: [sh, -c, "test -e again || exit 0; echo ready > ready; read word < hold"]}}
+  other: {container: {image: host, command: ["true"]}}
+  beside: {needs: [other], container: {image: host, command: ["true"]}}
+  both: {needs: [rent, other], container: {image: host, command: ["true"]}}
+  more: {needs: [both], container: {image: host, command: ["true"]}}
+  give: {teardown_of: [rent], container: {image: host, command: ["true"]}}
+"#,
+    );
+    project.run().exits(0);
+    project.write("again", "");
+    let (ready, hold) = (project.fifo("ready"), project.fifo("hold"));
+    let rerun = project.start(&["rerun", "p/@latest", "--task", "more"]);
+    ready.hear();
+    let more = why(&project, &["more"]).shows("it waits for rent (running), since ");
+    let _ = more.shows("what it needs keeps its ending, and worked on what is set up again first");
+    hold.say("go");
+    rerun.answer().exits(0);
+}

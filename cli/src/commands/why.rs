@@ -321,8 +321,11 @@ async fn waiting(
         because.push(format!("this generation runs {only} alone"));
         return Ok(());
     }
-    let open: Vec<TaskIndex> =
-        plan.needs.iter().copied().filter(|up| !view.status_of(*up).is_terminal()).collect();
+    let known = view.prepared.find(&plan.name);
+    let open =
+        known.map(|(task, _)| status::waits_for(&view.run, &view.prepared, task, |up| view.status_of(up)));
+    let open: Vec<TaskIndex> = open.into_iter().flatten().collect();
+    let is_behind = open.iter().any(|up| !plan.needs.contains(up));
     if !open.is_empty() {
         let since = view.run.started_at.map(|at| format!(", since {}", time::moment(at)));
         because.push(format!("it waits for {}{}", named(view, &open), since.unwrap_or_default()));
@@ -330,8 +333,12 @@ async fn waiting(
     if let Some(other) = plan.fallback_for {
         because.push(format!("it runs only if {} fails", view.prepared.task(other).name));
     }
+    if is_behind {
+        because.push("what it needs keeps its ending, and worked on what is set up again first".to_owned());
+    }
     let verdict = rules::evaluate(plan.rule, upstream_tally(view, plan));
     because.push(match verdict {
+        _ if is_behind => format!("its rule, {}, is decided after that", plan.rule),
         Verdict::Wait => format!("its rule, {}, is not decided yet", plan.rule),
         Verdict::Run => format!("its rule, {}, lets it run", plan.rule),
         Verdict::Skip => format!("its rule, {}, will skip it", plan.rule),

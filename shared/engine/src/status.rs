@@ -231,6 +231,31 @@ pub(crate) fn works_on_what_is_set_up(run: &RunRecord, prepared: &Prepared, task
     setups_of(run, prepared).into_iter().any(|setup| users(prepared, setup)[task as usize])
 }
 
+/// What a task waits for, in the order of the plan: upstreams that have not ended, and above those that keep their
+/// ending what has not ended there, where that sets up anew what they worked on.
+pub fn waits_for(
+    run: &RunRecord,
+    prepared: &Prepared,
+    task: TaskIndex,
+    status: impl Fn(TaskIndex) -> TaskStatus,
+) -> BTreeSet<TaskIndex> {
+    let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    let mut next = vec![task];
+    while let Some(task) = next.pop() {
+        for up in prepared.task(task).needs.iter().copied().filter(|up| seen.insert(*up)) {
+            if !status(up).is_terminal() {
+                found.insert(up);
+            } else if run.carries(up as usize)
+                && !prepared.task(up).rule.is_early()
+                && works_on_what_is_set_up(run, prepared, up)
+            {
+                next.push(up);
+            }
+        }
+    }
+    found
+}
+
 /// For every task, whether it works on what a setup makes. A fallback stands on its own, and a teardown takes away.
 fn users(prepared: &Prepared, setup: TaskIndex) -> Vec<bool> {
     let mut users = vec![false; prepared.plan.tasks.len()];
