@@ -435,3 +435,29 @@ fn the_sweep_asks_the_gate_again_of_what_keeps_its_ending() {
     assert!(settle(&host));
     assert_eq!(stand(&host, &key).run.status, RunStatus::Success);
 }
+
+/// At whatever moment of the rerun the engine dies, the next one has the setup made before it goes on below.
+#[test]
+fn an_engine_that_dies_while_a_setup_runs_again_leaves_it_above_what_is_below_it() {
+    let seconds = json!({"rent": 10, "other": 1, "both": 1, "more": 3, "give": 2});
+    for second in 14..30 {
+        let (host, key) = started(&below_what_is_kept("rent, other"), script(seconds.clone(), json!({})));
+        assert!(settle(&host));
+        let rerun = Again::Task { task: "more".into(), items: Vec::new(), downstream: false };
+        tell(&host, &again(&stand(&host, &key).run, rerun));
+        pass(&host, second);
+        let run = stand(&host, &key).run;
+        if run.status.is_terminal() {
+            continue;
+        }
+        let Command::Trigger(next) = again(&run, Again::All) else { unreachable!("made so") };
+        tell(&host, &Command::Trigger(Box::new(Trigger { existing: Existing::Resume, ..*next })));
+        assert!(settle(&host));
+        let ended = stand(&host, &key);
+        assert_eq!((ended.run.status, ended.run.generation), (RunStatus::Success, 3), "second {second}");
+        let made_at = ended.tasks["rent"].ended_at.unwrap();
+        assert!(ended.tasks["more"].started_at.unwrap() >= made_at, "second {second}");
+        assert!(ended.tasks["give"].started_at >= ended.tasks["more"].ended_at, "second {second}");
+        assert_eq!(ended.started("both").len(), 1, "second {second}");
+    }
+}
