@@ -461,3 +461,27 @@ fn an_engine_that_dies_while_a_setup_runs_again_leaves_it_above_what_is_below_it
         assert_eq!(ended.started("both").len(), 1, "second {second}");
     }
 }
+
+/// One that keeps its ending and counts otherwise opens no gate early, and nobody is taken for dead because of it.
+#[test]
+fn an_early_rule_reads_what_keeps_its_ending_as_it_counts_now() {
+    let yaml = "
+pipeline: kept
+tasks:
+  rent: {setup: true, container: {image: x, command: [run]}}
+  first: {needs: [rent], container: {image: x, command: [run]}}
+  late: {container: {image: x, command: [run]}}
+  mid: {needs: [first, late], trigger_rule: none_failed, container: {image: x, command: [run]}}
+  one: {needs: [first, mid], trigger_rule: one_done, container: {image: x, command: [run]}}
+  give: {teardown_of: [rent], container: {image: x, command: [run]}}
+";
+    let seconds = json!({"rent": 10, "first": 1, "late": 20, "mid": 1, "one": 1, "give": 1});
+    let (host, key) = started(yaml, script(seconds, json!({"rent": ["success", 1]})));
+    assert!(settle(&host));
+    let rerun = Again::Task { task: "late".into(), items: Vec::new(), downstream: true };
+    tell(&host, &again(&stand(&host, &key).run, rerun));
+    assert!(settle(&host));
+    let ended = stand(&host, &key);
+    let statuses = "first:success give:skipped late:success mid:upstream_failed one:skipped rent:failed";
+    assert_eq!(ended.statuses(), statuses, "{:?}", ended.reasons());
+}

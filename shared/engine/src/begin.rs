@@ -5,10 +5,13 @@ use crate::claim::{self, Claim};
 use crate::command::{Begin, Command, Decision, Effect, Finish, Outcome, Reply};
 use crate::context::{self, Renderer, Unrendered};
 use crate::ending::{Case, refusal};
+use crate::gate::Passage;
 use crate::kinds;
 use crate::rules::{Verdict, evaluate};
 use crate::slots;
-use crate::status::{Upstreams, effective, load_run, load_task, upstreams, works_on_what_is_set_up};
+use crate::status::{
+    Upstreams, effective, kept_status, load_run, load_task, upstreams, works_on_what_is_set_up,
+};
 use crate::stop::Stop;
 use crate::view::Liveness;
 use crate::{Settings, View, approval, datasets, gate, launch, retry};
@@ -56,11 +59,15 @@ pub(crate) fn decide(
         if is_kept
             && let Some(gate) = &case.plan().gate
             && works_on_what_is_set_up(&run, &prepared, task)
-            && !gate::pass(view, &begin.run_key, run.generation, case.plan(), gate, begin.token())?
+            && gate::pass(view, &begin.run_key, run.generation, case.plan(), gate, begin.token())?
+                == Passage::Stays
         {
             return Ok(Decision::default());
         }
-        let effects = case.after_end();
+        let effects = match is_kept {
+            true => case.after_end_as(kept_status(view, &run, &prepared, task, &case.loaded.record)?),
+            false => case.after_end(),
+        };
         return Ok(with_answer(begin, &case, Decision { effects, ..Decision::default() }));
     }
     if record.generation == run.generation
@@ -309,9 +316,11 @@ fn admitted(begin: &Begin, view: &View, settings: &Settings, case: &Case<'_>) ->
         }
         None => {}
     }
-    if let Some(gate) = &plan.gate
-        && !gate::pass(view, &begin.run_key, run.generation, plan, gate, begin.token())?
-    {
+    let passage = match &plan.gate {
+        Some(gate) => gate::pass(view, &begin.run_key, run.generation, plan, gate, begin.token())?,
+        None => Passage::Whole,
+    };
+    if passage == Passage::Stays {
         return Ok(Admission::Stays);
     }
     let ups = upstreams(view, run, case.prepared, case.task)?;
@@ -328,6 +337,8 @@ fn admitted(begin: &Begin, view: &View, settings: &Settings, case: &Case<'_>) ->
         Verdict::UpstreamFailed => {
             Admission::Ends(TaskStatus::UpstreamFailed, because(plan.rule.as_str(), &ups))
         }
+        // One that had arrived counts otherwise by now, and others have not arrived.
+        Verdict::Wait if passage == Passage::Early => Admission::Stays,
         Verdict::Wait => Admission::NotYet(settle_upstreams(view, settings, case, &ups)?),
     })
 }

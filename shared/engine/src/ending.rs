@@ -59,10 +59,15 @@ impl<'a> Case<'a> {
 
     /// What follows the write of a terminal record, and may follow again when its caller repeats.
     pub(crate) fn after_end(&self) -> Vec<Effect> {
+        self.after_end_as(self.loaded.record.status)
+    }
+
+    /// The same, where those below count another status than the record's.
+    pub(crate) fn after_end_as(&self, status: TaskStatus) -> Vec<Effect> {
         let record = &self.loaded.record;
         let mut effects = Vec::new();
         if record.index.is_none() {
-            effects.extend(gate::arrivals(self.run, self.prepared, self.task, record.status));
+            effects.extend(gate::arrivals(self.run, self.prepared, self.task, status));
         }
         effects.extend(record.waits_for.iter().map(|pool| self.leave_line(pool)));
         effects.extend(datasets::posts(record));

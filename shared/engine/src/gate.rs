@@ -230,8 +230,18 @@ fn open(view: &View, root: &Key) -> Result<bool, Stop> {
     Ok(view.update("open".into(), root.clone(), change, when)?.is_some())
 }
 
-/// A token comes to the gate. True: the gate is open and the task may go on; false: the token stays,
-/// and whoever opens the gate answers it.
+/// How a token fares at a gate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// The gate is closed. The token stays, and whoever opens the gate answers it.
+    Stays,
+    /// Those that have arrived let its early rule through. Whoever arrives later answers the token again.
+    Early,
+    /// All have arrived.
+    Whole,
+}
+
+/// A token comes to the gate.
 pub(crate) fn pass(
     view: &View,
     run_key: &RunKey,
@@ -239,7 +249,7 @@ pub(crate) fn pass(
     task: &cauce_model::plan::TaskPlan,
     gate: &GatePlan,
     token: (&str, &str),
-) -> Result<bool, Stop> {
+) -> Result<Passage, Stop> {
     let root = gate_item(run_key, generation, &task.name, None);
     let (token, order) = token;
     let change = Change {
@@ -248,16 +258,20 @@ pub(crate) fn pass(
     // A late repeat of an older request must not take the place of the newer token.
     let when = When { all: vec![Cond::Before(ORDER.into(), format!("{order}\u{0}"))] };
     let Some(item) = view.update("token".into(), root.clone(), change, when)? else {
-        return Ok(false);
+        return Ok(Passage::Stays);
+    };
+    let passage = match read(item).members >= root_members(gate) {
+        true => Passage::Whole,
+        false => Passage::Early,
     };
     if item.body.get(STATUS).and_then(Json::as_str) == Some(OPEN) {
-        return Ok(true);
+        return Ok(passage);
     }
     if is_ready(item, task.rule, gate) {
         // Losing this race means that an arrival opened the gate and answers this very token; going
         // on all the same is safe, since the stored launch is replayed to the next one.
         open(view, &root)?;
-        return Ok(true);
+        return Ok(passage);
     }
-    Ok(false)
+    Ok(Passage::Stays)
 }

@@ -182,6 +182,18 @@ pub(crate) fn upstreams(
     Ok(Upstreams { tally: Tally::count(tallied(prepared, plan, of)), open, skipped_by })
 }
 
+/// What a task that keeps its ending counts as for those below it.
+pub(crate) fn kept_status(
+    view: &View,
+    run: &RunRecord,
+    prepared: &Prepared,
+    task: TaskIndex,
+    record: &TaskRecord,
+) -> Result<TaskStatus, Stop> {
+    let otherwise = without_setup(view, run, prepared, &[(task, record.generation)])?;
+    Ok(otherwise.last().map_or(record.status, |(_, status)| *status))
+}
+
 /// Of upstreams that keep their ending: those that worked on what a setup had made, where that setup has run again and
 /// made nothing. Whoever stands on them counts them as they would have ended now. Those that had run without it, by
 /// their rules, stand on nothing that is gone.
