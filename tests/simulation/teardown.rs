@@ -480,6 +480,11 @@ tasks:
     assert!(settle(&host));
     let rerun = Again::Task { task: "late".into(), items: Vec::new(), downstream: true };
     tell(&host, &again(&stand(&host, &key).run, rerun));
+    // The setup has failed, and what is late goes on.
+    pass(&host, 38);
+    assert_eq!(stand(&host, &key).tasks["rent"].status.as_str(), "failed");
+    let report = sweep(&host);
+    assert_eq!((report.gates, report.settled), (0, 0), "{report:?}");
     assert!(settle(&host));
     let ended = stand(&host, &key);
     let statuses = "first:success give:skipped late:success mid:upstream_failed one:skipped rent:failed";

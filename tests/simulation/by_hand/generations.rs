@@ -1,8 +1,8 @@
 //! Of a run's next generation: what the one before it left, said and was asked.
 
 use super::{
-    HAND, again, approve, begin, close, ends_above_its_tasks, finish, good, item, key, open, put, reconciled,
-    stand, story, take_away, task, tell, to_below, to_items, to_second, told,
+    HAND, again, approve, bad, begin, begin_as, close, ends_above_its_tasks, finish, good, item, key, open,
+    put, reconciled, stand, story, take_away, task, tell, to_below, to_items, to_second, told,
 };
 use crate::rivals::compiled;
 use crate::world::{by_hand, read};
@@ -235,5 +235,63 @@ fn the_sweep_repairs_a_second_generation_as_it_does_a_first() {
         let clock = host.world().clock.clone();
         clock.until(clock.now().plus_seconds(100)).await;
         assert_eq!(told(&reconciled(host, Vec::new()).await, "stopped"), 0, "nothing of it has begun");
+    });
+}
+
+/// What keeps its ending has arrived before its setup failed, and counts otherwise by now. Others have not arrived:
+/// that is no sign that they died.
+#[test]
+fn an_early_rule_that_is_undecided_again_waits_for_those_that_have_not_arrived() {
+    let yaml = "
+pipeline: hand
+tasks:
+  rent: {setup: true, container: {image: loader, command: [run]}}
+  first: {needs: [rent], container: {image: loader, command: [run]}}
+  late: {container: {image: loader, command: [run]}}
+  mid: {needs: [first, late], container: {image: loader, command: [run]}}
+  one: {needs: [first, mid], trigger_rule: one_done, container: {image: loader, command: [run]}}
+  give: {teardown_of: [rent], container: {image: loader, command: [run]}}
+";
+    story(yaml, async |host| {
+        let request = |existing: Existing| {
+            Command::Trigger(Box::new(Trigger { existing, ..by_hand(&compiled(yaml), "r1") }))
+        };
+        let opens = |generation: u32| {
+            let Command::Open(open) = open(generation) else { unreachable!("made above") };
+            Command::Open(Open { version: compiled(yaml).version().to_owned(), ..open })
+        };
+        tell(host, request(Existing::Next(Again::All))).await;
+        tell(host, opens(1)).await;
+        for task in ["rent", "first", "late", "mid", "one", "give"] {
+            tell(host, begin(1, task, None)).await;
+            tell(host, finish(1, task, None, 1, good())).await;
+        }
+        tell(host, close(1)).await;
+        let late = Again::Task { task: "late".to_owned(), items: Vec::new(), downstream: true };
+        tell(host, request(Existing::Next(late))).await;
+        for command in [
+            opens(2),
+            begin(2, "first", None),
+            begin(2, "rent", None),
+            finish(2, "rent", None, 2, bad()),
+            begin(2, "one", None),
+        ] {
+            tell(host, command).await;
+        }
+        let tasks = stand(host).await.tasks;
+        let decided = |name: &str| (tasks[name].generation, tasks[name].status);
+        assert_eq!(decided("mid"), (1, TaskStatus::Success));
+        assert_eq!(decided("one"), (1, TaskStatus::Success));
+        for command in [
+            begin(2, "late", None),
+            finish(2, "late", None, 2, good()),
+            begin(2, "mid", None),
+            begin_as(2, "one", None, "2"),
+        ] {
+            tell(host, command).await;
+        }
+        let ended = stand(host).await.tasks;
+        let ended = ["mid", "one"].map(|name| (ended[name].generation, ended[name].status));
+        assert_eq!(ended, [(2, TaskStatus::UpstreamFailed), (2, TaskStatus::Skipped)]);
     });
 }
