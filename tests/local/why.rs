@@ -240,7 +240,7 @@ fn why_names_the_setup_that_a_task_waits_for_behind_what_keeps_its_ending() {
 pipeline: p
 schedule: "0 6 * * *"
 tasks:
-  rent: {setup: true, container: {image: host, command: [sh, -c, "test -e again || exit 0; echo ready > ready; read word < hold"]}}
+  rent: {setup: true, container: {image: host, command: [sh, -c, "test -e again || exit 0; echo ready > ready; read word < hold; test $word = go"]}}
   other: {container: {image: host, command: ["true"]}}
   beside: {needs: [other], container: {image: host, command: ["true"]}}
   both: {needs: [rent, other], container: {image: host, command: ["true"]}}
@@ -257,4 +257,13 @@ tasks:
     let _ = more.shows("what it needs keeps its ending, and worked on what is set up again first");
     hold.say("go");
     rerun.answer().exits(0);
+
+    let rerun = project.start(&["rerun", "p/@latest", "--task", "more"]);
+    ready.hear();
+    hold.say("no");
+    rerun.answer().exits(1);
+    let more = why(&project, &["more"]).shows("more is upstream_failed");
+    let words = "what it needs worked on what rent (failed) had made, and this time nothing was made";
+    let more = more.shows(words).shows("'cauce why p/2026-01-05 rent' goes on from there");
+    assert!(!more.data.contains("ended otherwise"), "{}", more.data);
 }

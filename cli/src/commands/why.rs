@@ -728,12 +728,32 @@ fn skipped(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {
     }
 }
 
+/// The setups that ran in this generation and made nothing, on whose work an upstream stands that keeps its ending.
+fn gone(view: &RunView, plan: &TaskPlan) -> Vec<TaskIndex> {
+    let kept: Vec<TaskIndex> =
+        plan.needs.iter().copied().filter(|up| view.run.carries(*up as usize)).collect();
+    let setups = view.prepared.plan.tasks.iter().flat_map(|task| task.teardown_of.iter().copied());
+    let setups: BTreeSet<TaskIndex> = setups.filter(|setup| !view.run.carries(*setup as usize)).collect();
+    let is_gone = |setup: &TaskIndex| {
+        let works = status::users(&view.prepared, *setup);
+        let ended = view.status_of(*setup);
+        ended.is_terminal() && ended != TaskStatus::Success && kept.iter().any(|up| works[*up as usize])
+    };
+    setups.into_iter().filter(is_gone).collect()
+}
+
 fn above(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {
     let bad = |up: &TaskIndex| {
         matches!(view.status_of(*up), TaskStatus::Failed | TaskStatus::UpstreamFailed | TaskStatus::Cancelled)
     };
-    let bad: Vec<TaskIndex> = plan.needs.iter().copied().filter(bad).collect();
-    if bad.is_empty() {
+    let mut bad: Vec<TaskIndex> = plan.needs.iter().copied().filter(bad).collect();
+    let gone = gone(view, plan);
+    if bad.is_empty() && !gone.is_empty() {
+        let setups = named(view, &gone);
+        because
+            .push(format!("what it needs worked on what {setups} had made, and this time nothing was made"));
+        bad = gone;
+    } else if bad.is_empty() {
         // Somebody has said since how they ended, or has run them again.
         let (run, env) = (&view.run.run, &view.env_option);
         because.push(format!(
@@ -741,8 +761,9 @@ fn above(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {
             named(view, &plan.needs)
         ));
         return;
+    } else {
+        because.push(format!("its rule, {}, cannot be met after {}", plan.rule, named(view, &bad)));
     }
-    because.push(format!("its rule, {}, cannot be met after {}", plan.rule, named(view, &bad)));
     // The first cause is what has to be mended.
     let mut roots: Vec<TaskIndex> = Vec::new();
     let mut stack = bad;

@@ -269,7 +269,7 @@ pub fn waits_for(
 }
 
 /// For every task, whether it works on what a setup makes. A fallback stands on its own, and a teardown takes away.
-fn users(prepared: &Prepared, setup: TaskIndex) -> Vec<bool> {
+pub fn users(prepared: &Prepared, setup: TaskIndex) -> Vec<bool> {
     let mut users = vec![false; prepared.plan.tasks.len()];
     // Tasks are in topological order: the answer for every upstream is known.
     for (at, task) in prepared.plan.tasks.iter().enumerate().filter(|(_, task)| !task.is_teardown()) {
