@@ -12,11 +12,12 @@ use serde_json::Value;
 
 use crate::harness::{Project, is_alive};
 
-/// Every task leaves a child behind that nobody but the engine ends. It says in the journal when an attempt
+/// A service goes on with what a kill has interrupted, as `resume` does: its tasks may start again whatever their
+/// retries. Every task leaves a child behind that nobody but the engine ends. It says in the journal when an attempt
 /// begins, with its process and that child, and when it has ended; both are on the disk before it goes on.
 const MANY: &str = r#"
 pipeline: p
-defaults: {retry: {retries: 0}, container: {image: host}}
+defaults: {retry: {retries: 0, restartable: true}, container: {image: host}}
 tasks:
   a1: {container: &do {command: [sh, task.sh, "1"]}, returns: {n: integer}}
   a2: {container: *do, returns: {n: integer}}
@@ -24,7 +25,7 @@ tasks:
   b1: {needs: [a1, a2], container: *do, returns: {n: integer}}
   b2: {needs: [a2, a3], container: *do, returns: {n: integer}}
   b3: {needs: [a1, a3], container: *do, pools: {one: 1}, returns: {n: integer}}
-  flaky: {needs: [b1], container: {command: [sh, task.sh, "1", fails]}, retry: {retries: 1, delay: 0s}, returns: {n: integer}}
+  flaky: {needs: [b1], container: {command: [sh, task.sh, "1", fails]}, retry: {retries: 1, delay: 0s, restartable: true}, returns: {n: integer}}
   items: {needs: [b2], map: {over: "{{ [1, 2, 3] }}"}, container: *do, pools: {one: 1}}
   choose: {needs: [b3], branch: [{if: "{{ outputs.b3.n == 1 }}", to: taken}, {else: refused}]}
   taken: {needs: [choose], container: *do, returns: {n: integer}}
@@ -38,7 +39,7 @@ tasks:
 
 const OTHER: &str = r#"
 pipeline: other
-defaults: {retry: {retries: 0}}
+defaults: {retry: {retries: 0, restartable: true}}
 tasks:
   within: {container: {image: host, command: [sh, task.sh, "1"]}, returns: {n: integer}}
 "#;
