@@ -1,7 +1,7 @@
 //! Which tasks, and which items of mapped tasks, run again, over several generations of a run.
 
 use crate::repair::{pass, settle, stand, started, tell};
-use crate::teardown::again;
+use crate::teardown::{again, whole};
 use crate::world::{Ended, Sim, compiled, deployment, script};
 use cauce_driver::look::{self, RunTasks};
 use cauce_engine::command::{Again, Existing, Trigger};
@@ -72,10 +72,6 @@ impl Story {
 
 fn items(task: &str, items: &[u32]) -> Again {
     Again::Task { task: task.to_owned(), items: items.into(), downstream: false }
-}
-
-fn whole(task: &str) -> Again {
-    items(task, &[])
 }
 
 /// Four items, one after another.

@@ -21,6 +21,11 @@ tasks:
   down: {teardown_of: [up], container: {image: x, command: [run]}}
 ";
 
+/// One task again, alone.
+pub(crate) fn whole(task: &str) -> Again {
+    Again::Task { task: task.to_owned(), items: Vec::new(), downstream: false }
+}
+
 pub(crate) fn again(run: &RunRecord, again: Again) -> Command {
     Command::Trigger(Box::new(Trigger {
         pipeline: run.run.pipeline.clone(),
@@ -273,10 +278,7 @@ tasks:
         let (host, key) = started(&yaml(rule, map), goes());
         assert!(settle(&host));
         let run = stand(&host, &key).run;
-        tell(
-            &host,
-            &again(&run, Again::Task { task: "second".into(), items: Vec::new(), downstream: false }),
-        );
+        tell(&host, &again(&run, whole("second")));
         assert!(settle(&host));
         let ended = stand(&host, &key);
         let statuses = format!("first:success give:skipped rent:failed{item} second:{second}");
@@ -295,7 +297,7 @@ tasks:
   second: {needs: [first], container: {image: x, command: [run]}}
   give: {teardown_of: [rent], container: {image: x, command: [run]}}
 ";
-    let second = || Again::Task { task: "second".into(), items: Vec::new(), downstream: false };
+    let second = || whole("second");
     // The setup fails, fails again, succeeds, and fails: the first task stands as it did.
     let goes = json!({"rent": [1, 1, "success", 1], "second": [1, 1, 1, "success"]});
     let (host, key) = started(yaml, script(json!({}), goes));
@@ -365,13 +367,7 @@ fn what_runs_again_waits_for_its_setup_behind_what_keeps_its_ending() {
             assert!(settle(&host));
             let stands = stand(&host, &key);
             assert_eq!(stands.statuses(), ended, "{needs}");
-            tell(
-                &host,
-                &again(
-                    &stands.run,
-                    Again::Task { task: "more".into(), items: Vec::new(), downstream: false },
-                ),
-            );
+            tell(&host, &again(&stands.run, whole("more")));
             stands
         };
         rerun("beside:success both:success give:success more:success other:success rent:success top:success");
@@ -397,13 +393,7 @@ fn a_setup_may_take_as_long_as_it_likes_above_what_keeps_its_ending() {
         let seconds = json!({"rent": [1, 5 * hours], "other": 1, "both": 1, "more": 1, "give": 1});
         let (host, key) = started(&below_what_is_kept(needs), script(seconds, json!({})));
         assert!(settle(&host));
-        tell(
-            &host,
-            &again(
-                &stand(&host, &key).run,
-                Again::Task { task: "more".into(), items: Vec::new(), downstream: false },
-            ),
-        );
+        tell(&host, &again(&stand(&host, &key).run, whole("more")));
         for hour in 1..5 {
             pass(&host, hour * hours);
             let report = sweep(&host);
@@ -420,7 +410,7 @@ fn the_sweep_asks_the_gate_again_of_what_keeps_its_ending() {
     let seconds = json!({"rent": 10, "other": 1, "both": 1, "more": 1, "give": 1});
     let (host, key) = started(&below_what_is_kept("rent, other"), script(seconds, json!({})));
     assert!(settle(&host));
-    let rerun = Again::Task { task: "more".into(), items: Vec::new(), downstream: false };
+    let rerun = whole("more");
     tell(&host, &again(&stand(&host, &key).run, rerun));
     pass(&host, 15);
     // Whoever told of the end of one died before the gate heard of it.
@@ -440,16 +430,18 @@ fn the_sweep_asks_the_gate_again_of_what_keeps_its_ending() {
 #[test]
 fn an_engine_that_dies_while_a_setup_runs_again_leaves_it_above_what_is_below_it() {
     let seconds = json!({"rent": 10, "other": 1, "both": 1, "more": 3, "give": 2});
+    let mut deaths = 0;
     for second in 14..30 {
         let (host, key) = started(&below_what_is_kept("rent, other"), script(seconds.clone(), json!({})));
         assert!(settle(&host));
-        let rerun = Again::Task { task: "more".into(), items: Vec::new(), downstream: false };
+        let rerun = whole("more");
         tell(&host, &again(&stand(&host, &key).run, rerun));
         pass(&host, second);
         let run = stand(&host, &key).run;
         if run.status.is_terminal() {
             continue;
         }
+        deaths += 1;
         let Command::Trigger(next) = again(&run, Again::All) else { unreachable!("made so") };
         tell(&host, &Command::Trigger(Box::new(Trigger { existing: Existing::Resume, ..*next })));
         assert!(settle(&host));
@@ -460,6 +452,7 @@ fn an_engine_that_dies_while_a_setup_runs_again_leaves_it_above_what_is_below_it
         assert!(ended.tasks["give"].started_at >= ended.tasks["more"].ended_at, "second {second}");
         assert_eq!(ended.started("both").len(), 1, "second {second}");
     }
+    assert!(deaths > 8, "{deaths} deaths");
 }
 
 /// One that keeps its ending and counts otherwise opens no gate early, and nobody is taken for dead because of it.

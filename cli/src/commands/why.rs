@@ -728,18 +728,20 @@ fn skipped(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {
     }
 }
 
-/// The setups that ran in this generation and made nothing, on whose work an upstream stands that keeps its ending.
+/// The setups that made nothing in this generation, on whose work an upstream stands that keeps its ending.
 fn gone(view: &RunView, plan: &TaskPlan) -> Vec<TaskIndex> {
-    let kept: Vec<TaskIndex> =
-        plan.needs.iter().copied().filter(|up| view.run.carries(*up as usize)).collect();
-    let setups = view.prepared.plan.tasks.iter().flat_map(|task| task.teardown_of.iter().copied());
-    let setups: BTreeSet<TaskIndex> = setups.filter(|setup| !view.run.carries(*setup as usize)).collect();
+    let record = |task: TaskIndex| view.tasks.get(&view.prepared.task(task).name);
+    let kept = plan.needs.iter().filter(|up| view.run.carries(**up as usize));
+    let kept: Vec<(TaskIndex, u32)> = kept.filter_map(|up| Some((*up, record(*up)?.generation))).collect();
     let is_gone = |setup: &TaskIndex| {
         let works = status::users(&view.prepared, *setup);
-        let ended = view.status_of(*setup);
-        ended.is_terminal() && ended != TaskStatus::Success && kept.iter().any(|up| works[*up as usize])
+        let mut users = kept.iter().filter(|(up, _)| works[*up as usize]);
+        let unmade = |setup_record: &TaskRecord, ran_in: u32| {
+            status::unmade(&view.run, *setup, setup_record, ran_in).is_some()
+        };
+        record(*setup).is_some_and(|found| users.any(|(_, ran_in)| unmade(found, *ran_in)))
     };
-    setups.into_iter().filter(is_gone).collect()
+    status::setups_of(&view.run, &view.prepared).into_iter().filter(is_gone).collect()
 }
 
 fn above(view: &RunView, plan: &TaskPlan, because: &mut Vec<String>) {

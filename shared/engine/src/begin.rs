@@ -17,7 +17,7 @@ use crate::view::Liveness;
 use crate::{Settings, View, approval, datasets, gate, launch, retry};
 use cauce_model::control::{HeldBackBy, HeldBackRecord};
 use cauce_model::ids::{child_execution_name, sha256_hex};
-use cauce_model::plan::{MapPlan, TaskKind};
+use cauce_model::plan::{MapPlan, TaskKind, TaskPlan};
 use cauce_model::record::{OutputRecord, Record, RunRecord, TaskRecord, run_item, task_item};
 use cauce_model::{Instant, Json, TaskStatus, names};
 use serde_json::{Map, json};
@@ -57,10 +57,8 @@ pub(crate) fn decide(
     if record.generation == run.generation && record.status.is_terminal() || is_kept {
         // What its setups make anew is made before anything below it begins.
         if is_kept
-            && let Some(gate) = &case.plan().gate
             && works_on_what_is_set_up(&run, &prepared, task)
-            && gate::pass(view, &begin.run_key, run.generation, case.plan(), gate, begin.token())?
-                == Passage::Stays
+            && at_gate(begin, view, case.plan())? == Passage::Stays
         {
             return Ok(Decision::default());
         }
@@ -93,6 +91,15 @@ fn is_interrupted(case: &Case<'_>) -> bool {
     let record = &case.loaded.record;
     let is_open = record.attempts.last().is_some_and(|attempt| attempt.ended_at.is_none());
     case.does_work() && is_open && record.status == TaskStatus::Running
+}
+
+/// How it fares at its gate. Where it has none, the order of the machine has let everything above it end.
+fn at_gate(begin: &Begin, view: &View, plan: &TaskPlan) -> Result<Passage, Stop> {
+    let token = (begin.token.as_str(), begin.token_order.as_str());
+    match &plan.gate {
+        Some(gate) => gate::pass(view, &begin.run_key, begin.generation, plan, gate, token),
+        None => Ok(Passage::Whole),
+    }
 }
 
 /// Whether an earlier generation's ending stands.
@@ -316,10 +323,7 @@ fn admitted(begin: &Begin, view: &View, settings: &Settings, case: &Case<'_>) ->
         }
         None => {}
     }
-    let passage = match &plan.gate {
-        Some(gate) => gate::pass(view, &begin.run_key, run.generation, plan, gate, begin.token())?,
-        None => Passage::Whole,
-    };
+    let passage = at_gate(begin, view, plan)?;
     if passage == Passage::Stays {
         return Ok(Admission::Stays);
     }

@@ -528,13 +528,6 @@ pub struct Begin {
     pub token_order: String,
 }
 
-impl Begin {
-    /// The token, with what orders it among those of its task.
-    pub(crate) fn token(&self) -> (&str, &str) {
-        (&self.token, &self.token_order)
-    }
-}
-
 /// The state of an approval waits.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Ask {

@@ -215,25 +215,30 @@ fn without_setup(
         }
         let record = view.item(&task_item(&run.key(), &prepared.task(setup).name, None))?;
         let record = record.map(TaskRecord::from_item).transpose()?;
-        let counted = match effective(run, setup, record.as_ref()) {
-            TaskStatus::Failed | TaskStatus::UpstreamFailed | TaskStatus::Cancelled => {
-                TaskStatus::UpstreamFailed
-            }
-            TaskStatus::Skipped => TaskStatus::Skipped,
-            _ => continue,
-        };
-        let earlier = record.as_ref().map_or(&[][..], |record| &record.earlier);
-        let had_made = |generation: u32| {
-            let last = earlier.iter().rfind(|ending| ending.generation <= generation);
-            last.is_some_and(|ending| ending.status == TaskStatus::Success)
-        };
-        found.extend(users.filter(|(_, ran_in)| had_made(*ran_in)).map(|(up, _)| (*up, counted)));
+        if let Some(record) = record {
+            let counts = |(up, ran_in): &(TaskIndex, u32)| Some((*up, unmade(run, setup, &record, *ran_in)?));
+            found.extend(users.filter_map(counts));
+        }
     }
     Ok(found)
 }
 
+/// What those count as for the tasks below them that ran in an earlier generation on what a setup had made, where it
+/// has made nothing in this one. None where it had made nothing then, or stands, or is not decided.
+pub fn unmade(run: &RunRecord, setup: TaskIndex, record: &TaskRecord, ran_in: u32) -> Option<TaskStatus> {
+    let before = record.earlier.iter().rfind(|ending| ending.generation <= ran_in)?;
+    match effective(run, setup, Some(record)) {
+        _ if before.status != TaskStatus::Success => None,
+        TaskStatus::Failed | TaskStatus::UpstreamFailed | TaskStatus::Cancelled => {
+            Some(TaskStatus::UpstreamFailed)
+        }
+        TaskStatus::Skipped => Some(TaskStatus::Skipped),
+        _ => None,
+    }
+}
+
 /// The setups that run in this generation.
-fn setups_of(run: &RunRecord, prepared: &Prepared) -> BTreeSet<TaskIndex> {
+pub fn setups_of(run: &RunRecord, prepared: &Prepared) -> BTreeSet<TaskIndex> {
     let all = prepared.plan.tasks.iter().flat_map(|task| task.teardown_of.iter().copied());
     all.filter(|setup| !run.carries(*setup as usize)).collect()
 }
